@@ -1,0 +1,117 @@
+"""uint8 images -> batches of pixels: the test view, and random views drawn from (seed, image, view) alone.
+
+A view is drawn by a table, not by the order of calls, so batches, threads and strategies all see the same crops.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from .data import named_generator
+from .params import Augment, Preprocessing
+
+TRIES = 10  # of RandomResizedCrop before it falls back to the centre
+
+
+class Pictures(Protocol):
+    """Images by index: uint8 [H, W, 3] of any size."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+
+def test_view(images: Pictures, rows: Sequence[int], preprocessing: Preprocessing) -> Tensor:
+    """Shorter side to `resize_px`, then the centre: uint8 [B, 3, crop_px, crop_px]."""
+    return torch.cat([_centre(_pixels(images[row]), preprocessing) for row in rows])
+
+
+def random_view(
+    images: Pictures, rows: Sequence[int], view: int, seed: int, augment: Augment, side: int, interpolation: str
+) -> Tensor:
+    """One random view of each image: RandomResizedCrop with antialiasing, and a flip.
+
+    Args:
+        images: All training images; the table has a row for each.
+        rows: Which of them.
+        view: Number of the view, from 0.
+        seed: Together with the view and the image's row it fixes the crop.
+        augment: Ranges.
+        side: Of the square result, in pixels.
+        interpolation: "bilinear" or "bicubic".
+
+    Returns:
+        uint8 [B, 3, side, side].
+    """
+    chance = named_generator(seed, f"view/{view}").random((len(images), 2 * TRIES + 3))
+    crops = []
+    for row in rows:
+        image, draws = images[row], chance[row]
+        top, left, height, width = crop_box(image.shape[0], image.shape[1], draws, augment)
+        crop = _resize(_pixels(image[top : top + height, left : left + width]), side, side, interpolation)
+        crops.append(crop.flip(-1) if draws[-1] < augment.flip else crop)
+    return torch.cat(crops)
+
+
+def crop_box(height: int, width: int, draws: np.ndarray, augment: Augment) -> tuple[int, int, int, int]:
+    """RandomResizedCrop's box (Szegedy et al. 2014, as in torchvision) from given uniform numbers.
+
+    Args:
+        height: Of the image.
+        width: Of the image.
+        draws: At least 22 numbers in [0, 1): ten tries at area and log ratio, then the position.
+        augment: Ranges of area and ratio.
+
+    Returns:
+        top, left, height, width.
+    """
+    low, high = augment.crop_scale
+    log_low, log_high = np.log(augment.crop_ratio)
+    areas = height * width * (low + draws[:TRIES] * (high - low))
+    ratios = np.exp(log_low + draws[TRIES : 2 * TRIES] * (log_high - log_low))
+    widths, heights = np.rint(np.sqrt(areas * ratios)).astype(int), np.rint(np.sqrt(areas / ratios)).astype(int)
+    fits = np.flatnonzero((widths > 0) & (widths <= width) & (heights > 0) & (heights <= height))
+    if len(fits):
+        box = int(heights[fits[0]]), int(widths[fits[0]])
+        down, right = draws[2 * TRIES : 2 * TRIES + 2]
+        return int(down * (height - box[0] + 1)), int(right * (width - box[1] + 1)), *box
+    ratio = min(max(width / height, augment.crop_ratio[0]), augment.crop_ratio[1])
+    box = min(height, round(width / ratio)), min(width, round(height * ratio))
+    return (height - box[0]) // 2, (width - box[1]) // 2, *box
+
+
+def normalise(pixels: Tensor, preprocessing: Preprocessing, device: torch.device) -> Tensor:
+    """uint8 [B, 3, S, S] -> float32 on the device, by the weights' own mean and standard deviation."""
+    mean = torch.tensor(preprocessing.mean, device=device).view(1, 3, 1, 1)
+    std = torch.tensor(preprocessing.std, device=device).view(1, 3, 1, 1)
+    scaled = pixels.to(device, non_blocking=True).to(torch.float32).div_(255)
+    return scaled.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+
+def training_side(preprocessing: Preprocessing, resolution: float) -> int:
+    """Side of the training crops in pixels: a share of the network's own, rounded to 8."""
+    return preprocessing.crop_px if resolution == 1 else max(8, round(preprocessing.crop_px * resolution / 8) * 8)
+
+
+def _pixels(image: np.ndarray) -> Tensor:
+    """uint8 [H, W, 3] -> [1, 3, H, W], channels last in memory: the layout the uint8 resize is fast in."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]  # a copy: memory maps are read-only
+
+
+def _resize(pixels: Tensor, height: int, width: int, interpolation: str) -> Tensor:
+    if pixels.shape[-2:] == (height, width):
+        return pixels
+    return interpolate(pixels, (height, width), mode=interpolation, antialias=True)
+
+
+def _centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+    height, width = pixels.shape[-2:]
+    scale, side = preprocessing.resize_px / min(height, width), preprocessing.crop_px
+    # torchvision's Resize truncates the longer side.
+    pixels = _resize(pixels, *(max(preprocessing.resize_px, int(n * scale + 1e-9)) for n in (height, width)),
+                     preprocessing.interpolation)
+    top, left = (round((n - side) / 2) for n in pixels.shape[-2:])
+    return pixels[..., top : top + side, left : left + side]

@@ -1,0 +1,207 @@
+"""Backbones: build one, divide it into ordered parts, read its starting weights, give it a new head.
+
+Every backbone becomes an `nn.Sequential` of the parts `stem, stage1 .. stage4, head`, so that a strategy can say
+"the last stage and the head" without knowing the network. What stands before the head ends in features [B, F];
+the last module of the head is its linear layer.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from .params import PARTS
+
+Rows = list[list[nn.Module]]
+
+
+def _resnet(net: nn.Module) -> Rows:
+    stem = [net.conv1, net.bn1, net.relu, net.maxpool]
+    return [stem, [net.layer1], [net.layer2], [net.layer3], [net.layer4, net.avgpool, nn.Flatten()], [net.fc]]
+
+
+def _mobilenet_v2(net: nn.Module) -> Rows:
+    return [*_cut(net.features, (2, 4, 7, 14), nn.AdaptiveAvgPool2d(1), nn.Flatten()), list(net.classifier)]
+
+
+def _mobilenet_v3_small(net: nn.Module) -> Rows:
+    # Its classifier has a hidden layer that ImageNet taught: that belongs to the last stage.
+    tail = [net.avgpool, nn.Flatten(), *net.classifier[:2]]
+    return [*_cut(net.features, (1, 2, 4, 9), *tail), list(net.classifier[2:])]
+
+
+def _efficientnet(net: nn.Module) -> Rows:
+    return [*_cut(net.features, (2, 3, 4, 6), net.avgpool, nn.Flatten()), list(net.classifier)]
+
+
+def _convnext(net: nn.Module) -> Rows:
+    return [*_cut(net.features, (1, 2, 4, 6), net.avgpool, *net.classifier[:2]), list(net.classifier[2:])]
+
+
+def _densenet(net: nn.Module) -> Rows:
+    tail = [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return [*_cut(net.features, (4, 6, 8, 10), *tail), [net.classifier]]
+
+
+def _vgg(net: nn.Module) -> Rows:
+    tail = [net.avgpool, nn.Flatten(), *net.classifier[:6]]
+    return [*_cut(net.features, (7, 14, 24, 34), *tail), list(net.classifier[6:])]
+
+
+def _vit(net: nn.Module) -> Rows:
+    layers = list(net.encoder.layers)
+    stages = [layers[start : start + 3] for start in (0, 3, 6, 9)]
+    return [[Tokens(net)], *stages[:3], [*stages[3], net.encoder.ln, FirstToken()], list(net.heads)]
+
+
+def _tiny(net: nn.Module) -> Rows:
+    return [list(part) for part in net]
+
+
+def _cut(row: Iterable[nn.Module], starts: tuple[int, int, int, int], *tail: nn.Module) -> Rows:
+    """Divide a row of modules into stem and four stages, the last with `tail` behind it."""
+    modules = list(row)
+    edges = [0, *starts, len(modules)]
+    parts = [modules[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [*parts[:-1], [*parts[-1], *tail]]
+
+
+class Tokens(nn.Module):
+    """The beginning of torchvision's VisionTransformer: images [B, 3, S, S] -> tokens [B, N + 1, D]."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.project, self.drop = net.conv_proj, net.encoder.dropout
+        self.class_token, self.position = net.class_token, net.encoder.pos_embedding
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.project(images).flatten(2).transpose(1, 2)
+        first = self.class_token.expand(len(tokens), -1, -1)
+        out: Tensor = self.drop(torch.cat([first, tokens], dim=1) + self.position)
+        return out
+
+
+class FirstToken(nn.Module):
+    """Tokens [B, N, D] -> the class token [B, D]."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens[:, 0]
+
+
+def tiny(num_classes: int) -> nn.Module:
+    """A small convolutional network for 64 px images, 0.2 million parameters."""
+
+    def stage(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+
+    widths = (3, 16, 32, 48, 96, 128)
+    rows = [stage(a, b, stride=2 if a in (3, 16, 32, 48) else 1) for a, b in zip(widths, widths[1:], strict=False)]
+    rows[-1] += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*(nn.Sequential(*row) for row in rows), nn.Sequential(nn.Linear(widths[-1], num_classes)))
+
+
+BACKBONES: Mapping[str, Callable[[nn.Module], Rows]] = {
+    "tiny": _tiny,
+    "resnet18": _resnet,
+    "resnet50": _resnet,
+    "mobilenet_v2": _mobilenet_v2,
+    "mobilenet_v3_small": _mobilenet_v3_small,
+    "efficientnet_b0": _efficientnet,
+    "efficientnet_b4": _efficientnet,
+    "convnext_tiny": _convnext,
+    "densenet121": _densenet,
+    "vgg16_bn": _vgg,
+    "vit_b_16": _vit,
+}
+"""Name -> how the network is divided into the rows of modules of its parts."""
+
+
+def build(name: str, outputs: int, seed: int = 0, weights: Mapping[str, Tensor] | None = None) -> nn.Sequential:
+    """A backbone divided into its parts, in eval mode.
+
+    Args:
+        name: A key of `BACKBONES`.
+        outputs: Number of logits.
+        seed: Draws the random weights; nothing else of the process's chance is touched.
+        weights: State dict under torchvision's names; None leaves the random weights.
+
+    Raises:
+        ValueError: The state dict is another network's.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = tiny(outputs) if name == "tiny" else torchvision.models.get_model(name, num_classes=outputs, weights=None)
+    if weights is not None:
+        _load(net, weights, name)
+    parts = OrderedDict(zip(PARTS, (nn.Sequential(*row) for row in BACKBONES[name](net)), strict=True))
+    return nn.Sequential(parts).eval()
+
+
+def read_weights(path: Path, name: str) -> nn.Sequential:
+    """A backbone with the published weights of a `.pth` or `.safetensors` file, whatever its number of classes.
+
+    Raises:
+        ValueError: The file is no state dict, or another network's.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            weights = load_file(path)
+        else:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"{path.name}: expected a state dict (.pth that loads with weights_only, or .safetensors), "
+            f"got {type(error).__name__}. Export it with torch.save(model.state_dict(), path)."
+        ) from error
+    weights = weights.get("state_dict", weights) if isinstance(weights, dict) else {}
+    last = [value for value in weights.values() if isinstance(value, Tensor)][-1:]
+    if not last or last[0].dim() != 1:
+        raise ValueError(f"{path.name}: expected the state dict of {name}, ending in the bias of its head.")
+    return build(name, outputs=len(last[0]), weights=_modern(weights))
+
+
+def new_head(model: nn.Sequential, outputs: int, start: str, seed: int) -> None:
+    """Replace the linear layer of the head.
+
+    Args:
+        model: Changed in place.
+        outputs: Number of classes C; the new layer maps features [B, F] to logits [B, C].
+        start: "zero" (every class equally likely at first) or "random" (torch's default, drawn by `seed`).
+        seed: Draws a random head.
+    """
+    head = model.get_submodule("head")
+    assert isinstance(head, nn.Sequential)
+    old = head[-1]
+    assert isinstance(old, nn.Linear)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        layer = nn.Linear(old.in_features, outputs)
+    if start == "zero":
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    head[-1] = layer.to(old.weight.device)
+
+
+def _load(net: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    known = net.state_dict()
+    missing, unknown = sorted(known.keys() - weights.keys()), sorted(weights.keys() - known.keys())
+    shapes = [key for key in known.keys() & weights.keys() if known[key].shape != weights[key].shape]
+    if missing or unknown or shapes:
+        example = (missing or unknown or sorted(shapes))[0]
+        raise ValueError(
+            f"backbone.weights: expected the state dict of {name}, got one with {len(missing)} tensors missing, "
+            f"{len(unknown)} unknown and {len(shapes)} of another shape ('{example}'). Choose the backbone it belongs to."
+        )
+    net.load_state_dict(dict(weights))
+
+
+def _modern(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """DenseNet's published files still use the names of torch 0.3: `norm.1.weight` for `norm1.weight`."""
+    old = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
+    return {old.sub(r"\1\2", key): value for key, value in weights.items()}

@@ -1,0 +1,87 @@
+"""Compose `conf/` into `params.yaml`, and say what differs.
+
+`dvc exp run` composes too, inside DVC; both find the resolvers below through `conf/hydra_plugins/`, so both
+check the whole configuration before anything is touched or queued.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import download, params
+from .files import checkout, from_home, mirror
+
+WORDS = ("official", "none", "source")
+
+
+def register() -> None:
+    """Make the resolvers that `conf/` uses known to OmegaConf."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("transferlab.check", check, replace=True)
+    OmegaConf.register_new_resolver("transferlab.hash_of_path", hash_of_path, replace=True)
+    OmegaConf.register_new_resolver("transferlab.hash_of_weights", hash_of_weights, replace=True)
+
+
+def check(*, _root_: Any) -> bool:
+    """Resolver: check the whole configuration that is being composed."""
+    from omegaconf import OmegaConf
+
+    raw = OmegaConf.to_container(_root_, resolve=False)
+    assert isinstance(raw, dict)
+    # Resolving `checked` itself would call this function again.
+    rest = OmegaConf.create({key: value for key, value in raw.items() if key != "checked"})
+    parsed = params.parse({"checked": True, **OmegaConf.to_container(rest, resolve=True)}, "conf")  # type: ignore[dict-item]
+    if parsed.engine.device == "cuda" and not _cuda_driver():
+        raise ValueError("conf: engine.device: expected a CUDA driver, found none. Use engine.device=auto or cpu.")
+    return True
+
+
+def _cuda_driver() -> bool:
+    """Whether this machine has an NVIDIA driver, found without torch: its command, its device, or WSL's."""
+    return bool(shutil.which("nvidia-smi")) or any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg"))
+
+
+def hash_of_path(path: str) -> str:
+    """Resolver: digest of the user's own images, so that a changed folder is noticed."""
+    from .data import folder_sha256
+
+    found = from_home(path)
+    if not found.exists():
+        raise ValueError(f"dataset.path: expected a folder or a zip, found nothing at {found}. Give another path.")
+    return folder_sha256(found)
+
+
+def hash_of_weights(weights: str) -> str | None:
+    """Resolver: sha256 of a weights file of the user's own or of the mirror; None for the words."""
+    if weights in WORDS:
+        return None
+    return download.own_file(weights, sha256=None, key="backbone.weights").sha256
+
+
+def compose(overrides: Sequence[str] = (), root: Path | None = None) -> str:
+    """The text of `params.yaml` that `conf/` gives, byte for byte what `dvc exp run` writes.
+
+    Args:
+        overrides: Hydra overrides, such as `strategy=frozen`.
+        root: The checkout whose `conf/` is composed; default: the one this code runs from.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    register()
+    with initialize_config_dir(str((root or checkout()) / "conf"), version_base=None):
+        config = hydra_compose("config", overrides=list(overrides))
+    OmegaConf.resolve(config)
+    return OmegaConf.to_yaml(config)
+
+
+def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every dotted key whose value differs, with both values; None stands for an absent one."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in [*old, *(name for name in new if name not in old)]:
+            yield from differences(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
+    elif old != new:
+        yield key, old, new

@@ -1,0 +1,156 @@
+"""What frozen layers compute, evaluated once per view and kept: in memory for a run, on disk for the next one."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from . import augment
+from .data import Images
+from .files import cache_folder, content_hash
+from .models import tensors_sha256
+from .params import Augment, Preprocessing
+
+CHUNK = 64  # images per pass through frozen layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """How one seed of one strategy sees the images of one split.
+
+    Args:
+        images: All images of the split.
+        preprocessing: Of the weights.
+        ranges: Of the random views; None where there are only test views.
+        seed: Draws the random views.
+        side: Of the random views, in pixels.
+    """
+
+    images: Images
+    preprocessing: Preprocessing
+    ranges: Augment | None
+    seed: int
+    side: int
+
+    def pixels(self, rows: Sequence[int] | np.ndarray, view: int | None) -> Tensor:
+        """uint8 [B, 3, S, S] of the given rows; view None is the test view."""
+        if view is None:
+            return augment.test_view(self.images, rows, self.preprocessing)
+        assert self.ranges is not None
+        kind = self.preprocessing.interpolation
+        return augment.random_view(self.images, rows, view, self.seed, self.ranges, self.side, kind)
+
+
+class Source:
+    """What enters the layers that train: pixels, or what the frozen layers below make of them.
+
+    Args:
+        prefix: The frozen leading parts, possibly none.
+        views: How the images are seen.
+        rows: Indices of the images seen in random views, and of those seen in the test view.
+        count: Number of random views used in turn; None: a fresh one every epoch.
+        device: Where the arithmetic runs.
+        memory_mb: What the kept results may occupy.
+        shared: Receives the seconds of every table kept on disk, which strategies and seeds share; None: none is.
+    """
+
+    def __init__(
+        self,
+        prefix: nn.Sequential,
+        views: Views,
+        rows: tuple[np.ndarray, np.ndarray],
+        count: int | None,
+        device: torch.device,
+        memory_mb: int,
+        shared: dict[str, float] | None,
+    ):
+        self.prefix, self.views, self.count = prefix.eval(), views, count
+        self.device, self.memory_mb, self.shared = device, memory_mb, shared
+        # On disk the test view of all images serves every seed; in memory only this seed's is worth its time.
+        self.rows = rows[0], np.sort(rows[1]) if shared is None else np.arange(len(views.images))
+        self.kept: dict[int | None, Tensor] = {}
+        self.aside = 0.0
+        """Seconds spent here on tables whose cost stands in `shared`."""
+
+    def train(self, rows: np.ndarray, epoch: int) -> Tensor:
+        """Activations [B, ...] of random views.
+
+        Args:
+            rows: Of the images.
+            epoch: From 0; chooses the view.
+        """
+        return self._batch(rows, epoch if self.count is None else epoch % self.count, keep=self.count is not None)
+
+    def test(self, rows: np.ndarray) -> Tensor:
+        """Activations [B, ...] of the test view."""
+        return self._batch(rows, None, keep=True)
+
+    def _batch(self, rows: np.ndarray, view: int | None, keep: bool) -> Tensor:
+        if not len(self.prefix) or not keep or not self._fits():
+            return self._pass(rows, view)
+        if view not in self.kept:
+            self.kept[view] = self._table(view)
+        places = np.searchsorted(self.rows[view is None], rows)
+        return self.kept[view][torch.from_numpy(places).to(self.device)]
+
+    def _fits(self) -> bool:
+        """Whether the table of every view stays below the limit; measured on one image."""
+        if not hasattr(self, "_table_mb"):
+            one = self._pass(np.zeros(1, dtype=np.int64), None)
+            tables = len(self.rows[0]) * (self.count or 0) + len(self.rows[1])
+            self._table_mb = one.numel() * one.element_size() * tables / 1e6
+        return self._table_mb <= self.memory_mb
+
+    def _table(self, view: int | None) -> Tensor:
+        """The activations of all rows for one view [N, ...], from the disk when they are there."""
+        if self.shared is None:
+            return self._all(view)
+        started, path = time.perf_counter(), self._path(view)
+        found = _read(path)
+        if found is None:
+            table = self._all(view)
+            seconds = time.perf_counter() - started
+            part = path.with_suffix(f".part-{os.getpid()}")
+            save_file({"table": table.cpu().contiguous()}, part, {"seconds": str(seconds)})
+            part.replace(path)
+            found = table, seconds
+        self.shared[path.stem] = found[1]
+        self.aside += time.perf_counter() - started
+        return found[0].to(self.device)
+
+    def _all(self, view: int | None) -> Tensor:
+        rows = self.rows[view is None]
+        return torch.cat([self._pass(rows[i : i + CHUNK], view) for i in range(0, len(rows), CHUNK)])
+
+    @torch.no_grad()
+    def _pass(self, rows: np.ndarray, view: int | None) -> Tensor:
+        pixels = augment.normalise(self.views.pixels(rows, view), self.views.preprocessing, self.device)
+        if not len(self.prefix):
+            return pixels
+        out: Tensor = self.prefix(pixels)
+        return out
+
+    def _path(self, view: int | None) -> Path:
+        """Named by everything that the bytes depend on."""
+        views = self.views
+        random = view is not None and [view, views.seed, views.side, repr(views.ranges), self.rows[0].tolist()]
+        key = [tensors_sha256(self.prefix.state_dict()), str(self.prefix), views.images.digest, random]
+        machine = [str(self.device), torch.get_num_threads(), torch.__version__, torchvision.__version__]
+        return cache_folder("features") / f"{content_hash([*key, repr(views.preprocessing), *machine])}.safetensors"
+
+
+def _read(path: Path) -> tuple[Tensor, float] | None:
+    """A kept table and the seconds it took; a damaged file counts as absent."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor("table"), float(file.metadata()["seconds"])
+    except (OSError, SafetensorError):
+        return None

@@ -1,0 +1,41 @@
+"""What a person sees of a running training: a bar on a terminal, one line per seed elsewhere."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+log = logging.getLogger(__name__)
+
+
+class Bar:
+    """Progress over epochs.
+
+    Args:
+        title: What is being trained.
+        epochs: In all; None where nobody knows.
+    """
+
+    def __init__(self, title: str, epochs: int | None):
+        self.title, self.last = title, ""
+        self.bar = tqdm(total=epochs, desc=title, unit="epoch", disable=not sys.stderr.isatty(), leave=False)
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bar.close()
+
+    def step(self, row: Mapping[str, Any]) -> None:
+        """One epoch is done."""
+        self.last = f"epoch {row['epoch']}: validation accuracy {row['validation_accuracy']:.3f}"
+        self.bar.set_postfix_str(self.last, refresh=False)
+        self.bar.update()
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        self.bar.clear()
+        log.info("%s: %s", self.title, text)

@@ -1,0 +1,242 @@
+"""The one loop that trains every gradient strategy."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from . import models
+from .data import named_generator
+from .features import Source
+from .params import GradientStrategy
+from .strategies import PhasePlan
+
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """A training between two epochs: all that is needed to go on, and in the end its result."""
+
+    epoch: int = 0
+    status: Literal["running", "finished", "diverged"] = "running"
+    best: tuple[float, float] | None = None
+    best_epoch: int | None = None
+    best_tensors: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Checkpoint:
+    """Keeps a running training in a file of the cache, so that a killed stage goes on where it was.
+
+    Args:
+        path: Named by everything the training depends on.
+        every: Seconds between two saves.
+    """
+
+    def __init__(self, path: Path, every: float):
+        self.path, self.every, self.saved = path, every, time.monotonic()
+
+    def load(self) -> Progress:
+        """What an earlier attempt reached; a fresh start where there is none or the file is damaged."""
+        try:
+            return Progress(**torch.load(self.path, weights_only=True))
+        except Exception:  # torch names half a dozen kinds of damage; each means: start afresh
+            return Progress()
+
+    def due(self) -> bool:
+        """Whether the interval has passed."""
+        return time.monotonic() - self.saved >= self.every
+
+    def save(self, progress: Progress) -> None:
+        """Write the progress, atomically."""
+        part = self.path.with_suffix(".part")
+        torch.save(vars(progress), part)
+        part.replace(self.path)
+        self.saved = time.monotonic()
+
+    def remove(self) -> None:
+        """The training is done and stands elsewhere."""
+        self.path.unlink(missing_ok=True)
+
+
+def fit(
+    model: nn.Sequential,
+    plans: Sequence[PhasePlan],
+    strategy: GradientStrategy,
+    source_of: Callable[[int], Source],
+    labels: np.ndarray,
+    rows: tuple[np.ndarray, np.ndarray],
+    seed: int,
+    batch_size: int,
+    select_by: str,
+    checkpoint: Checkpoint,
+    log: Callable[[Mapping[str, Any]], None],
+) -> Progress:
+    """Train, and keep the epoch that is best on the validation rows.
+
+    Args:
+        model: Parts in order; ends with the tensors of the best epoch.
+        plans: The phases.
+        strategy: Optimiser, schedule and regularisation.
+        source_of: Number of frozen leading parts -> what enters the others.
+        labels: int64 [N] of all images of the training split.
+        rows: Indices of the images to fit and of those to validate on.
+        seed: Draws the order and the dropout.
+        batch_size: Images per step.
+        select_by: "accuracy" or "loss"; ties go to the other, then to the earlier epoch.
+        checkpoint: Where the training saves itself.
+        log: Receives each row of the history.
+
+    Returns:
+        The finished progress; `diverged` when a loss was not finite, then with the best epoch before it.
+    """
+    device = next(model.parameters()).device
+    targets = torch.from_numpy(labels).to(device)
+    parts = trained_parts(model, plans)
+    progress = checkpoint.load()
+    progress.best_tensors = progress.best_tensors or models.tensors_of(model, parts)
+    if progress.tensors:
+        models.overlay(model, progress.tensors)
+    done, first = progress.epoch, 0
+    for plan in plans:
+        last = first + plan.epochs
+        if progress.status != "running" or last <= done:
+            first = last
+            continue
+        optimizer = begin_phase(model, plan, strategy)
+        if done > first and progress.optimizer:
+            optimizer.load_state_dict(progress.optimizer)
+        source, upper = source_of(plan.cut), model[plan.cut :]
+        for epoch in range(max(first, done), last):
+            started, aside = time.perf_counter(), source.aside
+            set_modes(upper, strategy.norm_statistics)
+            torch.manual_seed(int(named_generator(seed, f"dropout/{epoch}").integers(2**63)))
+            batches = list(divide(named_generator(seed, f"order/{epoch}").permutation(rows[0]), batch_size))
+            loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
+            for step, batch in enumerate(batches):
+                position = ((epoch - first) * len(batches) + step) / (plan.epochs * len(batches))
+                for group in optimizer.param_groups:
+                    group["lr"] = group["base"] * rate(strategy, position, epoch - first)
+                y = targets[torch.from_numpy(batch).to(device)]
+                logits = upper(source.train(batch, epoch))
+                loss = cross_entropy(logits, y, label_smoothing=strategy.label_smoothing)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                loss_sum += loss.detach() * len(batch)
+                correct += (logits.detach().argmax(1) == y).sum()
+            row = {
+                "phase": plan.name,
+                "epoch": epoch + 1,
+                "lr": max(group["lr"] for group in optimizer.param_groups),
+                "train_loss": float(loss_sum) / len(rows[0]),
+                "train_accuracy": float(correct) / len(rows[0]),
+                **validate(upper, source, targets, rows[1], batch_size),
+            }
+            progress.epoch = epoch + 1
+            progress.seconds += time.perf_counter() - started - (source.aside - aside)
+            if not (math.isfinite(row["train_loss"]) and math.isfinite(row["validation_loss"])):
+                progress.status = "diverged"
+                break
+            progress.history.append(row)
+            log(row)
+            ranks = (row["validation_accuracy"], -row["validation_loss"])
+            rank = ranks if select_by == "accuracy" else (ranks[1], ranks[0])
+            if progress.best is None or rank > progress.best:
+                progress.best, progress.best_epoch = rank, epoch + 1
+                progress.best_tensors = models.tensors_of(model, parts)
+            if checkpoint.due():
+                progress.tensors, progress.optimizer = models.tensors_of(model, parts), optimizer.state_dict()
+                checkpoint.save(progress)
+        first = last
+    models.overlay(model, progress.best_tensors)
+    progress.status = "finished" if progress.status == "running" else progress.status
+    progress.tensors, progress.optimizer = {}, {}
+    checkpoint.save(progress)
+    return progress
+
+
+def begin_phase(model: nn.Sequential, plan: PhasePlan, strategy: GradientStrategy) -> torch.optim.Optimizer:
+    """Let exactly the plan's parameters train, and build their optimiser."""
+    model.requires_grad_(False)
+    for group in plan.groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(True)
+    groups = [{**group, "base": group["lr"]} for group in plan.groups]
+    if strategy.optimizer == "sgd":
+        nesterov = strategy.nesterov and strategy.momentum > 0
+        return torch.optim.SGD(groups, momentum=strategy.momentum, nesterov=nesterov)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[strategy.optimizer]
+    return kind(groups, betas=(strategy.momentum, 0.999))
+
+
+def set_modes(model: nn.Module, norm_statistics: str) -> None:
+    """Training mode for what trains; frozen layers, dropout among them, stay in eval mode.
+
+    A norm layer whose own parameters are frozen never moves its running statistics, nor does any where the strategy
+    says "frozen".
+    """
+    for part in model.children():
+        part.train(any(parameter.requires_grad for parameter in part.parameters()))
+    for module in model.modules():
+        if isinstance(module, NORMS):
+            frozen = not any(parameter.requires_grad for parameter in module.parameters())
+            if frozen or norm_statistics == "frozen":
+                module.eval()
+
+
+@torch.no_grad()
+def validate(
+    upper: nn.Module, source: Source, targets: Tensor, rows: np.ndarray, batch_size: int
+) -> dict[str, float]:
+    """Loss and accuracy on the test view of the given rows: sums over images, divided once."""
+    upper.eval()
+    loss, correct = 0.0, 0
+    for batch in divide(rows, max(batch_size, 64)):
+        y = targets[torch.from_numpy(batch).to(targets.device)]
+        logits = upper(source.test(batch))
+        loss += float(cross_entropy(logits, y, reduction="sum"))
+        correct += int((logits.argmax(1) == y).sum())
+    return {"validation_loss": loss / len(rows), "validation_accuracy": correct / len(rows)}
+
+
+def divide(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Batches in order; a last single row joins the batch before it, since BatchNorm cannot train on one image."""
+    ends = list(range(size, len(rows), size))
+    if ends and len(rows) - ends[-1] == 1:
+        ends.pop()
+    yield from np.split(rows, ends)
+
+
+def rate(strategy: GradientStrategy, position: float, epoch: int) -> float:
+    """Multiplier of the learning rate.
+
+    Args:
+        strategy: Says which schedule.
+        position: How far the phase is, in [0, 1).
+        epoch: Of the phase, from 0.
+    """
+    if position < strategy.warmup:
+        return (position + 1e-3) / (strategy.warmup + 1e-3)
+    if strategy.schedule == "cosine":
+        return (1 + math.cos(math.pi * (position - strategy.warmup) / (1 - strategy.warmup))) / 2
+    if strategy.schedule == "step":
+        return float(0.1 ** (epoch // (strategy.step_epochs or 1)))
+    return 1.0
+
+
+def trained_parts(model: nn.Sequential, plans: Sequence[PhasePlan]) -> list[str]:
+    """Names of the parts that any phase may change."""
+    ours = {id(parameter) for plan in plans for group in plan.groups for parameter in group["params"]}
+    return [name for name, part in model.named_children() if any(id(p) in ours for p in part.parameters())]

@@ -1,0 +1,18 @@
+"""A strategy's models on the test images, which nothing has seen before -> predictions."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from transferlab import evaluate, stage
+from transferlab.params import Params
+
+
+def work(root: Path, params: Params, strategy: str) -> None:
+    """Write predictions/<strategy>.csv and metrics/<strategy>.json."""
+    evaluate.evaluate(root, strategy, params)
+
+
+if __name__ == "__main__":
+    stage.main("evaluate", work)

@@ -1,0 +1,18 @@
+"""Bring MLflow up to date with the files: runs of restored stages, final metrics, figures, models."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from transferlab import stage, tracking
+from transferlab.params import Params, plain
+
+
+def work(root: Path, params: Params, _: str) -> None:
+    """Write nothing; a tracking failure is a warning."""
+    tracking.sync(root, list(params.strategies), plain(params))
+
+
+if __name__ == "__main__":
+    stage.main("track", work)

@@ -1,0 +1,49 @@
+"""Train one strategy with every seed. The test images are not among this stage's dependencies."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from transferlab import progress, runs, stage, tracker
+from transferlab.files import file_hash
+from transferlab.params import Params
+
+
+class Watch:
+    """Passes what happens on to the person at the terminal and to MLflow."""
+
+    def __init__(self, bar: progress.Bar, tracking: tracker.Tracker, parent: Mapping[str, str], dataset: str):
+        self.bar, self.tracking, self.parent, self.dataset = bar, tracking, parent, dataset
+
+    def start(self, key: str, seed: int, facts: Mapping[str, Any]) -> None:
+        """One seed begins."""
+        tags = {name: facts[name] for name in ("strategy", "backbone", "learner")}
+        tags |= {"seed": str(seed), "dataset": self.dataset}
+        self.tracking.start(key, f"{facts['strategy']} seed {seed}", facts["params"], tags, self.parent)
+
+    def log(self, key: str, seed: int, row: Mapping[str, Any]) -> None:
+        """One epoch is done."""
+        self.bar.step(row)
+        numbers = {name: value for name, value in row.items() if name not in ("phase", "epoch")}
+        self.tracking.log(key, row["epoch"], numbers)
+
+    def end(self, key: str, seed: int, outcome: Mapping[str, Any]) -> None:
+        """One seed is done."""
+        accuracy, epoch = outcome["validation_accuracy"], outcome["best_epoch"]
+        kept = f", kept epoch {epoch}, validation accuracy {accuracy:.3f}" if accuracy is not None else ""
+        self.bar.line(f"seed {seed} {outcome['status']}{kept}")
+        self.tracking.end(key, "FINISHED")  # a diverged training is a result, not a failure
+
+
+def work(root: Path, params: Params, strategy: str) -> None:
+    """Write models/<strategy> and runs/<strategy>."""
+    parent = tracker.parent_identity(file_hash(root / "params.yaml"))
+    with progress.Bar(strategy, None) as bar, tracker.Tracker() as tracking:
+        runs.run(root, strategy, params, stage.code_digest(root, "train"), Watch(bar, tracking, parent, params.dataset.name))
+
+
+if __name__ == "__main__":
+    stage.main("train", work)

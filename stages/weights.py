@@ -1,0 +1,19 @@
+"""Bring the backbone's starting weights, so that training depends on a hash and not on a cache folder."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from transferlab import progress, stage, weights
+from transferlab.params import Params
+
+
+def work(root: Path, params: Params, _: str) -> None:
+    """Write data/weights."""
+    with progress.Bar("weights", None) as bar:
+        weights.prepare(root, params, stage.code_digest(root, "weights"), bar.step)
+
+
+if __name__ == "__main__":
+    stage.main("weights", work)

@@ -1,0 +1,109 @@
+"""Every backbone is torchvision's own network, divided into parts."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+import torchvision
+import yaml
+from torchvision.transforms import InterpolationMode
+
+from transferlab import backbones
+from transferlab.params import PARTS, BackboneName
+
+CONF = Path(__file__).parents[1] / "conf" / "backbone"
+PUBLISHED = sorted(set(backbones.BACKBONES) - {"tiny"})
+
+
+def small_input(name: str) -> torch.Tensor:
+    side = 224 if name == "vit_b_16" else 64
+    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def test_table_params_and_conf_know_the_same_backbones() -> None:
+    assert set(backbones.BACKBONES) == set(get_args(BackboneName)) == {path.stem for path in CONF.glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", sorted(backbones.BACKBONES))
+def test_division_computes_what_the_whole_network_computes(name: str) -> None:
+    if name == "tiny":
+        weights = backbones.tiny(3).state_dict()
+        whole = backbones.tiny(3).eval()
+    else:
+        whole = torchvision.models.get_model(name, num_classes=3, weights=None).eval()
+        weights = whole.state_dict()
+    whole.load_state_dict(weights)
+    divided = backbones.build(name, 3, weights=weights)
+    images = small_input(name)
+    with torch.inference_mode():
+        torch.testing.assert_close(divided(images), whole(images))
+        assert divided[:-1](images).dim() == 2, "what enters the head must be features [B, F]"
+    assert [part for part, _ in divided.named_children()] == list(PARTS)
+    assert sum(p.numel() for p in divided.parameters()) == sum(p.numel() for p in whole.parameters())
+    assert all(any(True for _ in part.parameters()) for part in divided.children()), "every part has something to train"
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_preprocessing_and_address_are_those_of_the_published_weights(name: str) -> None:
+    conf = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    published = torchvision.models.get_model_weights(name).IMAGENET1K_V1
+    transforms, ours = published.transforms(), conf["preprocessing"]
+    assert conf["official_url"] == published.url
+    assert [ours["resize_px"]] == transforms.resize_size
+    assert [ours["crop_px"]] == transforms.crop_size
+    assert InterpolationMode(ours["interpolation"]) == transforms.interpolation
+    assert (ours["mean"], ours["std"]) == (transforms.mean, transforms.std)
+
+
+def test_random_weights_come_from_the_seed_and_leave_the_chance_of_others_alone() -> None:
+    before = torch.get_rng_state()
+    first, same, other = (backbones.build("tiny", 2, seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[key], same[key]) for key in first)
+    assert not torch.equal(first["stem.0.weight"], other["stem.0.weight"])
+
+
+def test_new_head_has_the_classes_and_leaves_the_rest(tmp_path: Path) -> None:
+    model = backbones.build("mobilenet_v2", 1000)
+    before = {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("head.")}
+    backbones.new_head(model, 5, "zero", seed=0)
+    after = model.state_dict()
+    assert model(torch.zeros(1, 3, 64, 64)).tolist() == [[0.0] * 5]
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+    backbones.new_head(model, 5, "random", seed=0)
+    assert model.state_dict()["head.1.weight"].abs().sum() > 0
+
+
+def test_weights_file_of_any_number_of_classes_is_read(tmp_path: Path) -> None:
+    torch.save(torchvision.models.resnet18(num_classes=7).state_dict(), tmp_path / "own.pth")
+    assert backbones.read_weights(tmp_path / "own.pth", "resnet18").head[0].out_features == 7
+
+
+def test_weights_of_another_network_are_refused_with_a_count(tmp_path: Path) -> None:
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "own.pth")
+    with pytest.raises(ValueError, match=r"expected the state dict of mobilenet_v2, got one with \d+ tensors missing"):
+        backbones.read_weights(tmp_path / "own.pth", "mobilenet_v2")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 broken"])
+def test_file_that_is_no_state_dict_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "own.pth").write_bytes(content)
+    with pytest.raises(ValueError, match=r"own\.pth: expected a state dict"):
+        backbones.read_weights(tmp_path / "own.pth", "resnet18")
+
+
+def test_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self):  # type: ignore[no-untyped-def]
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"weight": Evil()}, tmp_path / "own.pth")
+    with pytest.raises(ValueError, match="expected a state dict"):
+        backbones.read_weights(tmp_path / "own.pth", "resnet18")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_old_names_of_densenet_are_understood() -> None:
+    old = {"features.denseblock1.denselayer1.norm.1.weight": torch.zeros(1), "classifier.bias": torch.zeros(1)}
+    assert list(backbones._modern(old)) == ["features.denseblock1.denselayer1.norm1.weight", "classifier.bias"]

@@ -1,0 +1,73 @@
+"""The probe is scikit-learn's logistic regression, solved for all C at once."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from transferlab import probe
+
+
+def blobs(count: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    chance = np.random.default_rng(0)
+    labels = np.arange(count) % classes
+    centres = chance.normal(size=(classes, width))
+    rows = centres[labels] + 2 * chance.normal(size=(count, width)) + 5
+    return torch.tensor(rows, dtype=torch.float32), torch.tensor(labels)
+
+
+@pytest.mark.parametrize("width", [5, 300], ids=["more rows than features", "more features than rows"])
+@pytest.mark.parametrize("c", [0.001, 1.0, 100.0])
+def test_solution_equals_scikit_learn(width: int, c: float) -> None:
+    features, labels = blobs(90, width, classes=3)
+    found = probe.solve(features, labels, 3, [c], folds=3, seed=0)
+    scaler = StandardScaler().fit(features.double().numpy())
+    rows = scaler.transform(features.double().numpy())
+    expected = LogisticRegression(C=c, tol=1e-10, max_iter=20000).fit(rows, labels.numpy())
+    probabilities = (features.double() @ found.weight.double().T + found.bias.double()).softmax(1)
+    np.testing.assert_allclose(probabilities.numpy(), expected.predict_proba(rows), atol=2e-5)
+
+
+def test_values_of_c_solved_together_equal_those_solved_alone() -> None:
+    features, labels = blobs(60, 40, classes=2)
+    grid = torch.tensor([1e-4, 1e-1, 10.0], dtype=torch.float64)
+    together, biases = probe._fit(features.double(), labels, 2, grid)
+    for i, c in enumerate(grid):
+        alone, bias = probe._fit(features.double(), labels, 2, c[None])
+        torch.testing.assert_close(together[i], alone[0], atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(biases[i], bias[0], atol=1e-4, rtol=1e-3)
+
+
+def test_chosen_c_has_the_lowest_cross_validated_loss_and_the_smaller_one_wins_a_tie() -> None:
+    features, labels = blobs(80, 20, classes=2)
+    grid = np.logspace(-6, 5, 12)
+    found = probe.solve(features, labels, 2, grid.tolist(), folds=5, seed=0)
+    assert found.c == grid[int(np.argmin(found.losses))]
+    assert len(found.losses) == len(grid)
+
+
+def test_separable_data_and_huge_c_stay_finite() -> None:
+    features = torch.cat([torch.full((10, 3), -1.0), torch.full((10, 3), 1.0)])
+    found = probe.solve(features, torch.arange(20) // 10, 2, [1e5], folds=5, seed=0)
+    assert found.weight.isfinite().all()
+    assert ((features @ found.weight.T + found.bias).argmax(1) == torch.arange(20) // 10).all()
+
+
+def test_constant_features_do_no_harm() -> None:
+    features, labels = blobs(40, 4, classes=2)
+    found = probe.solve(torch.cat([features, torch.ones(40, 2)], dim=1), labels, 2, [1.0], folds=4, seed=0)
+    assert found.weight.isfinite().all()
+
+
+def test_folds_are_stratified_and_drawn_by_the_seed() -> None:
+    labels = np.array([0] * 10 + [1] * 5)
+    folds = probe._stratified_folds(labels, 5, seed=3)
+    assert [np.bincount(labels[folds == fold]).tolist() for fold in range(5)] == [[2, 1]] * 5
+    assert np.array_equal(folds, probe._stratified_folds(labels, 5, seed=3))
+    assert not np.array_equal(folds, probe._stratified_folds(labels, 5, seed=4))
+
+
+def test_class_with_a_single_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected two images or more of every class"):
+        probe.solve(torch.randn(3, 2), torch.tensor([0, 0, 1]), 2, [1.0], folds=5, seed=0)
