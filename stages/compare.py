@@ -13,7 +13,9 @@ from transferlab.params import Params
 def work(root: Path, params: Params, _: str) -> None:
     """Write metrics/summary.json."""
     classes = read_json(root / "data/processed/classes.json")["classes"]
-    predictions = {name: metrics.read_predictions(root / f"predictions/{name}.csv", classes) for name in params.strategies}
+    predictions = {
+        name: metrics.read_predictions(root / f"predictions/{name}.csv", classes) for name in params.strategies
+    }
     facts = {name: read_json(root / f"runs/{name}/facts.json") for name in params.strategies}
     costs = {name: read_json(root / f"runs/{name}/costs.json") for name in params.strategies}
     summary = metrics.summarise(predictions, facts, costs, params.compare.confidence)

@@ -15,13 +15,12 @@ from transferlab.params import Params
 class Watch:
     """Passes what happens on to the person at the terminal and to MLflow."""
 
-    def __init__(self, bar: progress.Bar, tracking: tracker.Tracker, parent: Mapping[str, str], dataset: str):
-        self.bar, self.tracking, self.parent, self.dataset = bar, tracking, parent, dataset
+    def __init__(self, bar: progress.Bar, tracking: tracker.Tracker, parent: Mapping[str, str]):
+        self.bar, self.tracking, self.parent = bar, tracking, parent
 
     def start(self, key: str, seed: int, facts: Mapping[str, Any]) -> None:
         """One seed begins."""
-        tags = {name: facts[name] for name in ("strategy", "backbone", "learner")}
-        tags |= {"seed": str(seed), "dataset": self.dataset}
+        tags = {name: facts[name] for name in ("strategy", "backbone", "learner", "dataset")} | {"seed": str(seed)}
         self.tracking.start(key, f"{facts['strategy']} seed {seed}", facts["params"], tags, self.parent)
 
     def log(self, key: str, seed: int, row: Mapping[str, Any]) -> None:
@@ -42,7 +41,7 @@ def work(root: Path, params: Params, strategy: str) -> None:
     """Write models/<strategy> and runs/<strategy>."""
     parent = tracker.parent_identity(file_hash(root / "params.yaml"))
     with progress.Bar(strategy, None) as bar, tracker.Tracker() as tracking:
-        runs.run(root, strategy, params, stage.code_digest(root, "train"), Watch(bar, tracking, parent, params.dataset.name))
+        runs.run(root, strategy, params, stage.code_digest(root, "train"), Watch(bar, tracking, parent))
 
 
 if __name__ == "__main__":

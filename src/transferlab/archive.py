@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from zipfile import is_zipfile
 
 from . import data, download, textures
 from .files import file_hash, from_home, write_json
@@ -53,10 +54,10 @@ def _write(dataset: Dataset, part: Path) -> dict[str, str]:
 
 def _pack(path: Path, sha256: str | None, part: Path) -> None:
     """The user's own folder or zip, if it still is what composition saw."""
-    if not path.exists():
-        raise ValueError(f"dataset.path: expected a folder or a zip, found nothing at {path}. Give another path.")
-    found = data.folder_sha256(path)
-    if found != sha256:
+    if not path.is_dir() and not is_zipfile(path):
+        found = "another file" if path.exists() else "nothing"
+        raise ValueError(f"dataset.path: expected a folder or a zip, found {found} at {path}. Give another path.")
+    if data.folder_sha256(path) != sha256:
         raise ValueError(
             f"dataset.path: {path} is not what it was when params.yaml was composed. Compose again: make repro, "
             f"or dvc exp run with the same settings."

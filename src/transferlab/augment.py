@@ -3,7 +3,7 @@
 A view is drawn by a table, not by the order of calls, so batches, threads and strategies all see the same crops.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -24,13 +24,13 @@ class Pictures(Protocol):
     def __getitem__(self, index: int) -> np.ndarray: ...
 
 
-def test_view(images: Pictures, rows: Sequence[int], preprocessing: Preprocessing) -> Tensor:
+def test_view(images: Pictures, rows: Iterable[int], preprocessing: Preprocessing) -> Tensor:
     """Shorter side to `resize_px`, then the centre: uint8 [B, 3, crop_px, crop_px]."""
     return torch.cat([_centre(_pixels(images[row]), preprocessing) for row in rows])
 
 
 def random_view(
-    images: Pictures, rows: Sequence[int], view: int, seed: int, augment: Augment, side: int, interpolation: str
+    images: Pictures, rows: Iterable[int], *, view: int, seed: int, augment: Augment, side: int, interpolation: str
 ) -> Tensor:
     """One random view of each image: RandomResizedCrop with antialiasing, and a flip.
 
@@ -79,7 +79,7 @@ def crop_box(height: int, width: int, draws: np.ndarray, augment: Augment) -> tu
         down, right = draws[2 * TRIES : 2 * TRIES + 2]
         return int(down * (height - box[0] + 1)), int(right * (width - box[1] + 1)), *box
     ratio = min(max(width / height, augment.crop_ratio[0]), augment.crop_ratio[1])
-    box = min(height, round(width / ratio)), min(width, round(height * ratio))
+    box = max(1, min(height, round(width / ratio))), max(1, min(width, round(height * ratio)))
     return (height - box[0]) // 2, (width - box[1]) // 2, *box
 
 
@@ -111,7 +111,7 @@ def _centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     height, width = pixels.shape[-2:]
     scale, side = preprocessing.resize_px / min(height, width), preprocessing.crop_px
     # torchvision's Resize truncates the longer side.
-    pixels = _resize(pixels, *(max(preprocessing.resize_px, int(n * scale + 1e-9)) for n in (height, width)),
-                     preprocessing.interpolation)
-    top, left = (round((n - side) / 2) for n in pixels.shape[-2:])
+    height, width = (max(preprocessing.resize_px, int(n * scale + 1e-9)) for n in (height, width))
+    pixels = _resize(pixels, height, width, preprocessing.interpolation)
+    top, left = round((height - side) / 2), round((width - side) / 2)
     return pixels[..., top : top + side, left : left + side]

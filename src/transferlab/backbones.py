@@ -5,61 +5,64 @@ Every backbone becomes an `nn.Sequential` of the parts `stem, stage1 .. stage4, 
 the last module of the head is its linear layer.
 """
 
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
-import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from .params import PARTS
 
 Rows = list[list[nn.Module]]
 
 
-def _resnet(net: nn.Module) -> Rows:
+def _resnet(net: Any) -> Rows:
     stem = [net.conv1, net.bn1, net.relu, net.maxpool]
     return [stem, [net.layer1], [net.layer2], [net.layer3], [net.layer4, net.avgpool, nn.Flatten()], [net.fc]]
 
 
-def _mobilenet_v2(net: nn.Module) -> Rows:
+def _mobilenet_v2(net: Any) -> Rows:
     return [*_cut(net.features, (2, 4, 7, 14), nn.AdaptiveAvgPool2d(1), nn.Flatten()), list(net.classifier)]
 
 
-def _mobilenet_v3_small(net: nn.Module) -> Rows:
+def _mobilenet_v3_small(net: Any) -> Rows:
     # Its classifier has a hidden layer that ImageNet taught: that belongs to the last stage.
     tail = [net.avgpool, nn.Flatten(), *net.classifier[:2]]
     return [*_cut(net.features, (1, 2, 4, 9), *tail), list(net.classifier[2:])]
 
 
-def _efficientnet(net: nn.Module) -> Rows:
+def _efficientnet(net: Any) -> Rows:
     return [*_cut(net.features, (2, 3, 4, 6), net.avgpool, nn.Flatten()), list(net.classifier)]
 
 
-def _convnext(net: nn.Module) -> Rows:
+def _convnext(net: Any) -> Rows:
     return [*_cut(net.features, (1, 2, 4, 6), net.avgpool, *net.classifier[:2]), list(net.classifier[2:])]
 
 
-def _densenet(net: nn.Module) -> Rows:
+def _densenet(net: Any) -> Rows:
     tail = [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return [*_cut(net.features, (4, 6, 8, 10), *tail), [net.classifier]]
 
 
-def _vgg(net: nn.Module) -> Rows:
+def _vgg(net: Any) -> Rows:
     tail = [net.avgpool, nn.Flatten(), *net.classifier[:6]]
     return [*_cut(net.features, (7, 14, 24, 34), *tail), list(net.classifier[6:])]
 
 
-def _vit(net: nn.Module) -> Rows:
+def _vit(net: Any) -> Rows:
     layers = list(net.encoder.layers)
     stages = [layers[start : start + 3] for start in (0, 3, 6, 9)]
     return [[Tokens(net)], *stages[:3], [*stages[3], net.encoder.ln, FirstToken()], list(net.heads)]
 
 
-def _tiny(net: nn.Module) -> Rows:
+def _tiny(net: Any) -> Rows:
     return [list(part) for part in net]
 
 
@@ -67,29 +70,44 @@ def _cut(row: Iterable[nn.Module], starts: tuple[int, int, int, int], *tail: nn.
     """Divide a row of modules into stem and four stages, the last with `tail` behind it."""
     modules = list(row)
     edges = [0, *starts, len(modules)]
-    parts = [modules[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    parts = [modules[start:end] for start, end in pairwise(edges)]
     return [*parts[:-1], [*parts[-1], *tail]]
 
 
 class Tokens(nn.Module):
     """The beginning of torchvision's VisionTransformer: images [B, 3, S, S] -> tokens [B, N + 1, D]."""
 
-    def __init__(self, net: nn.Module):
+    def __init__(self, net: Any):
         super().__init__()
         self.project, self.drop = net.conv_proj, net.encoder.dropout
-        self.class_token, self.position = net.class_token, net.encoder.pos_embedding
+        self.class_token: Tensor = net.class_token
+        self.position: Tensor = net.encoder.pos_embedding
 
     def forward(self, images: Tensor) -> Tensor:
-        tokens = self.project(images).flatten(2).transpose(1, 2)
-        first = self.class_token.expand(len(tokens), -1, -1)
-        out: Tensor = self.drop(torch.cat([first, tokens], dim=1) + self.position)
+        """[B, 3, S, S] -> [B, N + 1, D]."""
+        patches = self.project(images)
+        first = self.class_token.expand(len(images), -1, -1)
+        tokens = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1)
+        out: Tensor = self.drop(tokens + self.positions(patches.shape[-1]))
         return out
+
+    def positions(self, side: int) -> Tensor:
+        """Embeddings of the positions [1, side * side + 1, D], resampled where the images have another size."""
+        first, grid = self.position[:, :1], self.position[:, 1:]
+        own = math.isqrt(grid.shape[1])
+        if own == side:
+            return self.position
+        # Two products instead of `interpolate` in two dimensions, whose gradient is not deterministic on CUDA.
+        mix = interpolate(torch.eye(own, device=grid.device)[None], side, mode="linear")[0]
+        square = grid.view(own, own, -1)
+        return torch.cat([first, torch.einsum("ijd,ia,jb->abd", square, mix, mix).flatten(0, 1)[None]], dim=1)
 
 
 class FirstToken(nn.Module):
     """Tokens [B, N, D] -> the class token [B, D]."""
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """[B, N, D] -> [B, D]."""
         return tokens[:, 0]
 
 
@@ -101,12 +119,12 @@ def tiny(num_classes: int) -> nn.Module:
         return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
     widths = (3, 16, 32, 48, 96, 128)
-    rows = [stage(a, b, stride=2 if a in (3, 16, 32, 48) else 1) for a, b in zip(widths, widths[1:], strict=False)]
+    rows = [stage(a, b, stride=2 if a in (3, 16, 32, 48) else 1) for a, b in pairwise(widths)]
     rows[-1] += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return nn.Sequential(*(nn.Sequential(*row) for row in rows), nn.Sequential(nn.Linear(widths[-1], num_classes)))
 
 
-BACKBONES: Mapping[str, Callable[[nn.Module], Rows]] = {
+BACKBONES: Mapping[str, Callable[[Any], Rows]] = {
     "tiny": _tiny,
     "resnet18": _resnet,
     "resnet50": _resnet,
@@ -136,11 +154,25 @@ def build(name: str, outputs: int, seed: int = 0, weights: Mapping[str, Tensor] 
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = tiny(outputs) if name == "tiny" else torchvision.models.get_model(name, num_classes=outputs, weights=None)
+        net = _builder(name)(outputs)
     if weights is not None:
         _load(net, weights, name)
-    parts = OrderedDict(zip(PARTS, (nn.Sequential(*row) for row in BACKBONES[name](net)), strict=True))
+    rows = (nn.Sequential(*row) for row in BACKBONES[name](net))
+    parts: OrderedDict[str, nn.Module] = OrderedDict(zip(PARTS, rows, strict=True))
     return nn.Sequential(parts).eval()
+
+
+def below(model: nn.Sequential, cut: int) -> nn.Sequential:
+    """The first `cut` parts."""
+    parts = model[:cut]
+    assert isinstance(parts, nn.Sequential)
+    return parts
+
+
+def move(model: nn.Sequential, place: torch.device) -> nn.Sequential:
+    """Move a model to a device, its convolutions channels last."""
+    model.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs know no format
+    return model
 
 
 def read_weights(path: Path, name: str) -> nn.Sequential:
@@ -150,20 +182,20 @@ def read_weights(path: Path, name: str) -> nn.Sequential:
         ValueError: The file is no state dict, or another network's.
     """
     try:
-        if path.suffix == ".safetensors":
-            weights = load_file(path)
-        else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
+        safe = path.suffix == ".safetensors"
+        weights: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(
             f"{path.name}: expected a state dict (.pth that loads with weights_only, or .safetensors), "
             f"got {type(error).__name__}. Export it with torch.save(model.state_dict(), path)."
         ) from error
     weights = weights.get("state_dict", weights) if isinstance(weights, dict) else {}
-    last = [value for value in weights.values() if isinstance(value, Tensor)][-1:]
-    if not last or last[0].dim() != 1:
-        raise ValueError(f"{path.name}: expected the state dict of {name}, ending in the bias of its head.")
-    return build(name, outputs=len(last[0]), weights=_modern(weights))
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ValueError(f"{path.name}: expected the state dict of {name}, tensors by name, got something else in it.")
+    network = _builder(name)
+    with torch.device("meta"):
+        bias = list(network(1).state_dict())[-1]  # of the head: as long as there are classes
+    return build(name, outputs=weights[bias].numel() if bias in weights else 1, weights=_modern(weights))
 
 
 def new_head(model: nn.Sequential, outputs: int, start: str, seed: int) -> None:
@@ -188,6 +220,15 @@ def new_head(model: nn.Sequential, outputs: int, start: str, seed: int) -> None:
     head[-1] = layer.to(old.weight.device)
 
 
+def _builder(name: str) -> Callable[[int], nn.Module]:
+    """Number of logits -> the whole network with random weights."""
+    if name == "tiny":
+        return tiny
+    import torchvision  # 5 s of a core, which `tiny` does not need
+
+    return lambda outputs: torchvision.models.get_model(name, num_classes=outputs, weights=None)
+
+
 def _load(net: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
     known = net.state_dict()
     missing, unknown = sorted(known.keys() - weights.keys()), sorted(weights.keys() - known.keys())
@@ -196,7 +237,8 @@ def _load(net: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
         example = (missing or unknown or sorted(shapes))[0]
         raise ValueError(
             f"backbone.weights: expected the state dict of {name}, got one with {len(missing)} tensors missing, "
-            f"{len(unknown)} unknown and {len(shapes)} of another shape ('{example}'). Choose the backbone it belongs to."
+            f"{len(unknown)} unknown and {len(shapes)} of another shape ('{example}'). "
+            f"Choose the backbone it belongs to."
         )
     net.load_state_dict(dict(weights))
 

@@ -16,140 +16,153 @@ from .files import checkout, home, write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line and run one command; problems are one line on stderr and exit code 1."""
+    """Parse the command line and run one command; problems are lines on stderr and exit code 1."""
     parser = argparse.ArgumentParser(prog="transferlab", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("compose", help="compose conf/ into params.yaml, saying what changes").add_argument("set", nargs="*")
-    commands.add_parser("preview", help="say what `dvc exp run -S ...` would change").add_argument("set", nargs="*")
-    commands.add_parser("check", help="check params.yaml, also against conf/")
-    commands.add_parser("demo", help="the whole pipeline without a network, in an ignored copy")
-    commands.add_parser("ui", help="MLflow's pages for the local store").add_argument("--port", type=int, default=5000)
-    given = parser.parse_args(arguments)
-    run = {"compose": compose_params, "preview": preview, "check": check, "demo": demo, "ui": ui}[given.command]
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for name, run in {"compose": compose_params, "preview": preview, "check": check, "demo": demo, "ui": ui}.items():
+        command = commands.add_parser(name, help=str(run.__doc__).splitlines()[0])
+        command.set_defaults(run=run)
+        if name in ("compose", "preview"):
+            command.add_argument("settings", nargs="*", metavar="key=value")
+        if name == "ui":
+            command.add_argument("--port", type=int, default=5000)
+    given = vars(parser.parse_args(arguments))
     try:
-        run(**{name: value for name, value in vars(given).items() if name != "command"})
+        given.pop("run")(**given)
     except KeyboardInterrupt:
         sys.exit("interrupted")
-    except Exception as error:
+    except (ValueError, OSError) as error:
         if os.environ.get("TRANSFERLAB_TRACEBACK"):
             raise
-        sys.exit(f"error: {reason(error)}")
+        sys.exit(f"error: {error}")
 
 
-def reason(error: BaseException) -> str:
-    """What went wrong, without Hydra's and OmegaConf's wrapping."""
-    inner = error
-    while inner.__cause__ is not None:
-        inner = inner.__cause__
-    return str(inner if isinstance(inner, ValueError) else error).split("\n    full_key:")[0].strip()
-
-
-def compose_params(set: Sequence[str] = ()) -> None:
-    """Write params.yaml, print every key that changes, and what the run will take."""
+def compose_params(settings: Sequence[str] = ()) -> None:
+    """Compose conf/ into params.yaml, saying what changes and what the run will take."""
     path = checkout() / "params.yaml"
-    text = compose.compose(set)
-    print_changes(path, yaml.safe_load(text))
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    text = compose.compose(settings)
+    show(current(path), yaml.safe_load(text))
+    if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
-    print(expectation(params.load(path)))
 
 
-def preview(set: Sequence[str] = ()) -> None:
-    """Print what an experiment changes in params.yaml; hand edits of it are named before they are replaced."""
-    composed = yaml.safe_load(compose.compose(set))
-    print_changes(checkout() / "params.yaml", composed)
-    print(expectation(params.parse(composed, "conf")))
-
-
-def print_changes(path: Path, new: Any) -> None:
-    """One line for each key of params.yaml that composition changes."""
-    if not path.is_file():
-        print(f"{path.name}: written for the first time")
-        return
-    try:
-        old = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError:
-        print(f"{path.name}: not readable; composed anew")
-        return
-    for key, before, after in compose.differences(old, new):
-        print(f"{path.name}: {key}: {short(before)} -> {short(after)}")
-
-
-def short(value: Any) -> str:
-    """A value in one line of at most 60 characters."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(value) + "}" if len(value) < 6 else f"{{{len(value)} keys}}"
-    text = "(absent)" if value is None else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def expectation(values: params.Params) -> str:
-    """Time and disk space that a run takes, from what was measured on two cores (see README)."""
-    images = 195 if values.dataset.name == "hymenoptera" else 100
-    passes = 0.0
-    for strategy in values.strategies.values():
-        if isinstance(strategy, params.GradientStrategy):
-            epochs = min(strategy.epochs, values.train.max_epochs or strategy.epochs)
-            full = sum(p.share for p in strategy.phases.values() if all(p.rates.values()))
-            share = full / sum(p.share for p in strategy.phases.values())
-            # A pass backward costs twice a pass forward; frozen layers are passed once per view.
-            passes += images * strategy.resolution**2 * epochs * 3 * share
-            passes += images * min(strategy.views or epochs, epochs) * (1 - share)
-    seconds = passes * len(values.seeds) / SPEED.get(values.backbone.name, 25)
-    minutes = seconds / 60 + 0.6 * len(values.strategies) + 1
-    megabytes = 300 + SIZE.get(values.backbone.name, 100) * 3 * len(values.seeds) * len(values.strategies)
-    return (
-        f"{len(values.strategies)} strategies x {len(values.seeds)} seeds of {values.backbone.name} on "
-        f"{values.dataset.name}: about {minutes:.0f} minutes on 2 CPU cores, less with a GPU or what is cached; "
-        f"up to {megabytes / 1000:.1f} GB in {home()}"
-    )
-
-
-SPEED = {"tiny": 3000, "mobilenet_v2": 75, "resnet18": 35, "mobilenet_v3_small": 200, "efficientnet_b0": 40}
-"""Images per second forward on two cores of 2024, fp32."""
-
-SIZE = {"tiny": 1, "mobilenet_v2": 9, "resnet18": 45, "resnet50": 94, "vgg16_bn": 540, "vit_b_16": 340}
-"""MB of one model."""
+def preview(settings: Sequence[str] = ()) -> None:
+    """Say what `dvc exp run -S ...` changes in params.yaml, and which edits of that file it replaces."""
+    old, new = current(checkout() / "params.yaml"), yaml.safe_load(compose.compose(settings))
+    show(old, new)
+    replaced = {key for key, _, _ in compose.differences(old, new)}
+    edits = [change for change in compose.differences(old, yaml.safe_load(compose.compose())) if change[0] in replaced]
+    if old and edits:
+        print(f"params.yaml differs from conf/ in {in_words(edits)}; that is replaced. Edit conf/ instead.")
 
 
 def check() -> None:
     """Check params.yaml by itself and, as data, against what conf/ composes to."""
     path = checkout() / "params.yaml"
     params.load(path)
-    old, new = yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(compose.compose())
-    changes = [f"{key} ({short(a)} -> {short(b)})" for key, a, b in compose.differences(old, new)]
-    if changes:
+    if changes := list(compose.differences(params.read(path), yaml.safe_load(compose.compose()))):
         raise ValueError(
-            f"params.yaml: expected what conf/ composes to, got other values of {', '.join(changes)}. "
+            f"params.yaml: expected what conf/ composes to, got other values of {in_words(changes)}. "
             f"Run: make repro, or dvc exp run with these settings"
         )
     print("params.yaml is what conf/ composes to")
 
 
+def current(path: Path) -> Any:
+    """The params file as it is; nothing where it is not there or cannot be read, since it is about to be replaced."""
+    try:
+        return params.read(path)
+    except ValueError:
+        return {}
+
+
+def show(old: Any, new: Any) -> None:
+    """Print every key that changes, and what to expect of a run."""
+    for change in compose.differences(old, new):
+        print(f"params.yaml: {in_words([change])}")
+    print(expectation(params.parse(new, "conf")))
+
+
+def in_words(changes: Sequence[tuple[str, Any, Any]]) -> str:
+    """Keys with their old and new values, at most five of them."""
+    words = [f"{key} ({short(before)} -> {short(after)})" for key, before, after in changes[:5]]
+    return ", ".join(words) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")
+
+
+def short(value: Any) -> str:
+    """A value in one line of at most 60 characters."""
+    text = "none" if value is None else f"{{{', '.join(value)}}}" if isinstance(value, dict) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+COST = {
+    "tiny": (3000, 1),
+    "resnet18": (35, 47),
+    "resnet50": (15, 102),
+    "mobilenet_v2": (75, 14),
+    "mobilenet_v3_small": (200, 10),
+    "efficientnet_b0": (40, 21),
+    "efficientnet_b4": (7, 78),
+    "convnext_tiny": (18, 114),
+    "densenet121": (16, 32),
+    "vgg16_bn": (9, 553),
+    "vit_b_16": (8, 346),
+}
+"""Images per second forward on two cores, roughly, and megabytes of one model."""
+
+
+def expectation(values: params.Params) -> str:
+    """What a run takes, to an order of magnitude: minutes on two cores, and space."""
+    strategies, seeds, source = values.strategies.values(), len(values.seeds), values.backbone.source
+    speed, megabytes = COST[values.backbone.name]
+    images = training_images(values.dataset)
+    work = sum(passes(strategy, values.train.max_epochs) for strategy in strategies) * seeds * (images or 1000)
+    if source is not None and values.backbone.weights == "source":
+        work += passes(source.strategy, values.train.max_epochs) * (training_images(source.dataset) or 1000)
+    minutes = 1 + len(strategies) / 2 + work / speed / 60  # a stage starts up and evaluates in a quarter of a minute
+    gigabytes = 0.3 + len(strategies) * seeds * megabytes * 3 / 1000  # the file, DVC's copy and MLflow's
+    return (
+        f"{len(strategies)} strategies x {seeds} seeds of {values.backbone.name} on {values.dataset.name}: "
+        f"about {minutes:.0f} minutes on 2 CPU cores{'' if images else ' per 1000 images'}, "
+        f"less on a GPU and where results are cached; up to {gigabytes:.1f} GB in {home()}"
+    )
+
+
+def passes(strategy: params.Strategy, max_epochs: int | None) -> float:
+    """Forward passes of each image through the whole network per seed; a backward pass costs two."""
+    if isinstance(strategy, params.LogisticStrategy):
+        return 1
+    epochs = min(strategy.epochs, max_epochs or strategy.epochs)
+    whole = sum(phase.share for phase in strategy.phases.values() if all(phase.rates.values()))
+    whole /= sum(phase.share for phase in strategy.phases.values())
+    # What is frozen is passed once per view.
+    return strategy.resolution**2 * (3 * epochs * whole + min(strategy.views or epochs, epochs) * (1 - whole))
+
+
+def training_images(dataset: params.Dataset) -> int | None:
+    """How many there are, where that is known without looking."""
+    if dataset.textures is not None:
+        return len(dataset.textures.classes) * dataset.textures.train_per_class
+    return {"hymenoptera": 244}.get(dataset.name)
+
+
 def demo() -> None:
-    """Run the pipeline on drawn textures in `.demo`, a copy of the checkout; nothing else is touched."""
-    root = checkout()
-    copy = root / ".demo"
-    shutil.rmtree(copy / "src", ignore_errors=True)
-    for name in ("dvc.yaml", ".dvcignore", "conf", "src", "stages"):
-        source = root / name
-        if source.is_dir():
-            shutil.rmtree(copy / name, ignore_errors=True)
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        else:
-            copy.mkdir(exist_ok=True)
-            shutil.copyfile(source, copy / name)
-    (copy / ".dvc").mkdir(exist_ok=True)
-    shutil.copyfile(root / ".dvc/config", copy / ".dvc/config")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "TRANSFERLAB_MIRROR"))}
+    """Run the whole pipeline without a network, on drawn textures, in the ignored copy `.demo`."""
+    root, copy = checkout(), checkout() / ".demo"
+    for name in ("conf", "src", "stages", ".dvc/plots"):
+        shutil.rmtree(copy / name, ignore_errors=True)
+        shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("dvc.yaml", ".dvcignore", ".dvc/config"):
+        shutil.copyfile(root / name, copy / name)
+    write_text(copy / ".dvc/config.local", "[core]\n    no_scm = true\n")
+    others = ("DVC_", "TRANSFERLAB_MIRROR", "MLFLOW_TRACKING_", "MLFLOW_REGISTRY_")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     environment["PYTHONPATH"] = str(copy / "src")
-    command = [sys.executable, "-m", "transferlab.cli", "compose", "preset=demo"]
-    subprocess.run(command, cwd=copy, env=environment, check=True)
-    no_git = ["dvc", "config", "--local", "core.no_scm", "true"]
-    subprocess.run(no_git, cwd=copy, env=environment, check=True)
-    done = subprocess.run(["dvc", "repro"], cwd=copy, env=environment, check=False)
-    if done.returncode:
-        raise ValueError(f"demo: a stage failed, see above. Its files are in {copy}")
+    # The stages call `python`: it must be this one, also where .venv is not activated.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    for command in (["transferlab.cli", "compose", "preset=demo"], ["dvc", "repro"]):
+        if subprocess.run([sys.executable, "-m", *command], cwd=copy, env=environment, check=False).returncode:
+            raise ValueError(f"demo: expected every stage to end well; one failed, see above. Its files are in {copy}.")
     print(f"The report is at {copy / 'reports/report.md'}")
 
 
@@ -158,6 +171,9 @@ def ui(port: int) -> None:
     from . import tracking
 
     uri = tracking.tracking_uri()
+    if uri.startswith("http"):
+        print(f"MLflow: {uri}, as MLFLOW_TRACKING_URI says")
+        return
     tracking.prepare_store()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     print(f"MLflow: http://127.0.0.1:{port}")

@@ -4,13 +4,16 @@
 check the whole configuration before anything is touched or queued.
 """
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from . import download, params
-from .files import checkout, from_home, mirror
+from .files import checkout, from_home, home
 
 WORDS = ("official", "none", "source")
 
@@ -30,12 +33,23 @@ def check(*, _root_: Any) -> bool:
 
     raw = OmegaConf.to_container(_root_, resolve=False)
     assert isinstance(raw, dict)
+    if missing := list(_missing(raw)):
+        raise ValueError("\n".join(f"conf: {key}: expected a value, found none. Add: -S {key}=..." for key in missing))
     # Resolving `checked` itself would call this function again.
     rest = OmegaConf.create({key: value for key, value in raw.items() if key != "checked"})
     parsed = params.parse({"checked": True, **OmegaConf.to_container(rest, resolve=True)}, "conf")  # type: ignore[dict-item]
     if parsed.engine.device == "cuda" and not _cuda_driver():
         raise ValueError("conf: engine.device: expected a CUDA driver, found none. Use engine.device=auto or cpu.")
     return True
+
+
+def _missing(raw: Mapping[Any, Any], above: str = "") -> Iterator[str]:
+    """Dotted keys of `???`. OmegaConf silently turns all that depends on one, the check too, into another."""
+    for name, value in raw.items():
+        if value == "???":
+            yield f"{above}{name}"
+        elif isinstance(value, Mapping):
+            yield from _missing(value, f"{above}{name}.")
 
 
 def _cuda_driver() -> bool:
@@ -48,8 +62,10 @@ def hash_of_path(path: str) -> str:
     from .data import folder_sha256
 
     found = from_home(path)
-    if not found.exists():
-        raise ValueError(f"dataset.path: expected a folder or a zip, found nothing at {found}. Give another path.")
+    if not path or not found.exists():
+        raise ValueError(
+            f"dataset.path: expected a folder or a zip, found nothing at '{path}'. Relative paths count from {home()}."
+        )
     return folder_sha256(found)
 
 
@@ -66,16 +82,35 @@ def compose(overrides: Sequence[str] = (), root: Path | None = None) -> str:
     Args:
         overrides: Hydra overrides, such as `strategy=frozen`.
         root: The checkout whose `conf/` is composed; default: the one this code runs from.
+
+    Raises:
+        ValueError: They do not compose, or what they compose to does not pass the check.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.errors import HydraException
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     register()
-    with initialize_config_dir(str((root or checkout()) / "conf"), version_base=None):
-        config = hydra_compose("config", overrides=list(overrides))
-    OmegaConf.resolve(config)
+    try:
+        with initialize_config_dir(str((root or checkout()) / "conf"), version_base=None):
+            config = hydra_compose("config", overrides=list(overrides))
+        OmegaConf.resolve(config)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        if unknown := re.match(r"Could not override '(.+?)'", str(error)):
+            added = [f"+{item}" if item.startswith(f"{unknown[1]}=") else item for item in overrides]
+            if added != list(overrides):
+                compose(added, root)  # our own check names the keys that there are
+        raise ValueError(reason(error)) from error
     return OmegaConf.to_yaml(config)
+
+
+def reason(error: Exception) -> str:
+    """What went wrong: one line of Hydra's, or the lines of our own check without OmegaConf's wrapping."""
+    text = str(error).split("\n    full_key:")[0].split("\nConfig search path:")[0]
+    own = re.match(r"ValueError raised while resolving interpolation: (.*)", text, re.DOTALL)
+    return own[1] if own else "conf: " + " ".join(text.replace(":\n\t", ": ").replace("\n\t", ", ").split())
 
 
 def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

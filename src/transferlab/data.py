@@ -506,7 +506,7 @@ def preprocess(archive: Path, dataset: params.Dataset, out: Path) -> None:
             _check_counts(rows, skipped, classes, archive)
             if dataset.on_duplicate == "error":
                 _refuse_duplicates(rows, archive)
-            _write_tables(rows, skipped, classes, dataset.store_px, building)
+            _write_tables(rows, skipped, classes, dataset, building)
             _write_samples(load_images(building / "train", classes), building / "samples.png")
     print(_summary(rows, skipped, classes))
 
@@ -649,11 +649,12 @@ def _ten(lines: Iterable[str]) -> str:
 
 
 def _write_tables(
-    rows: list[dict[str, Any]], skipped: list[_Skipped], classes: Sequence[str], store_px: int, folder: Path
+    rows: list[dict[str, Any]], skipped: list[_Skipped], classes: Sequence[str], dataset: params.Dataset, folder: Path
 ) -> None:
     for split in SPLITS:
         files.write_csv(folder / split / "manifest.csv", COLUMNS, (row for row in rows if row["split"] == split))
-    files.write_json(folder / "classes.json", {"classes": list(classes), "store_px": store_px})
+    facts = {"dataset": dataset.name, "classes": list(classes), "store_px": dataset.store_px}
+    files.write_json(folder / "classes.json", facts)
     counts = Counter((row["split"], row["label"]) for row in rows)
     table = [{"class": name, **{split: counts[split, name] for split in SPLITS}} for name in classes]
     files.write_csv(folder / "class_counts.csv", ("class", *SPLITS), table)

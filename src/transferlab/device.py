@@ -25,6 +25,8 @@ def prepare(engine: Engine) -> torch.device:
     _keep_freed_memory()
     torch.set_num_threads(engine.threads or cores())
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # That switch also fills every new tensor with NaN, to show reads of unwritten memory: a pass for nothing.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # cuBLAS is deterministic only with a workspace of fixed size, read when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False

@@ -202,7 +202,7 @@ def own_file(name: str, *, sha256: str | None, key: str) -> Verified:
     suffix = _suffix(name)
     if suffix and not found.sha256.startswith(suffix):
         raise ValueError(
-            f"{key}: {name}: expected a sha256 that starts with {suffix}, as its name says, got {found.sha256[:16]}.... "
+            f"{key}: {name}: expected a sha256 that starts with {suffix}, as its name says, got {found.sha256[:16]}. "
             f"Fetch the file again, or rename it if it is your own."
         )
     return Verified(path=path, origin=name, sha256=found.sha256, verified_by="hash suffix" if suffix else "sha256")

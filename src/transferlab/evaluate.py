@@ -12,7 +12,7 @@ from . import backbones, device, models
 from .data import Images, load_images
 from .features import CHUNK, Source, Views
 from .files import read_json, write_csv, write_json
-from .params import PARTS, Params, Preprocessing, plain
+from .params import PARTS, Params, Preprocessing
 
 
 def evaluate(root: Path, name: str, params: Params) -> None:
@@ -28,17 +28,22 @@ def evaluate(root: Path, name: str, params: Params) -> None:
     if facts["classes"] != classes or facts["start_sha256"] != start["sha256"]:
         raise ValueError(f"runs/{name}: expected the classes and weights of data/, got others. Run: dvc repro")
     images = load_images(root / "data/processed/test", classes)
+    untrained = models.read(root / "data/weights/start.safetensors", start["sha256"])
+    untrained = {key: value for key, value in untrained.items() if not key.startswith("head.")}
     rows, seeds = [], {}
     for seed, fact in facts["seeds"].items():
         trained = models.read(root / f"models/{name}/seed-{seed}.safetensors", fact["model_sha256"])
         model = backbones.build(params.backbone.name, len(classes))
-        first = first_part(trained)
-        if first > 0:
-            below = models.read(root / "data/weights/start.safetensors", start["sha256"])
-            models.overlay(model, {key: value for key, value in below.items() if not key.startswith("head.")})
-        models.overlay(model, trained)
-        model.to(place, memory_format=torch.channels_last)
-        probabilities = predict(model, first, images, params.backbone.preprocessing, params.engine.memory_mb, place)
+        models.overlay(model, {**untrained, **trained})
+        backbones.move(model, place)
+        probabilities = predict(
+            model,
+            first_part(trained),
+            images,
+            preprocessing=params.backbone.preprocessing,
+            memory_mb=params.engine.memory_mb,
+            place=place,
+        )
         rows += table(name, seed, images, probabilities)
         seeds[seed] = scores(probabilities, images.labels)
     columns = ["strategy", "seed", "id", "label", "predicted", *(f"p_{label}" for label in classes)]
@@ -49,9 +54,8 @@ def evaluate(root: Path, name: str, params: Params) -> None:
 
 def require_same(facts: dict[str, Any], name: str, params: Params) -> None:
     """Refuse models that were trained with other parameters than `params.yaml` says now."""
-    for section, used in facts["params"].items():
-        now = params.strategies[name] if section == "strategy" else getattr(params, section)
-        if used != plain(now):
+    for section, now in models.trained_with(params, name).items():
+        if facts["params"][section] != now:
             raise ValueError(
                 f"runs/{name}/facts.json: expected the {section} of params.yaml, got other values: the model was "
                 f"trained with those. Run: dvc repro --force train@{name}"
@@ -65,7 +69,7 @@ def first_part(trained: dict[str, torch.Tensor]) -> int:
 
 @torch.no_grad()
 def predict(
-    model: nn.Sequential, cut: int, images: Images, preprocessing: Preprocessing, memory_mb: int, place: torch.device
+    model: nn.Sequential, cut: int, images: Images, *, preprocessing: Preprocessing, memory_mb: int, place: torch.device
 ) -> np.ndarray:
     """Probabilities float32 [N, K] of the test view of every image.
 
@@ -81,10 +85,17 @@ def predict(
     model.eval()
     seen = Views(images=images, preprocessing=preprocessing, ranges=None, seed=0, side=preprocessing.crop_px)
     everything = np.arange(len(images))
-    shared: dict[str, float] | None = {} if cut == len(PARTS) - 1 else None
-    source = Source(model[:cut] if shared is not None else model[:0], seen, (everything[:0], everything), None, place,
-                    memory_mb, shared)
-    upper = model[cut:] if shared is not None else model
+    kept = cut if cut == len(PARTS) - 1 else 0
+    source = Source(
+        backbones.below(model, kept),
+        seen,
+        (everything[:0], everything),
+        count=None,
+        device=place,
+        memory_mb=memory_mb,
+        shared={} if kept else None,
+    )
+    upper = model[kept:]
     batches: Sequence[np.ndarray] = np.split(everything, range(CHUNK, len(everything), CHUNK))
     found: np.ndarray = torch.cat([upper(source.test(batch)).softmax(1) for batch in batches]).cpu().numpy()
     return found

@@ -2,24 +2,27 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from . import augment
 from .data import Images
-from .files import cache_folder, content_hash
+from .device import describe
+from .files import cache_folder, content_hash, file_hash
 from .models import tensors_sha256
 from .params import Augment, Preprocessing
 
 CHUNK = 64  # images per pass through frozen layers
+CODE = ("augment", "backbones", "data", "features")  # modules that what is kept on disk depends on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +43,20 @@ class Views:
     seed: int
     side: int
 
-    def pixels(self, rows: Sequence[int] | np.ndarray, view: int | None) -> Tensor:
+    def pixels(self, rows: Iterable[int], view: int | None) -> Tensor:
         """uint8 [B, 3, S, S] of the given rows; view None is the test view."""
         if view is None:
             return augment.test_view(self.images, rows, self.preprocessing)
         assert self.ranges is not None
-        kind = self.preprocessing.interpolation
-        return augment.random_view(self.images, rows, view, self.seed, self.ranges, self.side, kind)
+        return augment.random_view(
+            self.images,
+            rows,
+            view=view,
+            seed=self.seed,
+            augment=self.ranges,
+            side=self.side,
+            interpolation=self.preprocessing.interpolation,
+        )
 
 
 class Source:
@@ -67,6 +77,7 @@ class Source:
         prefix: nn.Sequential,
         views: Views,
         rows: tuple[np.ndarray, np.ndarray],
+        *,
         count: int | None,
         device: torch.device,
         memory_mb: int,
@@ -94,20 +105,24 @@ class Source:
         return self._batch(rows, None, keep=True)
 
     def _batch(self, rows: np.ndarray, view: int | None, keep: bool) -> Tensor:
-        if not len(self.prefix) or not keep or not self._fits():
+        if not len(self.prefix) or not keep or self._table_mb > self.memory_mb:
             return self._pass(rows, view)
         if view not in self.kept:
             self.kept[view] = self._table(view)
         places = np.searchsorted(self.rows[view is None], rows)
         return self.kept[view][torch.from_numpy(places).to(self.device)]
 
-    def _fits(self) -> bool:
-        """Whether the table of every view stays below the limit; measured on one image."""
-        if not hasattr(self, "_table_mb"):
-            one = self._pass(np.zeros(1, dtype=np.int64), None)
-            tables = len(self.rows[0]) * (self.count or 0) + len(self.rows[1])
-            self._table_mb = one.numel() * one.element_size() * tables / 1e6
-        return self._table_mb <= self.memory_mb
+    @cached_property
+    def _table_mb(self) -> float:
+        """What the tables of all views occupy; measured on one image."""
+        one = self._pass(np.zeros(1, dtype=np.int64), None)
+        images = len(self.rows[0]) * (self.count or 0) + len(self.rows[1])
+        return one.numel() * one.element_size() * images / 1e6
+
+    @cached_property
+    def _frozen(self) -> list[str]:
+        """What the frozen parts are and hold; kept, because hashing them takes as long as some passes."""
+        return [tensors_sha256(self.prefix.state_dict()), str(self.prefix)]
 
     def _table(self, view: int | None) -> Tensor:
         """The activations of all rows for one view [N, ...], from the disk when they are there."""
@@ -119,7 +134,8 @@ class Source:
             table = self._all(view)
             seconds = time.perf_counter() - started
             part = path.with_suffix(f".part-{os.getpid()}")
-            save_file({"table": table.cpu().contiguous()}, part, {"seconds": str(seconds)})
+            kept = {"table": table.cpu().contiguous()}
+            save_file(kept, part, {"seconds": str(seconds), "sha256": tensors_sha256(kept)})
             part.replace(path)
             found = table, seconds
         self.shared[path.stem] = found[1]
@@ -142,15 +158,19 @@ class Source:
         """Named by everything that the bytes depend on."""
         views = self.views
         random = view is not None and [view, views.seed, views.side, repr(views.ranges), self.rows[0].tolist()]
-        key = [tensors_sha256(self.prefix.state_dict()), str(self.prefix), views.images.digest, random]
-        machine = [str(self.device), torch.get_num_threads(), torch.__version__, torchvision.__version__]
-        return cache_folder("features") / f"{content_hash([*key, repr(views.preprocessing), *machine])}.safetensors"
+        seen = [views.images.digest, repr(views.preprocessing), random]
+        code = [file_hash(Path(__file__).with_name(f"{name}.py")) for name in CODE]
+        machine = [describe(self.device), torch.get_num_threads(), torch.__version__, version("torchvision")]
+        name = content_hash([*self._frozen, *seen, *code, *machine])
+        return cache_folder("features") / f"{name}.safetensors"
 
 
 def _read(path: Path) -> tuple[Tensor, float] | None:
     """A kept table and the seconds it took; a damaged file counts as absent."""
     try:
         with safe_open(path, framework="pt") as file:
-            return file.get_tensor("table"), float(file.metadata()["seconds"])
-    except (OSError, SafetensorError):
+            table, facts = file.get_tensor("table"), file.metadata()
+            intact = facts["sha256"] == tensors_sha256({"table": table})
+            return (table, float(facts["seconds"])) if intact else None
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError):
         return None

@@ -3,12 +3,26 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .files import file_hash
+from .params import Params, plain
+
+
+def trained_with(params: Params, name: str) -> dict[str, Any]:
+    """The parameters that a strategy's training depends on, as they stand in its facts."""
+    return {
+        "backbone": plain(params.backbone),
+        "seeds": list(params.seeds),
+        "train": plain(params.train),
+        "engine": plain(params.engine),
+        "strategy": plain(params.strategies[name]),
+    }
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -28,12 +42,18 @@ def tensors_of(model: nn.Module, parts: Iterable[str]) -> dict[str, Tensor]:
 
 
 def save(tensors: Mapping[str, Tensor], path: Path) -> str:
-    """Write tensors as safetensors, atomically; gives the file's sha256."""
+    """Write tensors as safetensors, atomically; gives the file's sha256.
+
+    Raises:
+        OSError: There is no room for them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
         save_file({name: value.contiguous() for name, value in tensors.items()}, part)
         part.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"{path}: not written ({error}). Free some space and run again.") from error
     finally:
         part.unlink(missing_ok=True)
     return file_hash(path)
@@ -63,5 +83,5 @@ def overlay(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     known = model.state_dict()
     wrong = [name for name, value in tensors.items() if name not in known or known[name].shape != value.shape]
     if wrong:
-        raise ValueError(f"model: expected tensors of this backbone and these classes, got '{wrong[0]}'. Train it anew.")
+        raise ValueError(f"model: expected tensors of this backbone and these classes, got '{wrong[0]}'. Train anew.")
     model.load_state_dict({**known, **tensors})

@@ -6,13 +6,14 @@ Needs no torch, so that composition and every stage can afford it. Values live i
 import difflib
 import fnmatch
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 BackboneName = Literal[
     "tiny",
@@ -48,9 +49,18 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def section(cls: type[T]) -> type[T]:
-    """A frozen, keyword-only dataclass that refuses unknown keys, NaN and silent type conversions."""
+    """A frozen, keyword-only dataclass; parsing refuses unknown keys, NaN, silent conversions and its `problems`."""
     cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)  # type: ignore[attr-defined]
+    if hasattr(cls, "problems"):
+        cls.refuse_problems = model_validator(mode="after")(_refuse_problems)  # type: ignore[attr-defined]
     return dataclass(frozen=True, kw_only=True)(cls)
+
+
+def _refuse_problems(record: Any) -> Any:
+    """Pydantic's hook for what no single value shows; it runs where the values themselves are sound."""
+    if problems := list(record.problems()):
+        raise ValueError("\n".join(problems))
+    return record
 
 
 @section
@@ -91,6 +101,26 @@ class Dataset:
     max_ratio: Count
     max_megapixels: Count  # of one image
 
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        given = [name for name in ("url", "path", "textures") if getattr(self, name) is not None]
+        if len(given) != 1:
+            yield f"url: expected exactly one of url, path and textures, got {', '.join(given) or 'none'}."
+        if self.path is not None and self.path_sha256 is None:
+            yield "path_sha256: expected the digest of what is at path, got null. Use dataset=folder, which writes it."
+        if (self.train_folder is None) != (self.test_folder is None):
+            yield (
+                f"test_folder: expected both train_folder and test_folder, or neither, "
+                f"got {self.train_folder!r} and {self.test_folder!r}."
+            )
+        if (self.test_folder is None) != (self.test_fraction is not None):
+            yield (
+                f"test_fraction: expected a fraction where there is no test_folder and null where there is one, "
+                f"got {self.test_fraction!r} with test_folder {self.test_folder!r}."
+            )
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            yield f"classes: expected different names, got {list(self.classes)}."
+
 
 @section
 class Preprocessing:
@@ -102,6 +132,11 @@ class Preprocessing:
     mean: Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
     std: Annotated[tuple[Positive, ...], Field(min_length=3, max_length=3)]
 
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        if self.resize_px < self.crop_px:
+            yield f"crop_px: expected at most resize_px ({self.resize_px}), got {self.crop_px}."
+
 
 @section
 class Augment:
@@ -110,6 +145,12 @@ class Augment:
     crop_scale: Annotated[tuple[PositiveShare, ...], Field(min_length=2, max_length=2)]  # share of the area, ends
     crop_ratio: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=2)]  # width / height
     flip: Share  # probability of a horizontal flip
+
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        for name, (low, high) in (("crop_scale", self.crop_scale), ("crop_ratio", self.crop_ratio)):
+            if low > high:
+                yield f"{name}: expected [low, high], got {[low, high]}."
 
 
 @section
@@ -141,6 +182,16 @@ class Phase:
     rates: Annotated[dict[str, Positive | None], Field(min_length=1)]
     """Ordered table: part (or pattern) -> multiplier of `lr`, null = frozen; the first match wins."""
 
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        matches = {part: first_match(self.rates, part) for part in PARTS}
+        for part in (part for part, pattern in matches.items() if pattern is None):
+            yield f"rates: part '{part}' is not covered. Add it, or the pattern '*'."
+        for pattern in (pattern for pattern in self.rates if pattern not in matches.values()):
+            yield f"rates: '{pattern}' matches no part that is left. Parts: {', '.join(PARTS)}."
+        if not any(self.rates.values()):
+            yield f"rates: expected a part that trains, got {self.rates}."
+
 
 @section
 class GradientStrategy:
@@ -165,16 +216,28 @@ class GradientStrategy:
     norm_statistics: Literal["frozen", "batch"]  # of norm layers that train; those of frozen parts never move
     phases: Annotated[dict[Name, Phase], Field(min_length=1)]
 
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        if (self.schedule == "step") != (self.step_epochs is not None):
+            yield f"step_epochs: expected a number with schedule 'step' and null without, got {self.step_epochs!r}."
+        if len(self.phases) > self.epochs:
+            yield f"epochs: expected at least one per phase ({len(self.phases)}), got {self.epochs}."
+
 
 @section
 class LogisticStrategy:
-    """A linear probe: L2 logistic regression on the frozen features, C chosen by cross-validation inside the fit rows."""
+    """A linear probe: L2 logistic regression on the frozen features; C is chosen inside the fit rows."""
 
     title: str
     learner: Literal["logistic_regression"]
     log10_c: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)]  # ends of the grid
     c_values: Annotated[int, Field(ge=1, le=200)]
-    folds: Annotated[int, Field(ge=2, le=20)]
+    folds: Annotated[int, Field(ge=2, le=20)]  # of the cross-validation
+
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        if self.log10_c[0] > self.log10_c[1]:
+            yield f"log10_c: expected [low, high], got {list(self.log10_c)}."
 
 
 Strategy = Annotated[GradientStrategy | LogisticStrategy, Field(discriminator="learner")]
@@ -182,9 +245,9 @@ Strategy = Annotated[GradientStrategy | LogisticStrategy, Field(discriminator="l
 
 @section
 class SourceTask:
-    """The task that `weights: source` trains the backbone on inside the pipeline: other classes of textures."""
+    """The task that `weights: source` trains the backbone on inside the pipeline."""
 
-    textures: Textures
+    dataset: Dataset
     strategy: GradientStrategy
 
 
@@ -198,6 +261,13 @@ class Backbone:
     official_url: Url | None
     preprocessing: Preprocessing
     source: SourceTask | None
+
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        if self.weights == "official" and self.official_url is None:
+            yield f"weights: expected none, source or a file, got 'official': {self.name} has no official weights."
+        if self.weights == "source" and self.source is None:
+            yield "source: expected a source task because weights is 'source', got null."
 
 
 @section
@@ -220,6 +290,19 @@ class Params:
     strategies: dict[Name, Strategy]
     compare: Compare
 
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        resize_px, name = self.backbone.preprocessing.resize_px, self.backbone.name
+        if self.dataset.store_px < resize_px:
+            yield (
+                f"dataset.store_px: expected at least {resize_px}, the size that backbone {name} resizes to, "
+                f"got {self.dataset.store_px}. Add: -S dataset.store_px={resize_px}"
+            )
+        if len(set(self.seeds)) < len(self.seeds):
+            yield f"seeds: expected different numbers, got {list(self.seeds)}."
+        if not self.strategies:
+            yield "strategies: expected at least one, got none. Choose with -S strategy=frozen or -S strategy=all."
+
 
 def load(path: Path) -> Params:
     """Read and check a params file.
@@ -227,13 +310,22 @@ def load(path: Path) -> Params:
     Raises:
         ValueError: one message with every problem of the file, each with its dotted key.
     """
-    if not path.is_file():
-        raise ValueError(f"{path.name}: expected a file, found none. Run: make repro (it composes conf/ into it).")
+    return parse(read(path), path.name)
+
+
+def read(path: Path) -> Any:
+    """A params file as plain data.
+
+    Raises:
+        ValueError: It is not there or is no YAML.
+    """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path.name}: not readable as YAML: {error}. Compose it anew: make repro.") from error
-    return parse(data, path.name)
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{path.name}: expected a file, found none. Compose it from conf/: make repro.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = " ".join(str(error).split())
+        raise ValueError(f"{path.name}: expected YAML, got: {found}. Compose it anew: make repro.") from error
 
 
 def parse(data: Any, where: str = "params.yaml") -> Params:
@@ -244,14 +336,10 @@ def parse(data: Any, where: str = "params.yaml") -> Params:
     """
     try:
         # JSON mode: lists become tuples, yet text never becomes a number.
-        params = TypeAdapter(Params).validate_json(json.dumps(data))
+        return TypeAdapter(Params).validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        problems = [_sentence(item, data) for item in error.errors()]
-    else:
-        problems = list(_contradictions(params))
-        if not problems:
-            return params
-    raise ValueError("\n".join(f"{where}: {problem}" for problem in sorted(set(problems))))
+        problems = {sentence for item in error.errors() for sentence in _sentences(item, data)}
+        raise ValueError("\n".join(f"{where}: {problem}" for problem in sorted(problems))) from None
 
 
 def plain(value: Any) -> Any:
@@ -265,102 +353,46 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _sentence(error: Any, data: Any) -> str:
-    """One pydantic error as `key: expected ..., got .... What to do.`"""
-    location = error["loc"]
+def _sentences(error: Any, data: Any) -> Iterator[str]:
+    """One pydantic error in this project's form: the dotted key, what was expected, what it got, what to do."""
+    kind, location, value = error["type"], error["loc"], error["input"]
     # Under `strategies.<name>` pydantic inserts the name of the record it tried; a person never wrote that.
-    key = ".".join(str(item) for i, item in enumerate(location) if not (location[0] == "strategies" and i == 2))
-    if error["type"] == "unexpected_keyword_argument":
+    steps = [str(item) for i, item in enumerate(location) if not (location[0] == "strategies" and i == 2)]
+    key = ".".join(step for step in steps if step != "[key]") or "the whole file"
+    if kind == "value_error":
+        yield from (".".join([*steps, problem]) for problem in str(error["ctx"]["error"]).split("\n"))
+    elif kind == "unexpected_keyword_argument":
         known = sorted(_fields_at(location[:-1]))
-        close = difflib.get_close_matches(str(location[-1]), known, n=1)
-        return f"{key}: unknown key.{f' Did you mean {close[0]!r}?' if close else ''} Choices: {', '.join(known)}."
-    if error["type"] in ("missing_argument", "missing_keyword_only_argument", "missing"):
-        return f"{key}: expected a value, found none. Compose params.yaml anew: make repro."
-    if error["type"].startswith("union_tag"):
-        return f"{key}.learner: expected 'gradient' or 'logistic_regression', got {(error['input'] or {}).get('learner')!r}."
-    expected = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    if error["type"] == "string_pattern_mismatch":
-        expected = f"text of the form {error['ctx']['pattern']}"
-    return f"{key}: expected {expected}, got {error['input']!r}."
+        yield f"{key}: unknown key.{_nearest(str(location[-1]), known)} Choices: {', '.join(known)}."
+    elif kind.startswith("missing"):
+        yield f"{key}: expected a value, found none. Compose params.yaml anew: make repro."
+    elif kind.startswith("union_tag"):
+        others = [name for name in data["strategies"] if name != steps[-1]]
+        got = f"{value.get('learner')!r}.{_nearest(steps[-1], others)}"
+        yield f"{key}.learner: expected 'gradient' or 'logistic_regression', got {got}"
+    elif kind == "string_pattern_mismatch":
+        yield f"{key}: expected text of the form {error['ctx']['pattern']}, got {value!r}."
+    else:
+        expected = re.sub(r"^\w+ should (be|have) (a valid )?", "", error["msg"])
+        yield f"{key}: expected {expected}, got {value!r}."
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """The question whether a person meant a similar name, or nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:
     """The keys that the section at a pydantic location knows."""
+    learners = {"gradient": GradientStrategy, "logistic_regression": LogisticStrategy}
     kind: Any = Params
     for item in location:
-        if item in ("gradient", "logistic_regression"):
-            kind = GradientStrategy if item == "gradient" else LogisticStrategy
-            continue
-        if is_dataclass(kind):
-            kind = get_type_hints(kind)[item]
-        elif isinstance(item, str):  # a key of dict[Name, Record]
-            kind = get_args(kind)[1]
-        kind = next((choice for choice in get_args(kind) if is_dataclass(choice)), kind)
-    return [field.name for field in fields(kind)] if is_dataclass(kind) else []
-
-
-def _contradictions(params: Params) -> Iterator[str]:
-    """What no single value shows."""
-    yield from _dataset_contradictions(params.dataset)
-    preprocessing, backbone = params.backbone.preprocessing, params.backbone
-    if params.dataset.store_px < preprocessing.resize_px:
-        yield (
-            f"dataset.store_px: expected at least {preprocessing.resize_px}, the size that backbone {backbone.name} "
-            f"resizes to, got {params.dataset.store_px}. Add: -S dataset.store_px={preprocessing.resize_px}"
-        )
-    if preprocessing.resize_px < preprocessing.crop_px:
-        yield f"backbone.preprocessing.crop_px: expected at most resize_px, got {preprocessing.crop_px}."
-    if backbone.weights == "official" and backbone.official_url is None:
-        yield f"backbone.weights: expected none, source or a file, got 'official': {backbone.name} has no official weights."
-    if backbone.weights == "source" and backbone.source is None:
-        yield "backbone.source: expected a source task because backbone.weights is 'source', got null."
-    if len(set(params.seeds)) < len(params.seeds):
-        yield f"seeds: expected different numbers, got {list(params.seeds)}."
-    low, high = params.train.augment.crop_scale
-    if low > high:
-        yield f"train.augment.crop_scale: expected [low, high], got {[low, high]}."
-    low, high = params.train.augment.crop_ratio
-    if low > high:
-        yield f"train.augment.crop_ratio: expected [low, high], got {[low, high]}."
-    if not params.strategies:
-        yield "strategies: expected at least one, got none. Choose with -S strategy=frozen or -S strategy=all."
-    for name, strategy in params.strategies.items():
-        yield from _strategy_contradictions(f"strategies.{name}", strategy)
-
-
-def _dataset_contradictions(dataset: Dataset) -> Iterator[str]:
-    given = [key for key in ("url", "path", "textures") if getattr(dataset, key) is not None]
-    if len(given) != 1:
-        yield f"dataset: expected exactly one of url, path and textures, got {', '.join(given) or 'none'}."
-    if (dataset.train_folder is None) != (dataset.test_folder is None):
-        yield "dataset.test_folder: expected both train_folder and test_folder, or neither."
-    if (dataset.test_folder is None) != (dataset.test_fraction is not None):
-        yield (
-            f"dataset.test_fraction: expected a fraction where there is no test_folder and null where there is one, "
-            f"got {dataset.test_fraction!r} with test_folder {dataset.test_folder!r}."
-        )
-    if dataset.classes is not None and len(set(dataset.classes)) < len(dataset.classes):
-        yield f"dataset.classes: expected different names, got {list(dataset.classes)}."
-
-
-def _strategy_contradictions(key: str, strategy: GradientStrategy | LogisticStrategy) -> Iterator[str]:
-    if isinstance(strategy, LogisticStrategy):
-        if strategy.log10_c[0] > strategy.log10_c[1]:
-            yield f"{key}.log10_c: expected [low, high], got {list(strategy.log10_c)}."
-        return
-    if (strategy.schedule == "step") != (strategy.step_epochs is not None):
-        yield f"{key}.step_epochs: expected a number with schedule 'step' and null without, got {strategy.step_epochs!r}."
-    if len(strategy.phases) > strategy.epochs:
-        yield f"{key}.epochs: expected at least one per phase ({len(strategy.phases)}), got {strategy.epochs}."
-    for name, phase in strategy.phases.items():
-        covered = {part: first_match(phase.rates, part) for part in PARTS}
-        unused = [pattern for pattern in phase.rates if pattern not in covered.values()]
-        for part in (part for part, pattern in covered.items() if pattern is None):
-            yield f"{key}.phases.{name}.rates: part '{part}' is not covered. Add it, or the pattern '*'."
-        for pattern in unused:
-            yield f"{key}.phases.{name}.rates: '{pattern}' matches no part that is left. Parts: {', '.join(PARTS)}."
-        if not any(phase.rates.values()):
-            yield f"{key}.phases.{name}.rates: expected a part that trains, got {phase.rates}."
+        entry = get_origin(kind) is dict
+        kind = get_args(kind)[1] if entry else learners.get(item) or get_type_hints(kind)[item]
+        if get_origin(kind) is not dict:  # of a union, the record
+            kind = next((choice for choice in get_args(kind) if is_dataclass(choice)), kind)
+    return [field.name for field in fields(kind)]
 
 
 def first_match(table: Mapping[str, Any], part: str) -> str | None:

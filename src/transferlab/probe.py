@@ -36,7 +36,9 @@ class Solution:
     losses: list[float]
 
 
-def solve(features: Tensor, labels: Tensor, classes: int, c_grid: Sequence[float], folds: int, seed: int) -> Solution:
+def solve(
+    features: Tensor, labels: Tensor, classes: int, c_grid: Sequence[float], *, folds: int, seed: int
+) -> Solution:
     """Fit a probe.
 
     Args:

@@ -20,7 +20,7 @@ class Bar:
     """
 
     def __init__(self, title: str, epochs: int | None):
-        self.title, self.last = title, ""
+        self.title = title
         self.bar = tqdm(total=epochs, desc=title, unit="epoch", disable=not sys.stderr.isatty(), leave=False)
 
     def __enter__(self) -> "Bar":
@@ -31,8 +31,8 @@ class Bar:
 
     def step(self, row: Mapping[str, Any]) -> None:
         """One epoch is done."""
-        self.last = f"epoch {row['epoch']}: validation accuracy {row['validation_accuracy']:.3f}"
-        self.bar.set_postfix_str(self.last, refresh=False)
+        text = f"epoch {row['epoch']}: validation accuracy {row['validation_accuracy']:.3f}"
+        self.bar.set_postfix_str(text, refresh=False)
         self.bar.update()
 
     def line(self, text: str) -> None:

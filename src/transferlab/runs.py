@@ -5,20 +5,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from . import backbones, device, models, probe, strategies, train
 from .augment import training_side
 from .data import Images, load_images, named_generator, stratified_split
 from .features import Source, Views
 from .files import cache_folder, content_hash, read_json, write_csv, write_json
-from .params import PARTS, GradientStrategy, LogisticStrategy, Params, plain
+from .params import PARTS, GradientStrategy, LogisticStrategy, Params, Strategy, plain
 
 HEAD = len(PARTS) - 1
 MEASURES = ("phase", "epoch", "lr", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
@@ -64,18 +64,15 @@ class Task:
         side = training_side(preprocessing, resolution)
         seen = Views(images=self.images, preprocessing=preprocessing, ranges=ranges, seed=self.seed, side=side)
         shared = self.shared if cut == HEAD else None
-        return Source(model[:cut], seen, self.rows, views, self.place, self.params.engine.memory_mb, shared)
-
-
-def used_params(params: Params, name: str) -> dict[str, Any]:
-    """The parameters that a strategy's training depends on."""
-    return {
-        "backbone": plain(params.backbone),
-        "seeds": list(params.seeds),
-        "train": plain(params.train),
-        "engine": plain(params.engine),
-        "strategy": plain(params.strategies[name]),
-    }
+        return Source(
+            backbones.below(model, cut),
+            seen,
+            self.rows,
+            count=views,
+            device=self.place,
+            memory_mb=self.params.engine.memory_mb,
+            shared=shared,
+        )
 
 
 def run(root: Path, name: str, params: Params, code: str, listener: Listener) -> None:
@@ -89,9 +86,10 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
         listener: Hears of every epoch.
     """
     place = device.prepare(params.engine)
-    images = load_images(root / "data/processed/train", read_json(root / "data/processed/classes.json")["classes"])
+    known = read_json(root / "data/processed/classes.json")
+    images = load_images(root / "data/processed/train", known["classes"])
     start = read_json(root / "data/weights/start.json")
-    facts = describe(name, params, images, start["sha256"], place)
+    facts = {"dataset": known["dataset"], **describe(name, params, images, start["sha256"], place)}
     machine = [facts["device"], facts["threads"], facts["versions"]]
     identity = [{**facts["params"], "seeds": None}, images.digest, start["sha256"], code, name, machine]
     shared: dict[str, float] = {}
@@ -103,18 +101,26 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
         checkpoints.append(train.Checkpoint(cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds))
         listener.start(key, seed, facts)
         model = starting_model(root, name, task, start["sha256"])
-        done, facts["trainable_parameters"] = learn(model, name, task, checkpoints[-1], partial(listener.log, key, seed))
-        sha256 = models.save(done.best_tensors, root / f"models/{name}/seed-{seed}.safetensors")
+        log = partial(listener.log, key, seed)
+        done, facts["trainable_parameters"] = learn(model, name, task, checkpoints[-1], log)
+        tensors = own_tensors(model, params.strategies[name], done)
+        sha256 = models.save(tensors, root / f"models/{name}/seed-{seed}.safetensors")
         images_used = {"fit_images": len(rows[0]), "validation_images": len(rows[1])}
         facts["seeds"][str(seed)] = {"key": key, **outcome(done), "model_sha256": sha256, **images_used}
         for row in done.history:
             history.append({"strategy": name, "seed": seed, **row, "chosen": int(row["epoch"] == done.best_epoch)})
         seconds[str(seed)] = done.seconds
+        shared |= done.shared
         listener.end(key, seed, outcome(done))
     write_csv(root / f"runs/{name}/history.csv", ("strategy", "seed", *MEASURES, "chosen"), history)
     write_json(root / f"runs/{name}/facts.json", facts)
-    costs = {"train_seconds": sum(seconds.values()) + sum(shared.values()), "shared_seconds": sum(shared.values())}
-    costs |= {"seconds_per_seed": seconds, "peak_memory_mb": device.peak_memory_mb(place), "device": facts["device"]}
+    costs = {
+        "train_seconds": sum(seconds.values()) + sum(shared.values()),
+        "seconds_per_seed": seconds,
+        "shared_seconds": sum(shared.values()),
+        "peak_memory_mb": device.peak_memory_mb(place),
+        "device": facts["device"],
+    }
     write_json(root / f"runs/{name}/costs.json", costs)
     for checkpoint in checkpoints:
         checkpoint.remove()
@@ -129,16 +135,14 @@ def describe(name: str, params: Params, images: Images, start_sha256: str, place
         "backbone": params.backbone.name,
         "classes": list(images.classes),
         "preprocessing": plain(params.backbone.preprocessing),
-        "params": used_params(params, name),
+        "params": models.trained_with(params, name),
         "start_sha256": start_sha256,
         "trainable_parameters": 0,
         "device": device.describe(place),
         "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-            "numpy": np.__version__,
+            **{package: version(package) for package in ("torch", "torchvision", "numpy", "pillow")},
         },
         "seeds": {},
     }
@@ -149,13 +153,24 @@ def starting_model(root: Path, name: str, task: Task, start_sha256: str) -> nn.S
     strategy, backbone = task.params.strategies[name], task.params.backbone
     drawn = int(named_generator(task.seed, "random weights").integers(2**63))
     model = backbones.build(backbone.name, len(task.images.classes), drawn)
-    gradient = isinstance(strategy, GradientStrategy)
-    if not gradient or strategy.start == "weights":
+    if not starts_random(strategy):
         tensors = models.read(root / "data/weights/start.safetensors", start_sha256)
         models.overlay(model, {name: value for name, value in tensors.items() if not name.startswith("head.")})
     head = int(named_generator(task.seed, f"head of {name}").integers(2**63))
-    backbones.new_head(model, len(task.images.classes), strategy.head_start if gradient else "zero", head)
-    return model.to(task.place, memory_format=torch.channels_last)
+    start = strategy.head_start if isinstance(strategy, GradientStrategy) else "zero"
+    backbones.new_head(model, len(task.images.classes), start, head)
+    return backbones.move(model, task.place)
+
+
+def starts_random(strategy: Strategy) -> bool:
+    """Whether the backbone starts from random weights instead of those of data/weights."""
+    return isinstance(strategy, GradientStrategy) and strategy.start == "random"
+
+
+def own_tensors(model: nn.Sequential, strategy: Strategy, done: train.Progress) -> dict[str, Tensor]:
+    """What data/weights does not hold: the tensors that may have changed, the head, and all of a random start."""
+    changed = {name.split(".")[0] for name in done.best_tensors}
+    return models.tensors_of(model, PARTS if starts_random(strategy) else changed | {"head"})
 
 
 def learn(
@@ -169,8 +184,19 @@ def learn(
     plans = strategies.plan(model, strategy, settings.max_epochs)
     trainable = strategies.trainable_parameters(model, [phase.rates for phase in strategy.phases.values()])
     source = partial(task.source, model, strategy.views, strategy.resolution)
-    rest = (task.seed, settings.batch_size, settings.select_by, checkpoint, log)
-    return train.fit(model, plans, strategy, source, task.images.labels, task.rows, *rest), trainable
+    loop = train.Settings(seed=task.seed, batch_size=settings.batch_size, select_by=settings.select_by)
+    done = train.fit(
+        model,
+        plans,
+        strategy,
+        source,
+        labels=task.images.labels,
+        rows=task.rows,
+        settings=loop,
+        checkpoint=checkpoint,
+        log=log,
+    )
+    return done, trainable
 
 
 def solve(model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log) -> tuple[train.Progress, int]:
@@ -178,20 +204,23 @@ def solve(model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log
     started, source = time.perf_counter(), task.source(model, None, 1, HEAD)
     labels = torch.from_numpy(task.images.labels)
     fit_rows, validation_rows = task.rows
-    grid = np.logspace(*strategy.log10_c, strategy.c_values).tolist()
+    low, high = strategy.log10_c
+    grid = np.logspace(low, high, strategy.c_values).tolist()
     features, targets = source.test(fit_rows), labels[fit_rows].to(task.place)
-    solution = probe.solve(features, targets, len(task.images.classes), grid, strategy.folds, task.seed)
-    head = model[HEAD][-1]
+    classes = len(task.images.classes)
+    solution = probe.solve(features, targets, classes, grid, folds=strategy.folds, seed=task.seed)
+    head = model.get_submodule("head")
+    assert isinstance(head, nn.Sequential)
     tensors = {"weight": solution.weight, "bias": solution.bias}
-    models.overlay(head, tensors)
-    fitted = train.validate(model[HEAD:], source, labels.to(task.place), fit_rows, len(fit_rows))
+    models.overlay(head[-1], tensors)
+    fitted = train.validate(model[HEAD:], source, labels.to(task.place), fit_rows)
     row = {
         "phase": f"C = {solution.c:.3g}",
         "epoch": 0,
         "lr": None,
         "train_loss": fitted["validation_loss"],
         "train_accuracy": fitted["validation_accuracy"],
-        **train.validate(model[HEAD:], source, labels.to(task.place), validation_rows, len(validation_rows)),
+        **train.validate(model[HEAD:], source, labels.to(task.place), validation_rows),
     }
     log(row)
     return train.Progress(

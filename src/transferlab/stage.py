@@ -29,14 +29,15 @@ def main(name: str, work: Callable[[Path, params.Params, str], None]) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     root, key = checkout(), sys.argv[1] if len(sys.argv) > 1 else ""
     try:
+        before = fingerprint(root, name, key)  # ahead of loading: what is loaded is never older than the marks
         checked = params.load(root / "params.yaml")
-        if key and key not in checked.strategies:
-            raise ValueError(f"{name}: expected one of {', '.join(checked.strategies)}, got '{key}'.")
-        before = fingerprint(root, name, key)
+        if "${key}" in declaration(root, name)["cmd"] and key not in checked.strategies:
+            raise ValueError(f"{name}: expected one of {', '.join(checked.strategies)}, got '{key}'. Name one of them.")
         work(root, checked, key)
         # DVC hashes parameters and dependencies after the command ends (treeverse/dvc#11058): without this, values
         # edited meanwhile would be bound to a result they did not make.
-        changed = [item for item, mark in fingerprint(root, name, key).items() if before.get(item) != mark]
+        after = fingerprint(root, name, key)
+        changed = [item for item in {**before, **after} if before.get(item) != after.get(item)]
         if changed:
             raise ValueError(
                 f"{name}: expected its inputs to stay as they were, but {', '.join(changed)} changed while it ran. "
@@ -53,7 +54,7 @@ def main(name: str, work: Callable[[Path, params.Params, str], None]) -> None:
 def fingerprint(root: Path, name: str, key: str = "") -> dict[str, str]:
     """Marks of the parameters and dependencies that `dvc.yaml` lists for a stage, by name."""
     declared = declaration(root, name)
-    values = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    values = params.read(root / "params.yaml")
     marks = {}
     for item in declared.get("params", []):
         value: Any = values

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -43,7 +44,7 @@ def plan(model: nn.Sequential, strategy: GradientStrategy, max_epochs: int | Non
 def divide(epochs: int, shares: Sequence[float]) -> list[int]:
     """Divide whole epochs by shares, the rounding going to the last phases; a phase may end up with none."""
     edges = [round(epochs * sum(shares[:i]) / sum(shares)) for i in range(len(shares) + 1)]
-    return [end - start for start, end in zip(edges, edges[1:], strict=False)]
+    return [end - start for start, end in pairwise(edges)]
 
 
 def cut(rates: dict[str, float | None]) -> int:

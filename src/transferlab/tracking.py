@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from filelock import FileLock
 
 from .files import cache_folder, content_hash, file_hash, from_home, home, read_csv, read_json, write_csv
@@ -521,8 +521,9 @@ def _sync(root: Path, strategies: Sequence[str], params: Mapping[str, Any]) -> N
     results = {strategy: Results(root, strategy) for strategy in strategies}
     store = prepare_store()
     keys = {outcome["key"] for result in results.values() for outcome in result.facts["seeds"].values()}
-    senders = {_sender(run) for run in store.running() if run.data.tags.get(KEY) in keys} - {None, psutil.Process()}
-    psutil.wait_procs(senders, timeout=SENDER_SECONDS)
+    senders = [_sender(run) for run in store.running() if run.data.tags.get(KEY) in keys]
+    others = [sender for sender in senders if sender is not None and sender != psutil.Process()]
+    psutil.wait_procs(set(others), timeout=SENDER_SECONDS)
     store.close_stale()
     comparison = Writer(store.client, store.comparison(parent_identity(file_hash(root / "params.yaml"))))
     common = {"dataset": str(params["dataset"]["name"]), "backbone": str(params["backbone"]["name"])}

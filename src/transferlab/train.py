@@ -2,6 +2,7 @@
 
 import math
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from . import models
 from .data import named_generator
-from .features import Source
+from .features import CHUNK, Source
 from .params import GradientStrategy
 from .strategies import PhasePlan
 
@@ -26,6 +27,7 @@ class Progress:
     """A training between two epochs: all that is needed to go on, and in the end its result."""
 
     epoch: int = 0
+    phase: str = ""
     status: Literal["running", "finished", "diverged"] = "running"
     best: tuple[float, float] | None = None
     best_epoch: int | None = None
@@ -34,6 +36,15 @@ class Progress:
     optimizer: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    shared: dict[str, float] = field(default_factory=dict)
+
+    def add(self, row: dict[str, Any], select_by: str, tensors: Callable[[], dict[str, Tensor]]) -> None:
+        """Append a row of the history, and keep the model when it is the best so far."""
+        self.history.append(row)
+        accuracy, loss = row["validation_accuracy"], row["validation_loss"]
+        rank = (accuracy, -loss) if select_by == "accuracy" else (-loss, accuracy)
+        if self.best is None or rank > self.best:
+            self.best, self.best_epoch, self.best_tensors = rank, row["epoch"], tensors()
 
 
 class Checkpoint:
@@ -50,8 +61,11 @@ class Checkpoint:
     def load(self) -> Progress:
         """What an earlier attempt reached; a fresh start where there is none or the file is damaged."""
         try:
-            return Progress(**torch.load(self.path, weights_only=True))
-        except Exception:  # torch names half a dozen kinds of damage; each means: start afresh
+            # torch.load itself does not look at the checksums of its zip.
+            with zipfile.ZipFile(self.path) as file:
+                intact = file.testzip() is None
+            return Progress(**torch.load(self.path, weights_only=True)) if intact else Progress()
+        except Exception:  # there are half a dozen kinds of damage; each means: start afresh
             return Progress()
 
     def due(self) -> bool:
@@ -70,16 +84,30 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the loop needs to know beside the strategy.
+
+    Args:
+        seed: Draws the order and the dropout.
+        batch_size: Images per step.
+        select_by: "accuracy" or "loss"; ties go to the other, then to the earlier epoch.
+    """
+
+    seed: int
+    batch_size: int
+    select_by: str
+
+
 def fit(
     model: nn.Sequential,
     plans: Sequence[PhasePlan],
     strategy: GradientStrategy,
     source_of: Callable[[int], Source],
+    *,
     labels: np.ndarray,
     rows: tuple[np.ndarray, np.ndarray],
-    seed: int,
-    batch_size: int,
-    select_by: str,
+    settings: Settings,
     checkpoint: Checkpoint,
     log: Callable[[Mapping[str, Any]], None],
 ) -> Progress:
@@ -92,79 +120,98 @@ def fit(
         source_of: Number of frozen leading parts -> what enters the others.
         labels: int64 [N] of all images of the training split.
         rows: Indices of the images to fit and of those to validate on.
-        seed: Draws the order and the dropout.
-        batch_size: Images per step.
-        select_by: "accuracy" or "loss"; ties go to the other, then to the earlier epoch.
-        checkpoint: Where the training saves itself.
+        settings: Seed, batch size, selection.
+        checkpoint: Where the training saves itself, and goes on from.
         log: Receives each row of the history.
 
     Returns:
         The finished progress; `diverged` when a loss was not finite, then with the best epoch before it.
     """
-    device = next(model.parameters()).device
-    targets = torch.from_numpy(labels).to(device)
+    targets = torch.from_numpy(labels).to(next(model.parameters()).device)
     parts = trained_parts(model, plans)
     progress = checkpoint.load()
-    progress.best_tensors = progress.best_tensors or models.tensors_of(model, parts)
-    if progress.tensors:
-        models.overlay(model, progress.tensors)
     done, first = progress.epoch, 0
+    progress.best_tensors = progress.best_tensors or models.tensors_of(model, parts)
+    models.overlay(model, progress.tensors)
     for plan in plans:
-        last = first + plan.epochs
-        if progress.status != "running" or last <= done:
-            first = last
+        epochs = range(max(first, done), first + plan.epochs)
+        first += plan.epochs
+        if progress.status != "running" or not epochs:
             continue
         optimizer = begin_phase(model, plan, strategy)
-        if done > first and progress.optimizer:
+        if progress.optimizer and progress.phase == plan.name:
             optimizer.load_state_dict(progress.optimizer)
         source, upper = source_of(plan.cut), model[plan.cut :]
-        for epoch in range(max(first, done), last):
+        for epoch in epochs:
             started, aside = time.perf_counter(), source.aside
+            order = named_generator(settings.seed, f"order/{epoch}").permutation(rows[0])
+            batches = list(divide(order, settings.batch_size))
+            torch.manual_seed(int(named_generator(settings.seed, f"dropout/{epoch}").integers(2**63)))
             set_modes(upper, strategy.norm_statistics)
-            torch.manual_seed(int(named_generator(seed, f"dropout/{epoch}").integers(2**63)))
-            batches = list(divide(named_generator(seed, f"order/{epoch}").permutation(rows[0]), batch_size))
-            loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
-            for step, batch in enumerate(batches):
-                position = ((epoch - first) * len(batches) + step) / (plan.epochs * len(batches))
-                for group in optimizer.param_groups:
-                    group["lr"] = group["base"] * rate(strategy, position, epoch - first)
-                y = targets[torch.from_numpy(batch).to(device)]
-                logits = upper(source.train(batch, epoch))
-                loss = cross_entropy(logits, y, label_smoothing=strategy.label_smoothing)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                loss_sum += loss.detach() * len(batch)
-                correct += (logits.detach().argmax(1) == y).sum()
-            row = {
+            place = epoch, epoch - first + plan.epochs, plan.epochs
+            row: dict[str, Any] = {
                 "phase": plan.name,
                 "epoch": epoch + 1,
-                "lr": max(group["lr"] for group in optimizer.param_groups),
-                "train_loss": float(loss_sum) / len(rows[0]),
-                "train_accuracy": float(correct) / len(rows[0]),
-                **validate(upper, source, targets, rows[1], batch_size),
+                **descend(upper, source, targets, batches, place=place, optimizer=optimizer, strategy=strategy),
+                **validate(upper, source, targets, rows[1]),
             }
-            progress.epoch = epoch + 1
+            progress.epoch, progress.phase = epoch + 1, plan.name
             progress.seconds += time.perf_counter() - started - (source.aside - aside)
-            if not (math.isfinite(row["train_loss"]) and math.isfinite(row["validation_loss"])):
+            progress.shared |= source.shared or {}
+            if not all(math.isfinite(row[loss]) for loss in ("train_loss", "validation_loss")):
                 progress.status = "diverged"
                 break
-            progress.history.append(row)
+            progress.add(row, settings.select_by, lambda: models.tensors_of(model, parts))
             log(row)
-            ranks = (row["validation_accuracy"], -row["validation_loss"])
-            rank = ranks if select_by == "accuracy" else (ranks[1], ranks[0])
-            if progress.best is None or rank > progress.best:
-                progress.best, progress.best_epoch = rank, epoch + 1
-                progress.best_tensors = models.tensors_of(model, parts)
             if checkpoint.due():
                 progress.tensors, progress.optimizer = models.tensors_of(model, parts), optimizer.state_dict()
                 checkpoint.save(progress)
-        first = last
     models.overlay(model, progress.best_tensors)
     progress.status = "finished" if progress.status == "running" else progress.status
     progress.tensors, progress.optimizer = {}, {}
     checkpoint.save(progress)
     return progress
+
+
+def descend(
+    upper: nn.Module,
+    source: Source,
+    targets: Tensor,
+    batches: Sequence[np.ndarray],
+    *,
+    place: tuple[int, int, int],
+    optimizer: torch.optim.Optimizer,
+    strategy: GradientStrategy,
+) -> dict[str, float]:
+    """One epoch of steps; gives the rate of the last one, and loss and accuracy on the way.
+
+    Args:
+        upper: The parts that train, and frozen ones between them.
+        source: Gives what enters them.
+        targets: int64 [N], labels of all images.
+        batches: Rows of each step.
+        place: Number of the epoch over all phases, which chooses the views, and in its phase, both from 0; and the
+            phase's length.
+        optimizer: Its groups carry `base`, the rate before the schedule.
+        strategy: Schedule and label smoothing.
+    """
+    epoch, place_in_phase, length = place
+    loss_sum, correct = torch.zeros(2, device=targets.device)
+    for step, batch in enumerate(batches):
+        position = (place_in_phase + step / len(batches)) / length
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * rate(strategy, position, place_in_phase)
+        y = targets[torch.from_numpy(batch).to(targets.device)]
+        logits = upper(source.train(batch, epoch))
+        loss = cross_entropy(logits, y, label_smoothing=strategy.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        loss_sum += loss.detach() * len(batch)
+        correct += (logits.detach().argmax(1) == y).sum()
+    images = sum(len(batch) for batch in batches)
+    lr = max(group["lr"] for group in optimizer.param_groups)
+    return {"lr": lr, "train_loss": float(loss_sum) / images, "train_accuracy": float(correct) / images}
 
 
 def begin_phase(model: nn.Sequential, plan: PhasePlan, strategy: GradientStrategy) -> torch.optim.Optimizer:
@@ -177,8 +224,8 @@ def begin_phase(model: nn.Sequential, plan: PhasePlan, strategy: GradientStrateg
     if strategy.optimizer == "sgd":
         nesterov = strategy.nesterov and strategy.momentum > 0
         return torch.optim.SGD(groups, momentum=strategy.momentum, nesterov=nesterov)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[strategy.optimizer]
-    return kind(groups, betas=(strategy.momentum, 0.999))
+    kinds: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[strategy.optimizer](groups, betas=(strategy.momentum, 0.999))
 
 
 def set_modes(model: nn.Module, norm_statistics: str) -> None:
@@ -197,13 +244,11 @@ def set_modes(model: nn.Module, norm_statistics: str) -> None:
 
 
 @torch.no_grad()
-def validate(
-    upper: nn.Module, source: Source, targets: Tensor, rows: np.ndarray, batch_size: int
-) -> dict[str, float]:
+def validate(upper: nn.Module, source: Source, targets: Tensor, rows: np.ndarray) -> dict[str, float]:
     """Loss and accuracy on the test view of the given rows: sums over images, divided once."""
     upper.eval()
     loss, correct = 0.0, 0
-    for batch in divide(rows, max(batch_size, 64)):
+    for batch in divide(rows, CHUNK):
         y = targets[torch.from_numpy(batch).to(targets.device)]
         logits = upper(source.test(batch))
         loss += float(cross_entropy(logits, y, reduction="sum"))

@@ -1,4 +1,4 @@
-"""The backbone's starting weights as one file with a hash: official, a file of the user's own, none, or trained here."""
+"""The backbone's starting weights as one file with a hash: official, the user's own, none, or trained here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -6,12 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import backbones, device, download, models, runs, textures, train
+from . import archive, backbones, device, download, models, runs, train
 from .data import load_images, preprocess, stratified_split
-from .files import cache_folder, content_hash, write_json
-from .params import Params, plain
+from .files import cache_folder, content_hash, read_json, write_json
+from .params import Params
 
 IMAGENET_CLASSES = 1000
+SEED = 0  # of the source task and of random weights: every seed of a strategy starts from the same ones
 
 
 def prepare(root: Path, params: Params, code: str, log: Callable[[Mapping[str, Any]], None]) -> None:
@@ -20,13 +21,15 @@ def prepare(root: Path, params: Params, code: str, log: Callable[[Mapping[str, A
     Args:
         root: Checkout that receives data/weights.
         params: All parameters.
-        code: Digest of the code, which names the kept result of a source task.
+        code: Digest of the code, which names the checkpoint of a source task.
         log: Receives each epoch of a source task.
 
     Raises:
-        ValueError: The file is not there, has another hash than `params.yaml` says, or is another network's.
+        ValueError: The file is not there, has another hash than `params.yaml` says, or is another network's; or the
+            source task diverged.
     """
-    backbone, facts = params.backbone, {"backbone": params.backbone.name, "weights": params.backbone.weights}
+    backbone = params.backbone
+    facts: dict[str, Any] = {"backbone": backbone.name, "weights": backbone.weights}
     if backbone.weights == "source":
         tensors, origin = train_on_source(params, code, log)
         facts |= {"origin": origin, "source_file_sha256": None}
@@ -34,9 +37,7 @@ def prepare(root: Path, params: Params, code: str, log: Callable[[Mapping[str, A
         tensors = backbones.build(backbone.name, IMAGENET_CLASSES).state_dict()
         facts |= {"origin": "random", "source_file_sha256": None}
     else:
-        file = official(params) if backbone.weights == "official" else download.own_file(
-            backbone.weights, sha256=backbone.weights_sha256, key="backbone.weights"
-        )
+        file = official(params) if backbone.weights == "official" else own(params)
         tensors = backbones.read_weights(file.path, backbone.name).state_dict()
         facts |= {"origin": file.origin, "source_file_sha256": file.sha256}
     sha256 = models.save(tensors, root / "data/weights/start.safetensors")
@@ -44,35 +45,44 @@ def prepare(root: Path, params: Params, code: str, log: Callable[[Mapping[str, A
 
 
 def official(params: Params) -> download.Verified:
-    """torchvision's published file; the end of its name is the beginning of its sha256."""
+    """The published file; the end of its name is the beginning of its sha256."""
     url = params.backbone.official_url
     assert url is not None  # params.py refuses official weights without an address
     prefix = Path(url).stem.rsplit("-", 1)[-1]
     return download.fetch(url, sha256_prefix=prefix, key="backbone", url_key="backbone.official_url")
 
 
+def own(params: Params) -> download.Verified:
+    """The file of the user's own or of the mirror, as it was when `params.yaml` was composed."""
+    return download.own_file(params.backbone.weights, sha256=params.backbone.weights_sha256, key="backbone.weights")
+
+
 def train_on_source(
     params: Params, code: str, log: Callable[[Mapping[str, Any]], None]
 ) -> tuple[Mapping[str, Any], str]:
-    """Train the backbone on textures of other classes; gives its tensors and what they are."""
+    """Train the backbone on its source task; gives its tensors and what they are."""
     source = params.backbone.source
     assert source is not None  # params.py asks for it
     place = device.prepare(params.engine)
-    dataset = replace(params.dataset, textures=source.textures, classes=source.textures.classes, url=None, path=None,
-                      train_folder="train", test_folder="test", test_fraction=None)
-    task_params = replace(params, strategies={"source": source.strategy}, dataset=dataset)
-    with TemporaryDirectory(dir=cache_folder("source")) as folder:
-        archive, processed = Path(folder) / "archive.zip", Path(folder) / "processed"
-        textures.write_archive(source.textures, archive)
-        preprocess(archive, dataset, processed)
-        images = load_images(processed / "train", source.textures.classes)
-        rows = stratified_split(images.labels, params.train.validation_fraction, source.textures.seed, "validation")
-        task = runs.Task(params=task_params, images=images, rows=rows, seed=source.textures.seed, place=place)
-        model = runs.starting_model(Path(folder), "source", task, "")
-        key = content_hash([plain(params.backbone), plain(params.train), plain(params.engine), code])
+    task_params = replace(params, seeds=(SEED,), strategies={"source": source.strategy}, dataset=source.dataset)
+    with TemporaryDirectory(dir=cache_folder("source")) as name:
+        folder = Path(name)
+        archive.bring(source.dataset, folder)
+        preprocess(folder / "archive.zip", source.dataset, folder / "processed")
+        classes = read_json(folder / "processed/classes.json")["classes"]
+        images = load_images(folder / "processed/train", classes)
+        rows = stratified_split(images.labels, params.train.validation_fraction, SEED, "validation")
+        task = runs.Task(params=task_params, images=images, rows=rows, seed=SEED, place=place)
+        model = runs.starting_model(folder, "source", task, "")
+        key = content_hash([runs.describe("source", task_params, images, "", place), images.digest, code])
         checkpoint = train.Checkpoint(cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds)
         done, _ = runs.learn(model, "source", task, checkpoint, log)
         checkpoint.remove()
-    best = next(row for row in done.history if row["epoch"] == done.best_epoch)
-    classes = ", ".join(source.textures.classes)
-    return model.state_dict(), f"trained on textures ({classes}), validation accuracy {best['validation_accuracy']:.3f}"
+    found = runs.outcome(done)
+    if found["status"] == "diverged":
+        raise ValueError(
+            f"backbone.source.strategy: expected losses that are numbers, got one in epoch {found['diverged_epoch']} "
+            f"that is none. Lower backbone.source.strategy.lr."
+        )
+    accuracy = f"validation accuracy {found['validation_accuracy']:.3f}"
+    return model.state_dict(), f"trained on {source.dataset.name} ({', '.join(classes)}), {accuracy}"

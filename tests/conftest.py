@@ -1,0 +1,19 @@
+"""What all tests share: a home of their own, no tracking, one thread."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Two test processes, or a test beside a build, would otherwise spin against each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Caches and relative paths of a person go to a folder of the test."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(home))
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    return home

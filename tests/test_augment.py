@@ -1,0 +1,201 @@
+"""Views depend on (seed, image, view) alone, and agree with torchvision's definitions."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from transferlab import augment
+from transferlab.data import named_generator
+from transferlab.params import Augment, Preprocessing
+
+RANGES = Augment(crop_scale=(0.25, 1.0), crop_ratio=(0.75, 1.3333333), flip=0.5)
+WEIGHTS = Preprocessing(resize_px=40, crop_px=32, interpolation="bilinear", mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
+CPU = torch.device("cpu")
+
+
+def smooth_image(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Colours that change slowly, as in a photograph."""
+    chance = np.random.default_rng(seed)
+    small = chance.integers(0, 256, (max(2, height // 8), max(2, width // 8), 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def pictures(count: int = 6) -> list[npt.NDArray[np.uint8]]:
+    return [smooth_image(48 + 5 * i, 70 - 3 * i, seed=i) for i in range(count)]
+
+
+def view(
+    rows: list[int],
+    number: int = 0,
+    seed: int = 0,
+    images: list[npt.NDArray[np.uint8]] | None = None,
+    ranges: Augment = RANGES,
+) -> torch.Tensor:
+    return augment.random_view(
+        images or pictures(), rows, view=number, seed=seed, augment=ranges, side=32, interpolation="bilinear"
+    )
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(48, 64), (64, 48), (40, 40), (41, 103), (200, 57)])
+def test_test_view_is_torchvisions_resize_and_centre_crop(
+    size: tuple[int, int], interpolation: Literal["bilinear", "bicubic"]
+) -> None:
+    image = smooth_image(*size)
+    preprocessing = replace(WEIGHTS, interpolation=interpolation)
+    ours = augment.test_view([image], [0], preprocessing)[0]
+    mode = v2.InterpolationMode(interpolation)
+    theirs = v2.Compose([v2.Resize(40, interpolation=mode, antialias=True), v2.CenterCrop(32)])
+    assert ours.dtype == torch.uint8
+    assert torch.equal(ours, theirs(torch.tensor(image).permute(2, 0, 1)))
+    by_pillow = pil_to_tensor(theirs(Image.fromarray(image)))
+    assert (ours.int() - by_pillow.int()).abs().max() <= 2
+
+
+def test_image_of_the_right_size_is_only_cropped() -> None:
+    image = smooth_image(40, 40)
+    view = augment.test_view([image], [0], WEIGHTS)[0]
+    assert torch.equal(view, torch.tensor(image)[4:36, 4:36].permute(2, 0, 1))
+
+
+@pytest.mark.parametrize("size", [(300, 200), (64, 64), (90, 64)])
+def test_boxes_lie_in_the_image_with_area_and_ratio_in_their_ranges(size: tuple[int, int]) -> None:
+    height, width = size
+    draws = np.random.default_rng(0).random((2000, 23))
+    boxes = np.array([augment.crop_box(height, width, row, RANGES) for row in draws])
+    top, left, high, wide = boxes.T
+    assert (boxes >= 0).all()
+    assert (high > 0).all()
+    assert (top + high <= height).all()
+    assert (left + wide <= width).all()
+    area, ratio = high * wide / (height * width), wide / high
+    pixel = 1.5 / min(size)  # sides are whole pixels
+    largest = min(1.0, width / height / 0.75, 1.3333333 * height / width)
+    assert 0.25 - pixel < area.min() < 0.3
+    assert largest - 0.06 < area.max() <= largest + pixel
+    assert 0.75 - 2 * pixel < ratio.min() < 0.8
+    assert 1.25 < ratio.max() < 1.3333333 + 2 * pixel
+
+
+def test_positions_reach_every_edge() -> None:
+    draws = np.random.default_rng(0).random((1000, 23))
+    top, left, high, wide = np.array([augment.crop_box(20, 20, row, RANGES) for row in draws]).T
+    free = high < 20
+    assert (top[free] == 0).any()
+    assert (top + high == 20)[free].any()
+    assert (left[wide < 20] == 0).any()
+    assert (left + wide == 20)[wide < 20].any()
+
+
+def test_box_is_that_of_the_first_try_that_fits() -> None:
+    draws = np.zeros(23)
+    draws[0], draws[1] = 1.0, 0.5  # the whole area at ratio 0.75 does not fit into a square, 0.625 of it does
+    assert augment.crop_box(100, 100, draws, RANGES) == (0, 0, 91, 68)
+    draws[20:22] = 0.999, 0.5
+    assert augment.crop_box(100, 100, draws, RANGES) == (9, 16, 91, 68)
+
+
+@pytest.mark.parametrize(
+    "size, box", [((1000, 10), (493, 0, 13, 10)), ((10, 1000), (0, 493, 10, 13)), ((400, 90), (140, 0, 120, 90))]
+)
+def test_where_no_try_fits_the_box_is_torchvisions_central_one(
+    size: tuple[int, int], box: tuple[int, int, int, int]
+) -> None:
+    whole = replace(RANGES, crop_scale=(1.0, 1.0))
+    assert augment.crop_box(*size, np.full(23, 0.5), whole) == box
+    theirs = v2.RandomResizedCrop(32, scale=whole.crop_scale, ratio=whole.crop_ratio)
+    made = theirs.make_params([torch.zeros(3, *size)])
+    assert tuple(made[key] for key in ("top", "left", "height", "width")) == box
+
+
+def test_ranges_that_no_image_satisfies_still_give_a_pixel() -> None:
+    impossible = replace(RANGES, crop_ratio=(500.0, 600.0))
+    _, _, high, wide = augment.crop_box(8, 8, np.full(23, 0.5), impossible)
+    assert (high, wide) == (1, 8)
+
+
+def test_random_view_is_the_resized_crop_of_its_box() -> None:
+    image = pictures(1)[0]
+    draws = named_generator(3, "view/2").random((1, 23))[0]
+    top, left, high, wide = augment.crop_box(image.shape[0], image.shape[1], draws, RANGES)
+    expected = v2.functional.resized_crop(
+        torch.tensor(image).permute(2, 0, 1), top, left, high, wide, [32, 32], antialias=True
+    )
+    found = view([0], number=2, seed=3, images=[image], ranges=replace(RANGES, flip=0.0))[0]
+    assert torch.equal(found, expected)
+    flipped = view([0], number=2, seed=3, images=[image], ranges=replace(RANGES, flip=1.0))[0]
+    assert torch.equal(flipped, expected.flip(-1))
+
+
+@pytest.mark.parametrize("batches", [[[0, 1, 2, 3, 4, 5]], [[5, 3], [1], [0, 4, 2]], [[2], [2], [2]]])
+def test_view_of_an_image_does_not_depend_on_batches_or_their_order(batches: list[list[int]]) -> None:
+    for batch in batches:
+        for row, pixels in zip(batch, view(batch, number=7), strict=True):
+            assert torch.equal(pixels, view([row], number=7)[0])
+
+
+def test_seed_view_and_image_each_give_other_crops() -> None:
+    same = [pictures(1)[0]] * 3
+    first = view([0, 1], images=same)
+    assert not torch.equal(first[0], first[1]), "two rows"
+    assert not torch.equal(first, view([0, 1], number=1, images=same)), "two views"
+    assert not torch.equal(first, view([0, 1], seed=1, images=same)), "two seeds"
+
+
+def test_more_images_leave_the_crops_of_the_earlier_ones_alone() -> None:
+    assert torch.equal(view([0, 2], images=pictures(3)), view([0, 2], images=pictures(6)))
+
+
+def test_views_touch_no_chance_but_their_own() -> None:
+    first, before = view([0, 1]), torch.get_rng_state()
+    view([0, 1])
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(1)
+    assert torch.equal(view([0, 1]), first)
+
+
+@pytest.mark.parametrize("flip", [0.0, 0.3, 0.5, 1.0])
+def test_flips_happen_as_often_as_asked(flip: float) -> None:
+    ramp = np.repeat(np.arange(32, dtype=np.uint8)[None, :, None], 32, 0).repeat(3, 2)
+    ranges = replace(RANGES, flip=flip)
+    seen = view(list(range(1000)), images=[ramp] * 1000, ranges=ranges)
+    share = (seen[:, 0, :, 0] > seen[:, 0, :, -1]).all(1).float().mean()
+    assert share == pytest.approx(flip, abs=0.05 if 0 < flip < 1 else 0)
+
+
+def test_test_view_is_the_same_whatever_the_ranges_and_the_chance() -> None:
+    first = augment.test_view(pictures(), [0, 3], WEIGHTS)
+    view([0, 3], number=5, ranges=replace(RANGES, flip=1.0))
+    torch.manual_seed(9)
+    assert torch.equal(first, augment.test_view(pictures(), [0, 3], WEIGHTS))
+    assert torch.equal(first[1:], augment.test_view(pictures(), [3], WEIGHTS))
+
+
+def test_read_only_images_stay_as_they_are() -> None:
+    image = smooth_image(40, 40).copy()
+    image.setflags(write=False)
+    before = image.copy()
+    view([0], images=[image])
+    augment.normalise(augment.test_view([image], [0], replace(WEIGHTS, resize_px=40, crop_px=40)), WEIGHTS, CPU)
+    assert (image == before).all()
+
+
+def test_normalise_subtracts_the_mean_and_divides_by_the_deviation_of_each_channel() -> None:
+    pixels = augment.test_view(pictures(), [0, 1], WEIGHTS)
+    found = augment.normalise(pixels, WEIGHTS, CPU)
+    mean, std = (torch.tensor(values)[None, :, None, None] for values in (WEIGHTS.mean, WEIGHTS.std))
+    torch.testing.assert_close(found, (pixels / 255 - mean) / std)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("crop_px, resolution, side", [(224, 1, 224), (224, 0.7143, 160), (64, 0.5, 32), (32, 0.01, 8)])
+def test_side_of_the_training_crops_is_a_share_rounded_to_8(crop_px: int, resolution: float, side: int) -> None:
+    assert augment.training_side(replace(WEIGHTS, crop_px=crop_px), resolution) == side

@@ -1,0 +1,403 @@
+"""`conf/` composes to a checked `params.yaml`, or to lines that name what is wrong."""
+
+import hashlib
+import http.server
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from transferlab import compose, params
+
+ROOT = Path(__file__).parents[1]
+STRATEGIES = ["scratch", "frozen", "probe", "partial", "finetune", "progressive"]
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load(compose.compose(overrides))
+    return data
+
+
+def refused(*overrides: str) -> list[str]:
+    with pytest.raises(ValueError) as caught:
+        compose.compose(overrides)
+    return str(caught.value).splitlines()
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+def weights_file(folder: Path, name: str = "mine.pth", content: bytes = b"weights") -> str:
+    """Write a file; gives its sha256."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def images(folder: Path) -> Path:
+    for name in ("ants/a.jpg", "bees/b.jpg"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    monkeypatch.setenv("TRANSFERLAB_MIRROR", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRANSFERLAB_MIRROR", raising=False)
+
+
+def test_groups_have_exactly_the_files_that_are_promised() -> None:
+    assert choices("strategy") == sorted([*STRATEGIES, "all"])
+    assert choices("dataset") == ["folder", "hymenoptera", "textures"]
+    assert choices("preset") == ["default", "demo", "quick"]
+    names = get_args(params.BackboneName)
+    assert choices("backbone") == sorted(names)
+
+
+@pytest.mark.parametrize("backbone", choices("backbone"))
+def test_every_backbone_composes(backbone: str) -> None:
+    data = composed(f"backbone={backbone}", "backbone.weights=none", "dataset.store_px=384", "strategy=probe")
+    assert data["backbone"]["name"] == backbone
+    assert data["backbone"]["weights_sha256"] is None
+    assert data["checked"] is True
+
+
+@pytest.mark.parametrize("dataset", ["hymenoptera", "textures"])
+def test_every_dataset_composes(dataset: str) -> None:
+    data = composed(f"dataset={dataset}", "backbone=tiny", "strategy=probe")
+    assert data["dataset"]["name"] == dataset
+
+
+def test_a_strategy_alone_leaves_no_trace_of_the_others() -> None:
+    assert list(composed("strategy=partial")["strategies"]) == ["partial"]
+
+
+def test_all_strategies_are_the_default_and_stand_in_order() -> None:
+    assert list(composed()["strategies"]) == STRATEGIES
+
+
+def test_a_list_of_strategies_keeps_its_order_and_takes_settings() -> None:
+    data = composed("strategy=[finetune,frozen]", "strategies.frozen.epochs=3")
+    assert list(data["strategies"]) == ["finetune", "frozen"]
+    assert data["strategies"]["frozen"]["epochs"] == 3
+
+
+def test_the_quick_preset_caps_epochs_and_seeds() -> None:
+    data = composed("preset=quick")
+    assert data["train"]["max_epochs"] == 4
+    assert data["seeds"] == [0, 1]
+
+
+def test_the_demo_needs_no_network() -> None:
+    data = composed("preset=demo")
+    assert data["dataset"]["textures"]["classes"] == ["stripes", "grid", "dots", "noise"]
+    assert data["dataset"]["url"] is data["backbone"]["official_url"] is None
+    assert data["backbone"]["weights"] == "source"
+    assert not set(data["dataset"]["classes"]) & set(data["backbone"]["source"]["dataset"]["classes"])
+    assert list(data["strategies"]) == ["scratch", "probe", "frozen", "finetune"]
+
+
+def test_a_number_in_any_spelling_is_a_number() -> None:
+    spellings = dict(zip(["frozen", "partial", "scratch", "finetune"], ["1e-3", "1E-3", ".001", "1e-7"], strict=True))
+    data = composed(*(f"strategies.{name}.lr={text}" for name, text in spellings.items()))
+    assert {name: data["strategies"][name]["lr"] for name in spellings} == {
+        name: float(text) for name, text in spellings.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "strategy=frozn",
+            "Could not find 'strategy/frozn' Available options in 'strategy': all, finetune, frozen, ",
+        ),
+        ("backbone=resnet19", "Could not find 'backbone/resnet19' Available options in 'backbone': convnext_tiny, "),
+        ("dataset=birds", "Could not find 'dataset/birds' Available options in 'dataset': folder, hymenoptera, "),
+        ("preset=fast", "Could not find 'preset/fast' Available options in 'preset': default, demo, quick"),
+    ],
+)
+def test_an_unknown_choice_lists_the_choices_in_one_line(override: str, message: str) -> None:
+    (line,) = refused(override)
+    assert line.startswith("conf: ")
+    assert message in line
+    assert "search path" not in line
+
+
+UNKNOWN = "conf: train.epoch: unknown key. Did you mean 'max_epochs'? Choices: augment, batch_size, "
+
+
+@pytest.mark.parametrize("override", ["train.epoch=5", "+train.epoch=5", "++train.epoch=5"])
+def test_a_misspelt_key_is_refused_with_the_right_one_even_when_forced(override: str) -> None:
+    (line,) = refused(override)
+    assert line.startswith(UNKNOWN)
+
+
+def test_two_misspelt_keys_are_told_together() -> None:
+    lines = refused("train.epoch=5", "strategies.frozen.lrr=1")
+    assert lines[0].startswith("conf: strategies.frozen.lrr: unknown key. Did you mean 'lr'?")
+    assert lines[1].startswith(UNKNOWN)
+
+
+def test_a_setting_of_a_misspelt_strategy_names_the_right_one() -> None:
+    (line,) = refused("strategies.frozne.lr=1")
+    assert line.startswith("conf: strategies.frozne.learner: ")
+    assert line.endswith("Did you mean 'frozen'?")
+
+
+@pytest.mark.parametrize("override", ["nonsense", "strategy=[frozen", "~train.flip", "train.flip.x.y=1", "a b=1"])
+def test_what_hydra_cannot_read_is_one_line(override: str) -> None:
+    (line,) = refused(override)
+    assert line.startswith("conf: ")
+
+
+def test_all_problems_are_told_at_once_before_anything_is_written() -> None:
+    lines = refused("train.batch_size=yes", "seeds=[1,1]", "strategies.frozen.lr=nan", "+train.epoch=5")
+    keys = [line.split(": ")[1] for line in lines]
+    assert keys == ["strategies.frozen.lr", "train.batch_size", "train.epoch"]
+    assert refused("seeds=[1,1]") == ["conf: seeds: expected different numbers, got [1, 1]."]
+
+
+def test_a_value_that_points_nowhere_is_refused() -> None:
+    (line,) = refused("dataset.name=${nowhere}")
+    assert "nowhere" in line
+
+
+def test_cuda_without_a_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "_cuda_driver", lambda: False)
+    expected = "conf: engine.device: expected a CUDA driver, found none. Use engine.device=auto or cpu."
+    assert refused("engine.device=cuda") == [expected]
+
+
+def test_cuda_with_a_driver_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "_cuda_driver", lambda: True)
+    assert composed("engine.device=cuda")["engine"]["device"] == "cuda"
+
+
+def test_a_driver_is_known_by_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "nvidia-smi"
+    command.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert compose._cuda_driver()
+
+
+DVC = """
+import sys
+from pathlib import Path
+from dvc.utils.hydra import compose_and_dump
+conf, target, *overrides = sys.argv[1:]
+compose_and_dump(Path(target), conf, None, "config", conf, overrides)
+"""
+
+
+def test_dvc_composes_the_same_bytes_with_the_same_check(tmp_path: Path) -> None:
+    def dvc(*overrides: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", DVC, str(ROOT / "conf"), str(tmp_path / "params.yaml"), *overrides]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = dvc("preset=demo")
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "params.yaml").read_text()
+    assert written == compose.compose(["preset=demo"])
+    refusal = dvc("+train.epoch=5")
+    assert refusal.returncode != 0
+    assert UNKNOWN in refusal.stderr
+    assert (tmp_path / "params.yaml").read_text() == written
+
+
+# Weights of one's own
+
+
+def test_a_word_for_weights_has_no_hash() -> None:
+    assert composed()["backbone"]["weights_sha256"] is None
+
+
+def test_source_weights_need_a_source_task() -> None:
+    (line,) = refused("backbone.weights=source")
+    assert line.startswith("conf: backbone.source: expected a source task because weights is 'source'")
+
+
+def test_the_tiny_backbone_has_no_official_weights() -> None:
+    (line,) = refused("preset=demo", "backbone.weights=official")
+    assert line.startswith("conf: backbone.weights: expected none, source or a file, got 'official': tiny has no")
+
+
+def test_a_relative_path_of_weights_counts_from_the_repository(own_home: Path) -> None:
+    digest = weights_file(own_home)
+    assert composed("backbone.weights=mine.pth")["backbone"]["weights_sha256"] == digest
+
+
+def test_an_absolute_path_of_weights_is_hashed(tmp_path: Path) -> None:
+    digest = weights_file(tmp_path / "elsewhere")
+    found = composed(f"backbone.weights={tmp_path}/elsewhere/mine.pth")
+    assert found["backbone"]["weights_sha256"] == digest
+
+
+def test_a_name_of_weights_is_looked_up_in_the_mirror(mirror: Path) -> None:
+    digest = weights_file(mirror)
+    found = composed("backbone.weights=mine.pth")["backbone"]
+    assert (found["weights"], found["weights_sha256"]) == ("mine.pth", digest)
+
+
+def test_a_name_of_weights_is_looked_up_in_a_mirror_that_is_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = weights_file(tmp_path / "served")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(tmp_path / "served"))
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            """Nothing on the terminal of a test."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("TRANSFERLAB_MIRROR", f"http://127.0.0.1:{server.server_port}")
+        found = composed("backbone.weights=mine.pth")["backbone"]["weights_sha256"]
+        server.shutdown()
+    assert found == digest
+
+
+def test_the_hash_in_a_name_of_weights_is_held_against_the_file(mirror: Path) -> None:
+    digest = weights_file(mirror)
+    (mirror / "mine.pth").rename(mirror / f"mine-{digest[:8]}.pth")
+    assert composed(f"backbone.weights=mine-{digest[:8]}.pth")["backbone"]["weights_sha256"] == digest
+    weights_file(mirror, "mine-00000000.pth")
+    (line,) = refused("backbone.weights=mine-00000000.pth")
+    assert line.startswith("backbone.weights: mine-00000000.pth: expected a sha256 that starts with 00000000")
+
+
+def test_other_bytes_of_weights_give_another_hash(own_home: Path) -> None:
+    first = weights_file(own_home), compose.hash_of_weights("mine.pth")
+    second = weights_file(own_home, content=b"other"), compose.hash_of_weights("mine.pth")
+    assert first[0] == first[1] != second[0] == second[1]
+
+
+def test_weights_that_are_nowhere_are_refused(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = refused("backbone.weights=nothing.pth")
+    assert line.startswith("backbone.weights: expected official, none, source, or a file, got 'nothing.pth'")
+    assert str(mirror) in line
+    monkeypatch.delenv("TRANSFERLAB_MIRROR")
+    (line,) = refused("backbone.weights=nothing.pth")
+    assert "TRANSFERLAB_MIRROR is not set" in line
+
+
+# A folder of one's own
+
+
+def test_a_folder_is_composed_with_its_digest(own_home: Path) -> None:
+    folder = images(own_home / "birds")
+    for path in ("birds", str(folder)):
+        assert composed("dataset=folder", f"dataset.path={path}")["dataset"]["path_sha256"] == compose.hash_of_path(
+            path
+        )
+
+
+def test_a_changed_a_renamed_and_a_new_image_change_the_digest_of_a_folder(own_home: Path) -> None:
+    folder = images(own_home / "birds")
+    digests = [compose.hash_of_path("birds")]
+    (folder / "ants/a.jpg").write_bytes(b"changed")
+    digests.append(compose.hash_of_path("birds"))
+    (folder / "ants/a.jpg").rename(folder / "ants/renamed.jpg")
+    digests.append(compose.hash_of_path("birds"))
+    (folder / "bees/c.jpg").write_bytes(b"new")
+    digests.append(compose.hash_of_path("birds"))
+    assert len(set(digests)) == 4
+    (folder / ".DS_Store").write_bytes(b"a file manager was here")
+    assert compose.hash_of_path("birds") == digests[-1]
+
+
+def test_a_folder_with_parts_of_its_own_is_told_so(own_home: Path) -> None:
+    images(own_home / "birds")
+    parts = ["dataset.train_folder=train", "dataset.test_folder=test"]
+    (line,) = refused("dataset=folder", "dataset.path=birds", *parts)
+    assert line.startswith("conf: dataset.test_fraction: expected a fraction where there is no test_folder and null")
+    assert composed("dataset=folder", "dataset.path=birds", *parts, "dataset.test_fraction=null")["checked"] is True
+
+
+def test_a_folder_without_a_path_asks_for_it() -> None:
+    assert refused("dataset=folder") == ["conf: dataset.path: expected a value, found none. Add: -S dataset.path=..."]
+
+
+@pytest.mark.parametrize("path", ["", "no", "/no/where"])
+def test_a_folder_that_is_not_there_is_refused(own_home: Path, path: str) -> None:
+    (line,) = refused("dataset=folder", f"dataset.path={path}")
+    assert line.startswith(f"dataset.path: expected a folder or a zip, found nothing at '{path}'.")
+    assert line.endswith(f"Relative paths count from {own_home}.")
+
+
+def test_a_backbone_that_needs_larger_images_names_the_setting() -> None:
+    (line,) = refused("backbone=efficientnet_b4")
+    assert line.startswith("conf: dataset.store_px: expected at least 384, the size that backbone efficientnet_b4")
+    assert line.endswith("Add: -S dataset.store_px=384")
+
+
+# A conf/ of its own
+
+
+@pytest.fixture
+def own_conf(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "conf", tmp_path / "conf", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_another_checkout_composes_its_own_conf(own_conf: Path) -> None:
+    path = own_conf / "conf/config.yaml"
+    path.write_text(path.read_text().replace("batch_size: 32", "batch_size: 48"))
+    assert yaml.safe_load(compose.compose(root=own_conf))["train"]["batch_size"] == 48
+
+
+def test_a_strategy_is_added_by_a_file(own_conf: Path) -> None:
+    text = (own_conf / "conf/strategy/frozen.yaml").read_text()
+    (own_conf / "conf/strategy/mine.yaml").write_text(text.replace("frozen:", "mine:", 1))
+    data = yaml.safe_load(compose.compose(["strategy=[probe,mine]"], own_conf))
+    assert list(data["strategies"]) == ["probe", "mine"]
+
+
+def test_a_broken_file_of_conf_is_named(own_conf: Path) -> None:
+    (own_conf / "conf/strategy/frozen.yaml").write_text("frozen: [")
+    with pytest.raises(ValueError, match=r"\Aconf: [^\n]*frozen.yaml[^\n]*\Z"):
+        compose.compose(root=own_conf)
+
+
+def test_a_wrong_value_in_conf_is_named(own_conf: Path) -> None:
+    path = own_conf / "conf/config.yaml"
+    path.write_text(path.read_text().replace("batch_size: 32", "batch_size: 1e1"))
+    with pytest.raises(ValueError, match=r"\Aconf: train.batch_size: expected integer, got 10.0"):
+        compose.compose(root=own_conf)
+
+
+# Differences
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, []),
+        ({"a": 1}, {"a": 1.0}, []),
+        ({"a": 1}, {"a": 2}, [("a", 1, 2)]),
+        ({"a": {"b": {"c": 1}}}, {"a": {"b": {"c": 2}}}, [("a.b.c", 1, 2)]),
+        ({"a": 1}, {"b": 2}, [("a", 1, None), ("b", None, 2)]),
+        ({"a": {"b": 1}}, {"a": None}, [("a", {"b": 1}, None)]),
+        ({"a": [1, 2]}, {"a": [2, 1]}, [("a", [1, 2], [2, 1])]),
+        ({}, {"a": {"b": 1}}, [("a", None, {"b": 1})]),
+    ],
+)
+def test_differences_are_dotted_keys_with_both_values(old: Any, new: Any, expected: list[Any]) -> None:
+    assert list(compose.differences(old, new)) == expected

@@ -1,0 +1,75 @@
+"""Device and threads are what `params.yaml` says, and arithmetic repeats itself to the bit."""
+
+import os
+import platform
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from transferlab import backbones, device
+from transferlab.params import Engine
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def engine(kind: str = "cpu", threads: int = 1) -> Engine:
+    return Engine(device=kind, threads=threads, checkpoint_seconds=0.0, memory_mb=100)  # type: ignore[arg-type]
+
+
+def test_cuda_without_a_gpu_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"^engine\.device: expected a CUDA device, torch found none\."):
+        device.prepare(engine("cuda"))
+
+
+@pytest.mark.parametrize(
+    "asked, available, chosen",
+    [("auto", False, "cpu"), ("auto", True, "cuda"), ("cpu", True, "cpu"), ("cuda", True, "cuda")],
+)
+def test_device_is_the_one_asked_for(asked: str, available: bool, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    assert device.prepare(engine(asked)).type == chosen
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_number_of_threads_is_the_one_asked_for(threads: int) -> None:
+    device.prepare(engine(threads=threads))
+    assert torch.get_num_threads() == threads
+
+
+def test_zero_threads_means_all_cores_of_this_process() -> None:
+    device.prepare(engine(threads=0))
+    assert torch.get_num_threads() == device.cores() <= (os.cpu_count() or 1)
+
+
+def test_training_step_repeats_itself_to_the_bit() -> None:
+    device.prepare(engine(threads=2))
+
+    def gradient() -> torch.Tensor:
+        model = backbones.move(backbones.build("tiny", 3), torch.device("cpu")).train()
+        images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        model(images.contiguous(memory_format=torch.channels_last)).square().sum().backward()
+        found = model.get_parameter("stem.0.weight").grad
+        assert found is not None
+        return found
+
+    assert torch.equal(gradient(), gradient())
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_description_names_the_processor_and_the_memory_is_measured() -> None:
+    assert device.describe(torch.device("cpu")).startswith(f"CPU {platform.machine()}, ")
+    assert 10 < device.peak_memory_mb(torch.device("cpu")) < 100_000
+
+
+def test_keeping_freed_memory_is_left_out_where_there_is_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("looked for glibc"))
+    device.prepare(engine())

@@ -1,0 +1,204 @@
+"""What frozen layers compute is the same from memory, from the disk and computed anew, and is named by its causes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from transferlab import augment, backbones, features, textures
+from transferlab.data import Images, named_generator
+from transferlab.features import Source, Views
+from transferlab.files import cache_folder
+from transferlab.params import Augment, Preprocessing
+
+CPU = torch.device("cpu")
+WEIGHTS = Preprocessing(resize_px=32, crop_px=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.25,) * 3)
+RANGES = Augment(crop_scale=(0.25, 1.0), crop_ratio=(0.75, 1.3333333), flip=0.5)
+ROWS = np.array([0, 2, 3, 5, 6, 9]), np.array([1, 4, 7, 8])
+
+
+def drawn(count: int = 10, px: int = 32) -> Images:
+    pixels = [textures.draw("dots", px, 0.1, named_generator(0, f"image {i}")) for i in range(count)]
+    return Images(
+        ids=tuple(f"train/dots/{i}" for i in range(count)),
+        labels=np.zeros(count, dtype=np.int64),
+        classes=("dots", "grid"),
+        digest="drawn",
+        pixels=np.concatenate([image.ravel() for image in pixels]),
+        places=np.array([[i * px * px * 3, px, px] for i in range(count)]),
+    )
+
+
+def views(**changes: Any) -> Views:
+    return replace(Views(images=drawn(), preprocessing=WEIGHTS, ranges=RANGES, seed=0, side=32), **changes)
+
+
+def source(cut: int = 5, seen: Views | None = None, **changes: Any) -> Source:
+    model = backbones.build("tiny", 2)
+    settings = {"count": 2, "device": CPU, "memory_mb": 100, "shared": None, **changes}
+    return Source(backbones.below(model, cut), seen or views(), settings.pop("rows", ROWS), **settings)
+
+
+def kept_files() -> list[Path]:
+    return sorted(cache_folder("features").iterdir())
+
+
+@pytest.mark.parametrize("cut", [0, 1, 4, 5])
+def test_source_gives_what_the_frozen_parts_make_of_the_views(cut: int) -> None:
+    prefix, seen = backbones.below(backbones.build("tiny", 2), cut), views()
+    found = source(cut, seen)
+    rows = np.array([9, 0, 3])
+    for epoch, view in ((0, 0), (1, 1), (2, 0), (5, 1)):
+        pixels = augment.normalise(seen.pixels(rows, view), WEIGHTS, CPU)
+        torch.testing.assert_close(found.train(rows, epoch), prefix(pixels))
+    pixels = augment.normalise(seen.pixels(ROWS[1][::-1], None), WEIGHTS, CPU)
+    torch.testing.assert_close(found.test(ROWS[1][::-1]), prefix(pixels))
+
+
+@pytest.mark.parametrize("shared", [None, {}], ids=["memory", "disk"])
+def test_above_the_memory_limit_the_same_is_computed_anew(shared: dict[str, float] | None) -> None:
+    kept, anew = source(shared=shared), source(memory_mb=0, shared=shared)
+    for rows, epoch in ((np.array([3, 0, 9]), 0), (np.array([5]), 1), (np.array([0, 2]), 2)):
+        torch.testing.assert_close(kept.train(rows, epoch), anew.train(rows, epoch))
+    torch.testing.assert_close(kept.test(ROWS[1]), anew.test(ROWS[1]))
+    assert kept.kept.keys() == {0, 1, None}
+    assert not anew.kept
+
+
+def test_limit_counts_every_view_of_every_image() -> None:
+    width = 128 * 4 / 1e6
+    assert source(count=2)._table_mb == pytest.approx(width * (6 * 2 + 4))
+    assert source(count=None)._table_mb == pytest.approx(width * 4)
+    assert source(count=2, shared={})._table_mb == pytest.approx(width * (6 * 2 + 10))
+
+
+def test_a_view_is_computed_once_however_often_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, passes = source(), 0
+    compute: Callable[..., torch.Tensor] = found._all
+
+    def counted(view: int | None) -> torch.Tensor:
+        nonlocal passes
+        passes += 1
+        return compute(view)
+
+    monkeypatch.setattr(found, "_all", counted)
+    for epoch in range(6):
+        found.train(ROWS[0], epoch)
+        found.test(ROWS[1])
+    assert passes == 3
+
+
+def test_without_a_number_of_views_every_epoch_sees_a_fresh_one() -> None:
+    found, rows = source(count=None), ROWS[0]
+    seen = [found.train(rows, epoch) for epoch in range(3)]
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[2])
+    fixed = source(count=3)
+    for epoch in range(3):
+        torch.testing.assert_close(seen[epoch], fixed.train(rows, epoch))
+
+
+def test_disk_gives_the_bits_that_memory_had_and_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = source(shared={})
+    trained, tested = first.train(ROWS[0], 1), first.test(ROWS[1])
+    assert len(kept_files()) == 2
+    second = source(shared={})
+    monkeypatch.setattr(second, "_all", lambda view: pytest.fail("computed again"))
+    assert torch.equal(second.train(ROWS[0], 1), trained)
+    assert torch.equal(second.test(ROWS[1]), tested)
+
+
+def test_test_views_of_all_images_serve_every_split() -> None:
+    first = source(shared={})
+    first.test(ROWS[1])
+    other = source(shared={}, rows=(ROWS[1], ROWS[0]))
+    torch.testing.assert_close(other.test(np.arange(10)), first.test(np.arange(10)), rtol=0, atol=0)
+    assert len(kept_files()) == 1
+
+
+@pytest.mark.parametrize("damage", ["flipped bit", "truncated", "empty", "text", "another file", "no facts"])
+def test_damaged_file_counts_as_absent(damage: str) -> None:
+    expected = source(shared={}).test(ROWS[1])
+    (path,) = kept_files()
+    content = path.read_bytes()
+    if damage == "another file":
+        save_file({"other": torch.zeros(1)}, path)
+    elif damage == "no facts":
+        save_file({"table": torch.zeros(10, 128)}, path)
+    else:
+        flipped = content[:-1] + bytes([content[-1] ^ 1])
+        path.write_bytes({"flipped bit": flipped, "truncated": content[:-9], "empty": b"", "text": b"x"}[damage])
+    assert torch.equal(source(shared={}).test(ROWS[1]), expected)
+    table, _ = features._read(path) or pytest.fail("not written anew")
+    assert torch.equal(table[ROWS[1]], expected)
+
+
+def other_weights() -> Source:
+    found = source(shared={})
+    with torch.no_grad():
+        found.prefix.get_parameter("stage2.0.weight")[0, 0, 0, 0] += 1e-6
+    return found
+
+
+def other_statistics() -> Source:
+    found = source(shared={})
+    found.prefix.get_buffer("stem.1.running_mean")[0] += 1e-6
+    return found
+
+
+CHANGES: dict[str, Callable[[], Source]] = {
+    "weights": other_weights,
+    "buffers": other_statistics,
+    "cut": lambda: source(4, shared={}),
+    "images": lambda: source(seen=views(images=replace(drawn(), digest="others")), shared={}),
+    "preprocessing": lambda: source(seen=views(preprocessing=replace(WEIGHTS, mean=(0.4,) * 3)), shared={}),
+}
+RANDOM: dict[str, Callable[[], Source]] = {
+    "seed": lambda: source(seen=views(seed=1), shared={}),
+    "side": lambda: source(seen=views(side=24), shared={}),
+    "ranges": lambda: source(seen=views(ranges=replace(RANGES, flip=0.0)), shared={}),
+    "rows": lambda: source(rows=(ROWS[0][1:], ROWS[1]), shared={}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_name_changes_with_what_every_view_depends_on(change: str) -> None:
+    for view in (None, 0):
+        assert CHANGES[change]()._path(view) != source(shared={})._path(view)
+
+
+@pytest.mark.parametrize("change", RANDOM)
+def test_only_names_of_random_views_change_with_their_chance(change: str) -> None:
+    assert RANDOM[change]()._path(0) != source(shared={})._path(0)
+    assert RANDOM[change]()._path(None) == source(shared={})._path(None)
+
+
+def test_name_tells_views_apart_and_not_strategies() -> None:
+    paths = {source(shared={})._path(view) for view in (None, 0, 1, 2)}
+    assert len(paths) == 4
+    assert source(shared={}, count=100)._path(1) == source(shared={}, count=2, memory_mb=7)._path(1)
+
+
+def test_name_changes_with_the_code_and_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = source(shared={})._path(0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    other_threads = source(shared={})._path(0)
+    monkeypatch.setattr(features, "file_hash", lambda path: "edited" if path.stem == "augment" else "")
+    assert len({before, other_threads, source(shared={})._path(0)}) == 3
+
+
+def test_seconds_of_a_kept_table_are_those_it_took_at_first_and_stand_aside() -> None:
+    first, second = source(shared={}), source(shared={})
+    first.train(ROWS[0], 0)
+    second.train(ROWS[0], 0)
+    second.train(ROWS[0], 2)
+    assert first.shared == second.shared
+    assert first.shared is not None
+    (seconds,) = first.shared.values()
+    assert first.aside >= seconds > 0
+    assert source().aside == 0

@@ -1,0 +1,141 @@
+"""A strategy's table of rates becomes optimiser groups: every parameter in exactly one of them, or frozen."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from transferlab import backbones, compose, strategies
+from transferlab.params import PARTS, GradientStrategy, LogisticStrategy, parse
+
+FILES = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "strategy").glob("*.yaml"))
+NAMES = [name for name in FILES if name != "all"]
+
+
+@cache
+def composed(*overrides: str) -> GradientStrategy:
+    """The one strategy that conf/ composes to."""
+    params = parse(yaml.safe_load(compose.compose(["preset=demo", *overrides])))
+    (strategy,) = params.strategies.values()
+    assert isinstance(strategy, GradientStrategy)
+    return strategy
+
+
+def tiny() -> nn.Sequential:
+    return backbones.build("tiny", 4)
+
+
+def test_all_composes_every_strategy_of_conf() -> None:
+    params = parse(yaml.safe_load(compose.compose(["preset=demo", "strategy=all"])))
+    assert set(params.strategies) == set(NAMES)
+    assert [name for name, strategy in params.strategies.items() if isinstance(strategy, LogisticStrategy)] == ["probe"]
+
+
+@pytest.mark.parametrize("backbone", sorted(backbones.BACKBONES))
+def test_every_strategy_plans_on_every_table_of_parts(backbone: str) -> None:
+    backbones._builder(backbone)  # imports torchvision, which must not happen on the meta device
+    with torch.device("meta"):
+        model = backbones.build(backbone, 2)
+    for name in sorted(set(NAMES) - {"probe"}):
+        strategy = composed(f"strategy={name}")
+        plans = strategies.plan(model, strategy, None)
+        assert [plan.name for plan in plans] == list(strategy.phases)
+        assert sum(plan.epochs for plan in plans) == strategy.epochs
+        assert all(plan.groups for plan in plans)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"probe"}))
+def test_every_parameter_is_in_exactly_one_group_or_frozen(name: str) -> None:
+    model, strategy = tiny(), composed(f"strategy={name}")
+    for plan, phase in zip(strategies.plan(model, strategy, None), strategy.phases.values(), strict=True):
+        grouped = [id(parameter) for group in plan.groups for parameter in group["params"]]
+        assert len(grouped) == len(set(grouped))
+        trained = {part for part in PARTS if strategies._rate(phase.rates, part) is not None}
+        expected = {id(p) for part in trained for p in model.get_submodule(part).parameters()}
+        assert set(grouped) == expected
+        below = PARTS[: plan.cut]
+        assert not trained & set(below)
+        assert PARTS[plan.cut] in trained
+
+
+def test_weight_decay_spares_biases_and_norm_layers() -> None:
+    model, strategy = tiny(), composed("strategy=finetune")
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    spared = {id(p) for m in norms for p in m.parameters()} | {
+        id(p) for name, p in model.named_parameters() if name.endswith("bias")
+    }
+    (plan,) = strategies.plan(model, strategy, None)
+    for group in plan.groups:
+        decays = {id(p) not in spared for p in group["params"]}
+        assert len(decays) == 1
+        assert group["weight_decay"] == (strategy.weight_decay if decays.pop() else 0)
+    assert strategy.weight_decay > 0
+    assert {id(p) for group in plan.groups if not group["weight_decay"] for p in group["params"]} == spared
+
+
+def test_rate_of_a_part_is_lr_times_its_multiplier() -> None:
+    model, strategy = tiny(), composed("strategy=finetune", "strategies.finetune.lr=0.5")
+    (plan,) = strategies.plan(model, strategy, None)
+    rates = {id(p): group["lr"] for group in plan.groups for p in group["params"]}
+    for part, multiplier in strategy.phases["all"].rates.items():
+        assert multiplier is not None
+        assert {rates[id(p)] for p in model.get_submodule(part).parameters()} == {0.5 * multiplier}
+
+
+def test_first_match_wins() -> None:
+    rates = {"stage4": 0.5, "stage*": None, "*": 1.0}
+    assert [strategies._rate(rates, part) for part in PARTS] == [1.0, None, None, None, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    "rates, cut",
+    [
+        ({"head": 1.0, "*": None}, 5),
+        ({"head": 1.0, "stage4": 0.1, "*": None}, 4),
+        ({"stage2": 1.0, "*": None}, 2),
+        ({"stem": 1.0, "head": 1.0, "*": None}, 0),
+        ({"*": 1.0}, 0),
+    ],
+)
+def test_cut_is_the_number_of_leading_parts_that_never_train(rates: dict[str, float | None], cut: int) -> None:
+    assert strategies.cut(rates) == cut
+
+
+def test_part_that_no_pattern_covers_is_named() -> None:
+    strategy = composed("strategy=frozen")
+    phase = replace(strategy.phases["head"], rates={"head": 1.0, "stage*": None})
+    with pytest.raises(ValueError, match=r"rates: part 'stem' is not covered by \['head', 'stage\*'\]\. Add it"):
+        strategies.plan(tiny(), replace(strategy, phases={"head": phase}), None)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5, 7, 12, 100])
+@pytest.mark.parametrize("shares", [[1.0], [1, 1], [1, 1, 1], [0.1, 0.2, 0.7], [3, 1], [1e-9, 1], [0.3, 0.3, 0.3, 0.1]])
+def test_phases_divide_the_epochs_by_their_shares(epochs: int, shares: Sequence[float]) -> None:
+    lengths = strategies.divide(epochs, shares)
+    assert sum(lengths) == epochs
+    assert len(lengths) == len(shares)
+    assert min(lengths) >= 0
+    for length, share in zip(lengths, shares, strict=True):
+        assert abs(length - epochs * share / sum(shares)) <= 1
+
+
+def test_max_epochs_caps_and_never_lengthens() -> None:
+    model, strategy = tiny(), composed("strategy=progressive")
+    assert [plan.epochs for plan in strategies.plan(model, strategy, None)] == [4, 4, 4]
+    assert [plan.epochs for plan in strategies.plan(model, strategy, 6)] == [2, 2, 2]
+    assert [plan.epochs for plan in strategies.plan(model, strategy, 1000)] == [4, 4, 4]
+    assert sum(plan.epochs for plan in strategies.plan(model, strategy, 1)) == 1
+
+
+def test_trainable_parameters_are_those_of_any_phase() -> None:
+    model = tiny()
+    sizes = {part: sum(p.numel() for p in model.get_submodule(part).parameters()) for part in PARTS}
+    head_only, top = {"head": 1.0, "*": None}, {"head": 1.0, "stage4": 1.0, "*": None}
+    assert strategies.trainable_parameters(model, [head_only]) == sizes["head"]
+    assert strategies.trainable_parameters(model, [head_only, top, head_only]) == sizes["head"] + sizes["stage4"]
+    assert strategies.trainable_parameters(model, [{"*": 1.0}]) == sum(sizes.values())

@@ -1,0 +1,543 @@
+"""The one loop: what is frozen stays, what is killed goes on, and only seeds and values make a difference."""
+
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from transferlab import backbones, compose, features, models, runs, strategies, textures, train
+from transferlab.data import Images, named_generator, stratified_split
+from transferlab.params import PARTS, GradientStrategy, Params, parse
+
+SMALL = [
+    "preset=demo",
+    "strategy=[scratch,frozen,partial,finetune,progressive]",
+    "backbone.preprocessing.resize_px=32",
+    "backbone.preprocessing.crop_px=32",
+    "train.batch_size=6",
+    "engine.checkpoint_seconds=0.0",
+]
+EPOCHS = {"scratch": 3, "frozen": 4, "partial": 3, "finetune": 3, "progressive": 5}
+CPU = torch.device("cpu")
+Log = Callable[[Mapping[str, Any]], None]
+
+
+@cache
+def small_params() -> Params:
+    epochs = [f"strategies.{name}.epochs={count}" for name, count in EPOCHS.items()]
+    return parse(yaml.safe_load(compose.compose([*SMALL, *epochs])))
+
+
+@cache
+def drawn(per_class: int = 10, px: int = 32) -> Images:
+    classes = ("stripes", "dots")
+    labels = np.repeat(np.arange(2), per_class)
+    pixels = [
+        textures.draw(classes[label], px, 0.1, named_generator(0, f"image {i}")) for i, label in enumerate(labels)
+    ]
+    return Images(
+        ids=tuple(f"train/{i}" for i in range(len(labels))),
+        labels=labels,
+        classes=classes,
+        digest=f"{per_class} of each",
+        pixels=np.concatenate([image.ravel() for image in pixels]),
+        places=np.array([[i * px * px * 3, px, px] for i in range(len(labels))]),
+    )
+
+
+def strategy_of(name: str, **changes: Any) -> GradientStrategy:
+    strategy = small_params().strategies[name]
+    assert isinstance(strategy, GradientStrategy)
+    return replace(strategy, **changes)
+
+
+def one_phase(rates: dict[str, float | None], **changes: Any) -> GradientStrategy:
+    strategy = strategy_of("finetune")
+    return replace(strategy, phases={"only": replace(strategy.phases["all"], rates=rates)}, **changes)
+
+
+def model_of(dropout: float = 0.0) -> nn.Sequential:
+    """A pretrained network: its norm layers have seen images, its head is new."""
+    model = backbones.build("tiny", 2)
+    chance = torch.Generator().manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean = torch.randn(module.num_features, generator=chance) / 10
+            module.running_var = torch.rand(module.num_features, generator=chance) + 0.5
+    if dropout:
+        for part in ("stage3", "stage4", "head"):
+            sequence = model.get_submodule(part)
+            assert isinstance(sequence, nn.Sequential)
+            sequence.insert(0, nn.Dropout(dropout))
+    backbones.new_head(model, 2, "zero", seed=0)
+    return backbones.move(model, CPU)
+
+
+def task_of(strategy: GradientStrategy, seed: int = 0, images: Images | None = None) -> runs.Task:
+    params, images = replace(small_params(), strategies={"it": strategy}), images or drawn()
+    rows = stratified_split(images.labels, 0.3, seed, "validation")
+    return runs.Task(params=params, images=images, rows=rows, seed=seed, place=CPU)
+
+
+def training(
+    strategy: GradientStrategy,
+    folder: Path,
+    *,
+    seed: int = 0,
+    dropout: float = 0.0,
+    log: Log = lambda row: None,
+    images: Images | None = None,
+) -> tuple[nn.Sequential, train.Progress]:
+    """Train the small network; a checkpoint in the folder is gone on from, as the stage would."""
+    folder.mkdir(exist_ok=True)
+    model = model_of(dropout)
+    done, _ = runs.learn(model, "it", task_of(strategy, seed, images), train.Checkpoint(folder / "it.pt", 0.0), log)
+    return model, done
+
+
+def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> set[str]:
+    return {name for name, value in before.items() if not torch.equal(value, after[name])}
+
+
+# ---------------------------------------------------------------- what is frozen
+
+
+@pytest.mark.parametrize("norm_statistics", ["frozen", "batch"])
+@pytest.mark.parametrize(
+    "rates",
+    [
+        {"head": 1.0, "*": None},
+        {"head": 1.0, "stage4": 1.0, "*": None},
+        {"head": 1.0, "stage3": 1.0, "stem": 1.0, "*": None},
+    ],
+    ids=["head", "partial", "frozen parts between"],
+)
+def test_every_parameter_and_buffer_of_frozen_parts_stays_to_the_bit(
+    rates: dict[str, float | None], norm_statistics: str, tmp_path: Path
+) -> None:
+    strategy = one_phase(rates, norm_statistics=norm_statistics, weight_decay=0.1, lr=0.1)
+    before = models.tensors_of(model_of(), PARTS)
+    model, _ = training(strategy, tmp_path)
+    trained = {part for part in PARTS if strategies._rate(rates, part) is not None}
+    touched = changed(before, model.state_dict())
+    assert {name.split(".")[0] for name in touched} == trained
+    statistics = {name for name in touched if "running" in name or "num_batches" in name}
+    assert bool(statistics) == (norm_statistics == "batch" and trained != {"head"})
+
+
+def test_head_only_training_changes_two_tensors(tmp_path: Path) -> None:
+    before = models.tensors_of(model_of(), PARTS)
+    model, done = training(strategy_of("frozen"), tmp_path)
+    assert changed(before, model.state_dict()) == {"head.0.weight", "head.0.bias"} == set(done.best_tensors)
+
+
+def test_only_what_trains_is_in_training_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, bool]] = []
+    original = train.set_modes
+
+    def watched(upper: nn.Module, norm_statistics: str) -> None:
+        original(upper, norm_statistics)
+        seen.append({name: module.training for name, module in upper.named_modules() if "." in name})
+
+    monkeypatch.setattr(train, "set_modes", watched)
+    rates: dict[str, float | None] = {"head": 1.0, "stage4": 1.0, "stage2": 1.0, "*": None}
+    training(one_phase(rates, norm_statistics="batch"), tmp_path / "batch", dropout=0.5)
+    assert len(seen) == EPOCHS["finetune"]
+    for modes in seen:
+        assert modes["stage2.1"], "a norm layer that trains"
+        assert not any(modes[name] for name in modes if name.startswith("stage3")), "frozen, its dropout too"
+        assert modes["stage4.0"]
+        assert modes["head.0"]
+    seen.clear()
+    training(one_phase(rates, norm_statistics="frozen"), tmp_path / "frozen", dropout=0.5)
+    norms = [name for name, module in model_of(0.5).named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert not any(modes.get(name, False) for modes in seen for name in norms)
+    assert all(modes["stage4.0"] for modes in seen), "dropout of a trained part"
+
+
+# ---------------------------------------------------------------- chance
+
+
+@pytest.mark.parametrize("name, optimizer", [("scratch", "sgd"), ("finetune", "adamw"), ("frozen", "adam")])
+def test_the_same_seed_gives_the_same_tensors_and_another_others(name: str, optimizer: str, tmp_path: Path) -> None:
+    strategy = strategy_of(name, optimizer=optimizer)
+    first, done = training(strategy, tmp_path / "first", dropout=0.2)
+    torch.rand(7), np.random.default_rng().random(3)
+    second, again = training(strategy, tmp_path / "second", dropout=0.2)
+    assert same(first.state_dict(), second.state_dict())
+    assert done.history == again.history
+    other, _ = training(strategy, tmp_path / "other", seed=1, dropout=0.2)
+    assert not same(first.state_dict(), other.state_dict())
+
+
+def test_strategies_see_the_same_order_and_the_same_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders: list[tuple[list[int], int]] = []
+    views: dict[tuple[int, int], Tensor] = {}
+    take, draw = features.Source.train, features.Views.pixels
+
+    def watched_train(self: features.Source, rows: np.ndarray, epoch: int) -> Tensor:
+        orders.append((rows.tolist(), epoch))
+        return take(self, rows, epoch)
+
+    def watched_pixels(self: features.Views, rows: np.ndarray, view: int | None) -> Tensor:
+        found = draw(self, rows, view)
+        if view is not None:
+            for row, pixels in zip(rows.tolist(), found, strict=True):
+                assert torch.equal(views.setdefault((row, view), pixels), pixels)
+        return found
+
+    monkeypatch.setattr(features.Source, "train", watched_train)
+    monkeypatch.setattr(features.Views, "pixels", watched_pixels)
+    seen = []
+    for name in ("frozen", "partial", "finetune", "progressive"):
+        training(strategy_of(name, epochs=3), tmp_path / name)
+        seen.append(list(orders))
+        orders.clear()
+    assert seen[0] == seen[1] == seen[2] == seen[3]
+    assert {view for _, view in views} >= {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", ["frozen", "partial"])
+def test_as_many_kept_views_as_epochs_equal_a_fresh_view_every_epoch(name: str, tmp_path: Path) -> None:
+    strategy = strategy_of(name, lr=0.05)
+    kept, done = training(replace(strategy, views=strategy.epochs), tmp_path / "kept")
+    fresh, again = training(replace(strategy, views=None), tmp_path / "fresh")
+    for ours, theirs in zip(done.history, again.history, strict=True):
+        assert ours.pop("phase") == theirs.pop("phase")
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    for key, value in kept.state_dict().items():
+        torch.testing.assert_close(value, fresh.state_dict()[key], rtol=1e-4, atol=1e-6)
+
+
+# ---------------------------------------------------------------- the epoch that is kept
+
+
+def row(epoch: int, accuracy: float, loss: float) -> dict[str, Any]:
+    return {"epoch": epoch, "validation_accuracy": accuracy, "validation_loss": loss}
+
+
+@pytest.mark.parametrize(
+    "select_by, kept",
+    [("accuracy", 3), ("loss", 5)],
+)
+def test_best_epoch_is_the_first_with_the_best_measure_then_the_other_one(select_by: str, kept: int) -> None:
+    progress = train.Progress()
+    measures = [(0.8, 0.9), (0.9, 0.8), (0.9, 0.6), (0.9, 0.6), (0.7, 0.5), (0.6, 0.5), (0.9, 0.7)]
+    for i, (accuracy, loss) in enumerate(measures):
+        progress.add(row(i + 1, accuracy, loss), select_by, lambda i=i: {"epoch": torch.tensor(i + 1)})  # type: ignore[misc]
+    assert progress.best_epoch == kept == progress.best_tensors["epoch"].item()
+    assert len(progress.history) == len(measures)
+
+
+def test_returned_tensors_are_those_of_the_best_epoch(tmp_path: Path) -> None:
+    strategy = strategy_of("finetune", epochs=6, lr=0.3, schedule="constant")
+    per_epoch: list[dict[str, Tensor]] = []
+    add = train.Progress.add
+
+    def watched(self: train.Progress, row: dict[str, Any], select_by: str, tensors: Any) -> None:
+        per_epoch.append(tensors())
+        add(self, row, select_by, tensors)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.Progress, "add", watched)
+        model, done = training(strategy, tmp_path)
+    ranks = [(entry["validation_accuracy"], -entry["validation_loss"]) for entry in done.history]
+    assert done.best_epoch == ranks.index(max(ranks)) + 1
+    assert same(done.best_tensors, per_epoch[done.best_epoch - 1])
+    assert same(models.tensors_of(model, PARTS), done.best_tensors)
+    task = task_of(strategy)
+    source = task.source(model, None, 1, 0)
+    found = train.validate(model, source, torch.from_numpy(task.images.labels), task.rows[1])
+    assert found == {key: done.history[done.best_epoch - 1][key] for key in found}
+
+
+# ---------------------------------------------------------------- killed and gone on
+
+
+class Killed(KeyboardInterrupt):
+    """What the terminal's Ctrl-C raises."""
+
+
+def kill_at(epoch: int) -> Log:
+    def log(row: Mapping[str, Any]) -> None:
+        if row["epoch"] == epoch:
+            raise Killed
+
+    return log
+
+
+RESUMED = {
+    "head only, kept features": ("frozen", {}, 0.0),
+    "three phases": ("progressive", {}, 0.0),
+    "three phases, Adam, batch statistics": ("progressive", {"optimizer": "adam", "norm_statistics": "batch"}, 0.0),
+    "dropout and AdamW": ("finetune", {"optimizer": "adamw"}, 0.3),
+}
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_training_killed_at_any_epoch_goes_on_to_the_undisturbed_result(case: str, tmp_path: Path) -> None:
+    name, changes, dropout = RESUMED[case]
+    strategy = strategy_of(name, lr=0.05, **changes)
+    model, done = training(strategy, tmp_path / "undisturbed", dropout=dropout)
+    for epoch in range(1, strategy.epochs + 1):
+        folder = tmp_path / f"killed {epoch}"
+        with pytest.raises(Killed):
+            training(strategy, folder, dropout=dropout, log=kill_at(epoch))
+        logged: list[int] = []
+        resumed, again = training(strategy, folder, dropout=dropout, log=lambda row: logged.append(row["epoch"]))  # noqa: B023
+        assert logged == list(range(epoch, strategy.epochs + 1)), "no epoch is trained twice"
+        assert same(resumed.state_dict(), model.state_dict())
+        assert same(again.best_tensors, done.best_tensors)
+        assert (again.history, again.best_epoch, again.status) == (done.history, done.best_epoch, done.status)
+
+
+def test_training_killed_again_and_again_goes_on_to_the_undisturbed_result(tmp_path: Path) -> None:
+    strategy = strategy_of("progressive", optimizer="adam")
+    model, done = training(strategy, tmp_path / "undisturbed")
+    for epoch in range(1, strategy.epochs + 1):
+        with pytest.raises(Killed):
+            training(strategy, tmp_path, log=kill_at(epoch))
+    resumed, again = training(strategy, tmp_path)
+    assert same(resumed.state_dict(), model.state_dict())
+    assert again.history == done.history
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or not hasattr(os, "fork"), reason="autograd cannot be forked here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_process_that_was_killed_goes_on_to_the_undisturbed_result(tmp_path: Path) -> None:
+    strategy = strategy_of("progressive")
+    model, done = training(strategy, tmp_path / "undisturbed")
+
+    def kill(row: Mapping[str, Any]) -> None:
+        if row["epoch"] == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if not child:
+        try:
+            training(strategy, tmp_path, log=kill)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    logged: list[int] = []
+    resumed, again = training(strategy, tmp_path, log=lambda row: logged.append(row["epoch"]))
+    assert logged == [4, 5]
+    assert same(resumed.state_dict(), model.state_dict())
+    assert again.history == done.history
+
+
+def test_finished_training_is_not_repeated(tmp_path: Path) -> None:
+    model, done = training(strategy_of("finetune"), tmp_path)
+    again, found = training(strategy_of("finetune"), tmp_path, log=lambda row: pytest.fail("trained again"))
+    assert same(again.state_dict(), model.state_dict())
+    assert (found.status, found.history, found.seconds) == ("finished", done.history, done.seconds)
+
+
+def test_seconds_of_kept_tables_survive_a_kill(tmp_path: Path) -> None:
+    strategy = strategy_of("frozen", views=2)
+    with pytest.raises(Killed):
+        training(strategy, tmp_path, log=kill_at(4))
+    _, done = training(strategy, tmp_path)
+    assert len(done.shared) == 3
+
+
+@pytest.mark.parametrize("damage", ["flipped bit", "truncated", "empty", "text", "another training"])
+def test_damaged_checkpoint_starts_afresh(damage: str, tmp_path: Path) -> None:
+    strategy = strategy_of("finetune")
+    model, done = training(strategy, tmp_path / "undisturbed")
+    with pytest.raises(Killed):
+        training(strategy, tmp_path, log=kill_at(3))
+    path = tmp_path / "it.pt"
+    content = path.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    if damage == "another training":
+        torch.save({"epochs": 3}, path)
+    else:
+        path.write_bytes({"flipped bit": flipped, "truncated": content[:-50], "empty": b"", "text": b"x"}[damage])
+    logged: list[int] = []
+    again, found = training(strategy, tmp_path, log=lambda row: logged.append(row["epoch"]))
+    assert logged == [1, 2, 3]
+    assert same(again.state_dict(), model.state_dict())
+    assert found.history == done.history
+
+
+def test_checkpoint_is_written_when_the_interval_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    checkpoint = train.Checkpoint(tmp_path / "it.pt", 10.0)
+    assert not checkpoint.due()
+    now = 110.0
+    assert checkpoint.due()
+    checkpoint.save(train.Progress(epoch=3))
+    assert not checkpoint.due()
+    assert checkpoint.load().epoch == 3
+    checkpoint.remove()
+    checkpoint.remove()
+    assert checkpoint.load() == train.Progress()
+
+
+# ---------------------------------------------------------------- divergence
+
+
+def test_divergence_in_the_first_epoch_keeps_the_start(tmp_path: Path) -> None:
+    before = models.tensors_of(model_of(), PARTS)
+    logged: list[int] = []
+    model, done = training(strategy_of("finetune", lr=1e9), tmp_path, log=lambda row: logged.append(row["epoch"]))
+    assert (done.status, done.epoch, done.best_epoch) == ("diverged", 1, None)
+    assert runs.outcome(done) == {
+        "status": "diverged",
+        "diverged_epoch": 1,
+        "best_epoch": None,
+        "validation_accuracy": None,
+        "validation_loss": None,
+    }
+    assert same(model.state_dict(), before)
+    assert not logged
+    assert not done.history
+
+
+def test_later_divergence_names_the_epoch_and_keeps_the_best_before_it(tmp_path: Path) -> None:
+    strategy = strategy_of("progressive", epochs=6)
+    steep = replace(strategy.phases["all"], rates={"*": 1e12})
+    model, done = training(replace(strategy, phases={**strategy.phases, "all": steep}), tmp_path)
+    assert (done.status, done.epoch, len(done.history)) == ("diverged", 5, 4)
+    assert done.best_epoch in (1, 2, 3, 4)
+    assert same(models.tensors_of(model, PARTS), done.best_tensors)
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+    again, found = training(strategy, tmp_path)
+    assert found.status == "diverged", "a finished result is not trained again"
+    assert same(again.state_dict(), model.state_dict())
+
+
+# ---------------------------------------------------------------- steps, rates and losses
+
+
+@pytest.mark.parametrize(
+    "images, size, lengths",
+    [(8, 4, [4, 4]), (9, 4, [4, 5]), (10, 4, [4, 4, 2]), (1, 4, [1]), (5, 8, [5]), (3, 1, [1, 2])],
+)
+def test_last_single_image_joins_the_batch_before_it(images: int, size: int, lengths: list[int]) -> None:
+    batches = list(train.divide(np.arange(images), size))
+    assert [len(batch) for batch in batches] == lengths
+    assert np.concatenate(batches).tolist() == list(range(images))
+
+
+def test_batch_norm_trains_where_one_image_would_be_left_over(tmp_path: Path) -> None:
+    strategy = strategy_of("scratch", epochs=1)
+    task = task_of(strategy)
+    rows = task.rows[0][:13], task.rows[1]
+    assert len(rows[0]) % small_params().train.batch_size == 1
+    checkpoint = train.Checkpoint(tmp_path / "it.pt", 0.0)
+    done, _ = runs.learn(model_of(), "it", replace(task, rows=rows), checkpoint, lambda row: None)
+    assert done.status == "finished"
+
+
+@pytest.mark.parametrize(
+    "changes, position, epoch, expected",
+    [
+        ({"schedule": "constant", "warmup": 0.0}, 0.0, 0, 1.0),
+        ({"schedule": "constant", "warmup": 0.0}, 0.99, 9, 1.0),
+        ({"schedule": "constant", "warmup": 0.5}, 0.25, 0, 0.5),
+        ({"schedule": "constant", "warmup": 0.5}, 0.5, 0, 1.0),
+        ({"schedule": "cosine", "warmup": 0.0}, 0.0, 0, 1.0),
+        ({"schedule": "cosine", "warmup": 0.0}, 0.5, 0, 0.5),
+        ({"schedule": "cosine", "warmup": 0.2}, 0.2, 0, 1.0),
+        ({"schedule": "cosine", "warmup": 0.2}, 0.6, 0, 0.5),
+        ({"schedule": "cosine", "warmup": 0.2}, 0.1, 0, 0.5),
+        ({"schedule": "cosine", "warmup": 0.0}, 2 / 3, 0, 0.25),
+        ({"schedule": "step", "step_epochs": 7, "warmup": 0.0}, 0.1, 6, 1.0),
+        ({"schedule": "step", "step_epochs": 7, "warmup": 0.0}, 0.1, 7, 0.1),
+        ({"schedule": "step", "step_epochs": 7, "warmup": 0.0}, 0.9, 20, 0.01),
+    ],
+)
+def test_schedules_by_value(changes: dict[str, Any], position: float, epoch: int, expected: float) -> None:
+    assert train.rate(strategy_of("finetune", **changes), position, epoch) == pytest.approx(expected, abs=4e-3)
+
+
+def test_every_phase_begins_its_schedule_anew_and_the_history_shows_the_rate(tmp_path: Path) -> None:
+    strategy = strategy_of("progressive", epochs=6, schedule="step", step_epochs=1, warmup=0.0, lr=0.01)
+    _, done = training(strategy, tmp_path)
+    assert [entry["phase"] for entry in done.history] == [name for name in strategy.phases for _ in range(2)]
+    assert [entry["epoch"] for entry in done.history] == [1, 2, 3, 4, 5, 6]
+    largest = [max(rate or 0 for rate in phase.rates.values()) for phase in strategy.phases.values()]
+    expected = [0.01 * rate * factor for rate in largest for factor in (1, 0.1)]
+    assert [entry["lr"] for entry in done.history] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
+def test_losses_are_means_over_images_whatever_the_batches(label_smoothing: float, tmp_path: Path) -> None:
+    strategy = strategy_of("finetune", epochs=1, lr=1e-30, label_smoothing=label_smoothing, head_start="random")
+    task, model = task_of(strategy), model_of()
+    backbones.new_head(model, 2, "random", seed=3)
+    assert len(task.rows[0]) % small_params().train.batch_size not in (0, 1)
+    checkpoint = train.Checkpoint(tmp_path / "it.pt", 0.0)
+    (found,) = runs.learn(model, "it", task, checkpoint, lambda row: None)[0].history
+    source, labels = task.source(model, None, 1, 0), torch.from_numpy(task.images.labels)
+    with torch.no_grad():
+        logits = model.eval()(source.train(task.rows[0], 0))
+        loss = nn.functional.cross_entropy(logits, labels[task.rows[0]], label_smoothing=label_smoothing)
+        held = model(source.test(task.rows[1]))
+    assert found["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert found["train_accuracy"] == pytest.approx((logits.argmax(1) == labels[task.rows[0]]).float().mean().item())
+    plain = nn.functional.cross_entropy(held, labels[task.rows[1]])
+    assert found["validation_loss"] == pytest.approx(plain.item(), rel=1e-5), "validation is never smoothed"
+
+
+def test_validation_sums_over_images_of_unequal_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "CHUNK", 5)
+    task, model = task_of(strategy_of("finetune")), model_of()
+    backbones.new_head(model, 2, "random", seed=3)
+    source, labels = task.source(model, None, 1, 0), torch.from_numpy(task.images.labels)
+    found = train.validate(model, source, labels, task.rows[0])
+    with torch.no_grad():
+        logits = model(source.test(task.rows[0]))
+    assert found["validation_loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels[task.rows[0]]).item())
+    assert found["validation_accuracy"] == (logits.argmax(1) == labels[task.rows[0]]).float().mean().item()
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    strategy = strategy_of("scratch", epochs=12, lr=0.01, optimizer="adamw", resolution=1.0, label_smoothing=0.0)
+    _, done = training(strategy, tmp_path, images=drawn(20))
+    assert done.history[-1]["train_loss"] < 0.9 * math.log(2)
+    assert all(math.isfinite(value) for entry in done.history for key, value in entry.items() if key != "phase")
+
+
+def test_weight_decay_shrinks_weights_and_not_biases(tmp_path: Path) -> None:
+    strategy = one_phase({"head": 1.0, "*": None}, optimizer="adamw", lr=0.1, weight_decay=1.0, schedule="constant")
+    model = model_of()
+    backbones.new_head(model, 2, "random", seed=3)
+    (plan,) = strategies.plan(model, strategy, None)
+    optimizer = train.begin_phase(model, plan, strategy)
+    for parameter in model.get_submodule("head").parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    before = models.tensors_of(model, ["head"])
+    optimizer.step()
+    after = models.tensors_of(model, ["head"])
+    torch.testing.assert_close(after["head.0.weight"], before["head.0.weight"] * 0.9)
+    assert torch.equal(after["head.0.bias"], before["head.0.bias"])
+
+
+@pytest.mark.parametrize("momentum, nesterov", [(0.9, True), (0.9, False), (0.0, True)])
+def test_sgd_takes_momentum_and_nesterov_from_the_strategy(momentum: float, nesterov: bool) -> None:
+    strategy = one_phase({"*": 1.0}, optimizer="sgd", momentum=momentum, nesterov=nesterov)
+    model = model_of()
+    optimizer = train.begin_phase(model, strategies.plan(model, strategy, None)[0], strategy)
+    assert optimizer.defaults["momentum"] == momentum
+    assert optimizer.defaults["nesterov"] == (nesterov and momentum > 0)
+    assert all(parameter.requires_grad for parameter in model.parameters())

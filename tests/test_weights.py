@@ -1,0 +1,190 @@
+"""Starting weights come from where `params.yaml` says, whole and of the right network, and are the same bytes twice."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from transferlab import backbones, compose, models, weights
+from transferlab.files import cache_folder, file_hash, from_home, read_json
+from transferlab.params import GradientStrategy, Params, parse
+
+SMALL = [
+    "preset=demo",
+    "engine.device=cpu",
+    "engine.threads=1",
+    "engine.checkpoint_seconds=0.0",
+    "train.batch_size=4",
+    "backbone.preprocessing.resize_px=32",
+    "backbone.preprocessing.crop_px=32",
+    "backbone.source.dataset.textures.classes=[rings,checks]",
+    "backbone.source.dataset.textures.train_per_class=5",
+    "backbone.source.strategy.epochs=2",
+]
+
+
+def composed(*overrides: str) -> Params:
+    return parse(yaml.safe_load(compose.compose([*SMALL, *overrides])))
+
+
+@cache
+def from_source() -> Params:
+    return composed("backbone.weights=source")
+
+
+def nothing(row: Mapping[str, Any]) -> None:
+    """Hears of epochs and says nothing."""
+
+
+def prepare(root: Path, params: Params, log: Any = nothing) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    weights.prepare(root, params, "code", log)
+    facts = read_json(root / "data/weights/start.json")
+    assert sorted(path.name for path in (root / "data/weights").iterdir()) == ["start.json", "start.safetensors"]
+    assert facts.keys() == {"backbone", "weights", "origin", "source_file_sha256", "sha256"}
+    assert facts["sha256"] == file_hash(root / "data/weights/start.safetensors")
+    return facts, models.read(root / "data/weights/start.safetensors", facts["sha256"])
+
+
+def published(path: Path, classes: int = 7) -> dict[str, torch.Tensor]:
+    """Save a state dict as others publish it, and give it under the names of the parts."""
+    torch.manual_seed(5)
+    net = backbones.tiny(classes)
+    torch.save(net.state_dict(), path)
+    return dict(backbones.build("tiny", classes, weights=net.state_dict()).state_dict())
+
+
+def same(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_none_is_random_weights_the_same_every_time(tmp_path: Path) -> None:
+    params = composed("backbone.weights=none")
+    facts, tensors = prepare(tmp_path / "first", params)
+    assert (facts["backbone"], facts["weights"], facts["origin"]) == ("tiny", "none", "random")
+    assert facts["source_file_sha256"] is None
+    torch.rand(3)
+    again, _ = prepare(tmp_path / "second", params)
+    assert again == facts
+    assert tensors.keys() == backbones.build("tiny", 2).state_dict().keys()
+
+
+@pytest.mark.parametrize("name", ["own.pth", "own.safetensors"])
+def test_own_file_is_taken_whole_with_its_hash(name: str, tmp_path: Path, own_home: Path) -> None:
+    expected = published(own_home / "own.pth")
+    if name.endswith("safetensors"):
+        models.save(backbones.tiny(7).state_dict() | torch.load(own_home / "own.pth"), own_home / name)
+    facts, tensors = prepare(tmp_path, composed(f"backbone.weights={name}"))
+    assert same(tensors, expected)
+    assert facts["source_file_sha256"] == file_hash(from_home(name))
+    assert facts["origin"] == name
+    assert tensors["head.0.bias"].shape == (7,)
+
+
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+def test_own_file_of_a_published_network_is_read_whatever_the_order_in_it(kind: str, tmp_path: Path) -> None:
+    net = backbones._builder("resnet18")(3)
+    path = tmp_path / f"own.{kind}"
+    if kind == "pth":
+        torch.save(dict(reversed(net.state_dict().items())), path)
+    else:
+        models.save(net.state_dict(), path)
+    found = backbones.read_weights(path, "resnet18").state_dict()
+    assert torch.equal(found["head.0.bias"], net.state_dict()["fc.bias"])
+
+
+def test_own_file_that_changed_since_composition_is_refused(tmp_path: Path, own_home: Path) -> None:
+    published(own_home / "own.pth")
+    params = composed("backbone.weights=own.pth")
+    prepare(tmp_path, params)
+    before = file_hash(tmp_path / "data/weights/start.safetensors")
+    published(own_home / "own.pth", classes=8)
+    with pytest.raises(ValueError, match=r"backbone\.weights: .*own\.pth changed since params\.yaml was composed"):
+        weights.prepare(tmp_path, params, "code", nothing)
+    assert file_hash(tmp_path / "data/weights/start.safetensors") == before
+
+
+def test_file_of_another_architecture_is_refused_with_counts(tmp_path: Path, own_home: Path) -> None:
+    torch.save(torch.nn.Sequential(torch.nn.Linear(2, 2)).state_dict(), own_home / "own.pth")
+    with pytest.raises(
+        ValueError, match=r"expected the state dict of tiny, got one with \d+ tensors missing, 2 unknown"
+    ):
+        weights.prepare(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
+    assert not (tmp_path / "data/weights").exists()
+
+
+@pytest.mark.parametrize("content", [{"epoch": 3}, [1, 2], {}])
+def test_file_without_tensors_is_refused_by_name(content: Any, tmp_path: Path, own_home: Path) -> None:
+    torch.save(content, own_home / "own.pth")
+    with pytest.raises(ValueError, match=r"own\.pth: expected the state dict of tiny"):
+        weights.prepare(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
+
+
+def test_official_weights_come_from_the_mirror_and_keep_their_name_s_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    expected = published(mirror / "tiny.pth")
+    name = f"tiny-{file_hash(mirror / 'tiny.pth')[:8]}.pth"
+    (mirror / "tiny.pth").rename(mirror / name)
+    monkeypatch.setenv("TRANSFERLAB_MIRROR", str(mirror))
+    params = composed("backbone.weights=official", f"backbone.official_url=http://127.0.0.1:9/{name}")
+    facts, tensors = prepare(tmp_path, params)
+    assert same(tensors, expected)
+    assert (facts["origin"], facts["source_file_sha256"]) == ("mirror", file_hash(mirror / name))
+    (mirror / name).unlink()
+    again, _ = prepare(tmp_path / "second", params)
+    assert again["sha256"] == facts["sha256"], "from the cache"
+
+
+def test_source_trains_the_whole_backbone_and_gives_the_same_bytes_twice(tmp_path: Path) -> None:
+    logged: list[int] = []
+    facts, tensors = prepare(tmp_path / "first", from_source(), lambda row: logged.append(row["epoch"]))
+    assert logged == [1, 2]
+    assert facts["origin"].startswith("trained on source_textures (rings, checks), validation accuracy ")
+    assert facts["weights"] == "source"
+    start = backbones.build("tiny", 2).state_dict()
+    assert tensors.keys() == start.keys()
+    assert tensors["head.0.bias"].shape == (2,)
+    again, _ = prepare(tmp_path / "second", from_source())
+    assert again == facts
+    assert [path.name for kind in ("source", "resume") for path in cache_folder(kind).iterdir()] == []
+
+
+def test_source_does_not_depend_on_the_target_s_seeds_and_data(tmp_path: Path) -> None:
+    facts, _ = prepare(tmp_path / "first", from_source())
+    other = replace(from_source(), seeds=(7,), dataset=replace(from_source().dataset, split_seed=9))
+    assert prepare(tmp_path / "second", other)[0] == facts
+
+
+def test_killed_source_goes_on_to_the_undisturbed_result(tmp_path: Path) -> None:
+    facts, _ = prepare(tmp_path / "undisturbed", from_source())
+
+    def kill(row: Mapping[str, Any]) -> None:
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        weights.prepare(tmp_path, from_source(), "code", kill)
+    assert not (tmp_path / "data/weights").exists()
+    logged: list[int] = []
+    assert prepare(tmp_path, from_source(), lambda row: logged.append(row["epoch"]))[0] == facts
+    assert logged == [2]
+
+
+def test_source_that_diverges_is_an_error_and_no_start(tmp_path: Path) -> None:
+    backbone = from_source().backbone
+    assert backbone.source is not None
+    assert isinstance(backbone.source.strategy, GradientStrategy)
+    steep = replace(backbone.source, strategy=replace(backbone.source.strategy, lr=1e30, optimizer="sgd"))
+    params = replace(from_source(), backbone=replace(backbone, source=steep))
+    with pytest.raises(
+        ValueError, match=r"backbone\.source\.strategy: .* epoch 1 .*Lower backbone\.source\.strategy\.lr"
+    ):
+        weights.prepare(tmp_path, params, "code", nothing)
+    assert not (tmp_path / "data/weights").exists()
