@@ -389,7 +389,8 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing(place: Place, files_up_to_
 def test_the_outputs_are_exactly_the_promised_files(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     place.run(tree())
     assert sorted(listing(place.out)) == OUTPUTS
-    assert files.read_json(place.out / "classes.json") == {"classes": ["ants", "bees"], "store_px": 8}
+    known = {"dataset": "tiny", "classes": ["ants", "bees"], "store_px": 8}
+    assert files.read_json(place.out / "classes.json") == known
     assert place.rows("class_counts.csv") == [{"class": name, "train": "3", "test": "3"} for name in ("ants", "bees")]
     assert place.rows("skipped.csv") == []
     assert place.rows("train/manifest.csv")[1] == {

@@ -123,7 +123,8 @@ def test_test_views_of_all_images_serve_every_split() -> None:
 
 @pytest.mark.parametrize("damage", ["flipped bit", "truncated", "empty", "text", "another file", "no facts"])
 def test_damaged_file_counts_as_absent(damage: str) -> None:
-    expected = source(shared={}).test(ROWS[1])
+    everything = np.arange(10)
+    expected = source(shared={}).test(everything)
     (path,) = kept_files()
     content = path.read_bytes()
     if damage == "another file":
@@ -133,9 +134,9 @@ def test_damaged_file_counts_as_absent(damage: str) -> None:
     else:
         flipped = content[:-1] + bytes([content[-1] ^ 1])
         path.write_bytes({"flipped bit": flipped, "truncated": content[:-9], "empty": b"", "text": b"x"}[damage])
-    assert torch.equal(source(shared={}).test(ROWS[1]), expected)
+    assert torch.equal(source(shared={}).test(everything), expected)
     table, _ = features._read(path) or pytest.fail("not written anew")
-    assert torch.equal(table[ROWS[1]], expected)
+    assert torch.equal(table, expected)
 
 
 def other_weights() -> Source:

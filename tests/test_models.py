@@ -46,7 +46,7 @@ def test_failed_write_keeps_the_earlier_file(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "models" / "model.safetensors"
     sha256 = models.save(TENSORS, path)
 
-    def full(tensors: object, part: Path) -> None:
+    def full(tensors: object, part: Path, facts: object) -> None:
         part.write_bytes(b"half")
         raise SafetensorError("I/O error: No space left on device")
 

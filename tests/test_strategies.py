@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import yaml
 from torch import nn
 
 from transferlab import backbones, compose, strategies
+from transferlab.augment import training_side
 from transferlab.params import PARTS, GradientStrategy, LogisticStrategy, parse
 
 FILES = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "strategy").glob("*.yaml"))
@@ -47,6 +49,33 @@ def test_every_strategy_plans_on_every_table_of_parts(backbone: str) -> None:
         assert [plan.name for plan in plans] == list(strategy.phases)
         assert sum(plan.epochs for plan in plans) == strategy.epochs
         assert all(plan.groups for plan in plans)
+
+
+@pytest.mark.parametrize("backbone", ["tiny", "vit_b_16"])
+def test_backbone_takes_the_sides_of_crops_that_strategies_ask_for(backbone: str) -> None:
+    params = parse(yaml.safe_load(compose.compose(["strategy=all", "dataset.store_px=512", f"backbone={backbone}"])))
+    backbones._builder(backbone)
+    for strategy in params.strategies.values():
+        if isinstance(strategy, GradientStrategy):
+            side = training_side(params.backbone.preprocessing, strategy.resolution)
+            with torch.device("meta"):
+                assert backbones.build(backbone, 2)(torch.zeros(1, 3, side, side)).shape == (1, 2)
+
+
+def test_positions_of_a_transformer_are_resampled_to_the_grid_of_the_images() -> None:
+    chance = torch.Generator().manual_seed(0)
+    position = nn.Parameter(torch.randn(1, 1 + 14 * 14, 8, generator=chance))
+    encoder = SimpleNamespace(dropout=nn.Identity(), pos_embedding=position)
+    tokens = backbones.Tokens(
+        SimpleNamespace(conv_proj=nn.Conv2d(3, 8, 16, 16), class_token=torch.zeros(1, 1, 8), encoder=encoder)
+    )
+    assert tokens.positions(14) is position
+    found = tokens.positions(10)
+    grid = position[:, 1:].transpose(1, 2).unflatten(2, (14, 14))  # type: ignore[no-untyped-call]
+    expected = nn.functional.interpolate(grid, (10, 10), mode="bilinear").flatten(2).transpose(1, 2)
+    torch.testing.assert_close(found[:, 1:], expected)
+    assert torch.equal(found[:, :1], position[:, :1])
+    assert tokens(torch.zeros(2, 3, 160, 160)).shape == (2, 101, 8)
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"probe"}))

@@ -283,8 +283,7 @@ def kill_at(epoch: int) -> Log:
 
 RESUMED = {
     "head only, kept features": ("frozen", {}, 0.0),
-    "three phases": ("progressive", {}, 0.0),
-    "three phases, Adam, batch statistics": ("progressive", {"optimizer": "adam", "norm_statistics": "batch"}, 0.0),
+    "phases, Adam, batch statistics": ("progressive", {"optimizer": "adam", "norm_statistics": "batch"}, 0.0),
     "dropout and AdamW": ("finetune", {"optimizer": "adamw"}, 0.3),
 }
 
@@ -390,6 +389,22 @@ def test_checkpoint_is_written_when_the_interval_has_passed(tmp_path: Path, monk
     checkpoint.remove()
     checkpoint.remove()
     assert checkpoint.load() == train.Progress()
+
+
+def test_full_disk_is_named_and_the_earlier_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = train.Checkpoint(tmp_path / "here" / "it.pt", 0.0)
+    checkpoint.path.parent.mkdir()
+    checkpoint.save(train.Progress(epoch=3))
+
+    def full(content: object, part: Path) -> None:
+        part.write_bytes(b"half")
+        raise RuntimeError("[enforce fail at inline_container.cc:672]")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=r"it\.pt: not written \(.*Free some space"):
+        checkpoint.save(train.Progress(epoch=4))
+    assert checkpoint.load().epoch == 3
+    assert list(checkpoint.path.parent.iterdir()) == [checkpoint.path]
 
 
 # ---------------------------------------------------------------- divergence

@@ -3,10 +3,8 @@
 import sys
 from pathlib import Path
 
-source = str(Path(__file__).resolve().parents[2] / "src")
-if source not in sys.path:
-    sys.path.insert(0, source)
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from transferlab import compose  # noqa: E402
+from transferlab import compose
 
 compose.register()

@@ -1,6 +1,5 @@
 """What frozen layers compute, evaluated once per view and kept: in memory for a run, on disk for the next one."""
 
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from . import augment
 from .data import Images
 from .device import describe
 from .files import cache_folder, content_hash, file_hash
-from .models import tensors_sha256
+from .models import save, tensors_sha256
 from .params import Augment, Preprocessing
 
 CHUNK = 64  # images per pass through frozen layers
@@ -86,7 +84,8 @@ class Source:
         self.prefix, self.views, self.count = prefix.eval(), views, count
         self.device, self.memory_mb, self.shared = device, memory_mb, shared
         # On disk the test view of all images serves every seed; in memory only this seed's is worth its time.
-        self.rows = rows[0], np.sort(rows[1]) if shared is None else np.arange(len(views.images))
+        seen = rows[1] if shared is None else np.arange(len(views.images))
+        self.rows = np.sort(rows[0]), np.sort(seen)
         self.kept: dict[int | None, Tensor] = {}
         self.aside = 0.0
         """Seconds spent here on tables whose cost stands in `shared`."""
@@ -131,13 +130,9 @@ class Source:
         started, path = time.perf_counter(), self._path(view)
         found = _read(path)
         if found is None:
-            table = self._all(view)
-            seconds = time.perf_counter() - started
-            part = path.with_suffix(f".part-{os.getpid()}")
-            kept = {"table": table.cpu().contiguous()}
-            save_file(kept, part, {"seconds": str(seconds), "sha256": tensors_sha256(kept)})
-            part.replace(path)
-            found = table, seconds
+            found = self._all(view), time.perf_counter() - started
+            kept = {"table": found[0].cpu()}
+            save(kept, path, {"seconds": str(found[1]), "sha256": tensors_sha256(kept)})
         self.shared[path.stem] = found[1]
         self.aside += time.perf_counter() - started
         return found[0].to(self.device)

@@ -1,6 +1,7 @@
 """Models on disk: the starting weights once, and per training only the tensors that it may have changed."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,16 +42,16 @@ def tensors_of(model: nn.Module, parts: Iterable[str]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items() if name.startswith(wanted)}
 
 
-def save(tensors: Mapping[str, Tensor], path: Path) -> str:
-    """Write tensors as safetensors, atomically; gives the file's sha256.
+def save(tensors: Mapping[str, Tensor], path: Path, facts: dict[str, str] | None = None) -> str:
+    """Write tensors as safetensors, with facts in its header, atomically; gives the file's sha256.
 
     Raises:
         OSError: There is no room for them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.part-{os.getpid()}")
     try:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, part)
+        save_file({name: value.contiguous() for name, value in tensors.items()}, part, facts)
         part.replace(path)
     except SafetensorError as error:
         raise OSError(f"{path}: not written ({error}). Free some space and run again.") from error

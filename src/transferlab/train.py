@@ -1,6 +1,7 @@
 """The one loop that trains every gradient strategy."""
 
 import math
+import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from . import models
 from .data import named_generator
 from .features import CHUNK, Source
 from .params import GradientStrategy
 from .strategies import PhasePlan
-
-NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 @dataclass(kw_only=True)
@@ -73,9 +73,17 @@ class Checkpoint:
         return time.monotonic() - self.saved >= self.every
 
     def save(self, progress: Progress) -> None:
-        """Write the progress, atomically."""
-        part = self.path.with_suffix(".part")
-        torch.save(vars(progress), part)
+        """Write the progress, atomically.
+
+        Raises:
+            OSError: There is no room for it.
+        """
+        part = self.path.with_suffix(f".part-{os.getpid()}")
+        try:
+            torch.save(vars(progress), part)
+        except RuntimeError as error:  # torch's word for a full disk
+            part.unlink(missing_ok=True)
+            raise OSError(f"{self.path}: not written ({error}). Free some space and run again.") from error
         part.replace(self.path)
         self.saved = time.monotonic()
 
@@ -229,18 +237,15 @@ def begin_phase(model: nn.Sequential, plan: PhasePlan, strategy: GradientStrateg
 
 
 def set_modes(model: nn.Module, norm_statistics: str) -> None:
-    """Training mode for what trains; frozen layers, dropout among them, stay in eval mode.
+    """Training mode for the parts that train; frozen ones, with their dropout and norm layers, stay in eval mode.
 
-    A norm layer whose own parameters are frozen never moves its running statistics, nor does any where the strategy
-    says "frozen".
+    So a frozen norm layer never moves its running statistics, nor does any where the strategy says "frozen".
     """
     for part in model.children():
         part.train(any(parameter.requires_grad for parameter in part.parameters()))
     for module in model.modules():
-        if isinstance(module, NORMS):
-            frozen = not any(parameter.requires_grad for parameter in module.parameters())
-            if frozen or norm_statistics == "frozen":
-                module.eval()
+        if isinstance(module, _BatchNorm) and norm_statistics == "frozen":
+            module.eval()
 
 
 @torch.no_grad()

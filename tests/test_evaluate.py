@@ -1,0 +1,273 @@
+"""Models and test images become one table of probabilities; nothing foreign or damaged is evaluated."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from transferlab import augment, backbones, compose, data, evaluate, features, metrics, models, runs, textures
+from transferlab.files import cache_folder, file_hash, read_csv, read_json, write_json
+from transferlab.params import GradientStrategy, Params, parse
+
+SMALL = [
+    "preset=demo",
+    "strategy=all",
+    "seeds=[3,0]",
+    "engine.device=cpu",
+    "engine.threads=1",
+    "train.batch_size=8",
+    "backbone.weights=none",
+    "backbone.preprocessing.resize_px=32",
+    "backbone.preprocessing.crop_px=32",
+    "dataset.textures.classes=[stripes,dots,noise]",
+    "dataset.classes=[stripes,dots,noise]",
+    "dataset.textures.train_per_class=5",
+    "dataset.textures.test_per_class=3",
+    "dataset.textures.px=32",
+    "dataset.store_px=32",
+    "train.max_epochs=2",
+    "strategies.frozen.views=1",
+    "strategies.frozen.lr=0.1",
+    "strategies.probe.folds=2",
+]
+CLASSES = ["stripes", "dots", "noise"]
+CPU = torch.device("cpu")
+
+
+@cache
+def small_params() -> Params:
+    return parse(yaml.safe_load(compose.compose(SMALL)))
+
+
+class Deaf:
+    """A listener that does not listen."""
+
+    def start(self, key: str, seed: int, facts: Mapping[str, Any]) -> None: ...
+    def log(self, key: str, seed: int, row: Mapping[str, Any]) -> None: ...
+    def end(self, key: str, seed: int, outcome: Mapping[str, Any]) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout as the training of every strategy leaves it."""
+    root, params = tmp_path_factory.mktemp("trained"), small_params()
+    assert params.dataset.textures is not None
+    textures.write_archive(params.dataset.textures, root / "archive.zip")
+    data.preprocess(root / "archive.zip", params.dataset, root / "data/processed")
+    pretrained = backbones.build("tiny", 7, seed=1).state_dict()
+    sha256 = models.save(pretrained, root / "data/weights/start.safetensors")
+    write_json(root / "data/weights/start.json", {"sha256": sha256})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(root))
+        for name in params.strategies:
+            runs.run(root, name, params, "code", Deaf())
+    return root
+
+
+@pytest.fixture
+def root(trained: Path, tmp_path: Path) -> Path:
+    for folder in ("data", "models", "runs"):
+        shutil.copytree(trained / folder, tmp_path / folder)
+    return tmp_path
+
+
+def probabilities(root: Path, name: str) -> np.ndarray:
+    """[seeds, images, classes] as the table says."""
+    rows = read_csv(root / f"predictions/{name}.csv")
+    values = [[float(row[f"p_{label}"]) for label in CLASSES] for row in rows]
+    return np.array(values).reshape(2, -1, len(CLASSES))
+
+
+def whole_model(root: Path, name: str, seed: int) -> torch.nn.Sequential:
+    """The model of a seed, put together by hand."""
+    model = backbones.build("tiny", len(CLASSES))
+    start = read_json(root / "data/weights/start.json")["sha256"]
+    tensors = models.read(root / "data/weights/start.safetensors", start)
+    models.overlay(model, {key: value for key, value in tensors.items() if not key.startswith("head.")})
+    fact = read_json(root / f"runs/{name}/facts.json")["seeds"][str(seed)]
+    models.overlay(model, models.read(root / f"models/{name}/seed-{seed}.safetensors", fact["model_sha256"]))
+    return model.eval()
+
+
+def by_hand(root: Path, model: torch.nn.Sequential) -> np.ndarray:
+    images = data.load_images(root / "data/processed/test", CLASSES)
+    preprocessing = small_params().backbone.preprocessing
+    with torch.no_grad():
+        views = augment.test_view(images, range(len(images)), preprocessing)
+        pixels = augment.normalise(views, preprocessing, CPU)
+        return np.asarray(model(pixels).softmax(1).numpy())
+
+
+@pytest.mark.parametrize("name", ["scratch", "frozen", "probe", "partial", "finetune", "progressive"])
+def test_table_has_a_row_for_every_seed_and_test_image(name: str, root: Path) -> None:
+    evaluate.evaluate(root, name, small_params())
+    manifest = read_csv(root / "data/processed/test/manifest.csv")
+    rows = read_csv(root / f"predictions/{name}.csv")
+    assert list(rows[0]) == ["strategy", "seed", "id", "label", "predicted", "p_stripes", "p_dots", "p_noise"]
+    assert [(row["seed"], row["id"], row["label"]) for row in rows] == [
+        (seed, item["id"], item["label"]) for seed in "03" for item in manifest
+    ]
+    assert {row["strategy"] for row in rows} == {name}
+    table = probabilities(root, name)
+    np.testing.assert_allclose(table.sum(-1), 1, atol=1e-6)
+    assert [row["predicted"] for row in rows] == [CLASSES[i] for i in table.reshape(-1, 3).argmax(1)]
+    assert metrics.read_predictions(root / f"predictions/{name}.csv", CLASSES) is not None
+
+
+@pytest.mark.parametrize("name", ["scratch", "frozen", "probe", "partial", "finetune", "progressive"])
+def test_probabilities_are_those_of_the_whole_model(name: str, root: Path) -> None:
+    evaluate.evaluate(root, name, small_params())
+    found = probabilities(root, name)
+    for place, seed in enumerate((0, 3)):
+        np.testing.assert_allclose(found[place], by_hand(root, whole_model(root, name, seed)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("memory_mb", [0, 100])
+def test_evaluation_from_kept_features_equals_that_of_the_whole_model(memory_mb: int, root: Path) -> None:
+    images, model = data.load_images(root / "data/processed/test", CLASSES), whole_model(root, "frozen", 0)
+    settings: dict[str, Any] = {
+        "preprocessing": small_params().backbone.preprocessing,
+        "memory_mb": memory_mb,
+        "place": CPU,
+    }
+    from_features = evaluate.predict(model.train(), 5, images, **settings)
+    from_pixels = evaluate.predict(model.train(), 0, images, **settings)
+    np.testing.assert_allclose(from_features, from_pixels, rtol=1e-5)
+    np.testing.assert_allclose(from_pixels, by_hand(root, model.eval()), rtol=1e-5)
+
+
+def test_metrics_are_means_over_seeds_of_accuracy_and_loss(root: Path) -> None:
+    evaluate.evaluate(root, "finetune", small_params())
+    found = read_json(root / "metrics/finetune.json")
+    assert found.keys() == {"strategy", "images", "accuracy", "loss", "seeds"}
+    assert (found["strategy"], found["images"], list(found["seeds"])) == ("finetune", 9, ["0", "3"])
+    labels = [CLASSES.index(row["label"]) for row in read_csv(root / "predictions/finetune.csv")][:9]
+    for values, table in zip(found["seeds"].values(), probabilities(root, "finetune"), strict=True):
+        assert values["accuracy"] == (table.argmax(1) == labels).mean()
+        assert values["loss"] == pytest.approx(-np.log(table[np.arange(9), labels]).mean(), rel=1e-6)
+    for key in ("accuracy", "loss"):
+        assert found[key] == pytest.approx(np.mean([values[key] for values in found["seeds"].values()]))
+
+
+@pytest.mark.parametrize("name", ["frozen", "finetune"])
+def test_evaluating_twice_gives_the_same_bytes(name: str, root: Path) -> None:
+    files = [root / f"predictions/{name}.csv", root / f"metrics/{name}.json"]
+    evaluate.evaluate(root, name, small_params())
+    before = [path.read_bytes() for path in files]
+    shutil.rmtree(cache_folder("features"))
+    evaluate.evaluate(root, name, small_params())
+    assert [path.read_bytes() for path in files] == before
+    evaluate.evaluate(root, name, small_params())
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_features_of_the_test_images_are_computed_once_for_all_that_share_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate.evaluate(root, "probe", small_params())
+    assert len(list(cache_folder("features").iterdir())) == 1
+    monkeypatch.setattr(features.Source, "_all", lambda self, view: pytest.fail("computed again"))
+    evaluate.evaluate(root, "frozen", small_params())
+    evaluate.evaluate(root, "finetune", small_params())
+    assert len(list(cache_folder("features").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "rates, start",
+    [
+        ({"head": 1.0, "stem": 1.0, "*": None}, "weights"),
+        ({"head": None, "stage4": 1.0, "*": None}, "weights"),
+        ({"head": 1.0, "*": None}, "random"),
+    ],
+    ids=["frozen between", "a frozen head", "random and frozen"],
+)
+def test_model_that_is_evaluated_is_the_one_that_was_trained(
+    rates: dict[str, float | None], start: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = small_params()
+    strategy = params.strategies["finetune"]
+    assert isinstance(strategy, GradientStrategy)
+    phases = {"only": replace(strategy.phases["all"], rates=rates)}
+    changed = replace(strategy, phases=phases, start=start, head_start="random")  # type: ignore[arg-type]
+    params = replace(params, strategies={"finetune": changed})
+    ends: dict[int, torch.nn.Sequential] = {}
+    learn = runs.learn
+
+    def watched(model: torch.nn.Sequential, name: str, task: runs.Task, *rest: Any) -> Any:
+        ends[task.seed] = model
+        return learn(model, name, task, *rest)
+
+    monkeypatch.setattr(runs, "learn", watched)
+    runs.run(root, "finetune", params, "code", Deaf())
+    evaluate.evaluate(root, "finetune", params)
+    for found, seed in zip(probabilities(root, "finetune"), (0, 3), strict=True):
+        np.testing.assert_allclose(found, by_hand(root, ends[seed].eval()), rtol=1e-4, atol=1e-6)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize("section", ["strategy", "train", "seeds", "backbone", "engine"])
+def test_model_that_was_trained_with_other_parameters_is_refused(section: str, root: Path) -> None:
+    params = small_params()
+    strategy = params.strategies["frozen"]
+    assert isinstance(strategy, GradientStrategy)
+    others = {
+        "strategy": replace(params, strategies={**params.strategies, "frozen": replace(strategy, lr=0.42)}),
+        "train": replace(params, train=replace(params.train, batch_size=9)),
+        "seeds": replace(params, seeds=(3, 0, 1)),
+        "backbone": replace(params, backbone=replace(params.backbone, weights="official")),
+        "engine": replace(params, engine=replace(params.engine, threads=2)),
+    }
+    with pytest.raises(
+        ValueError, match=rf"runs/frozen/facts\.json: expected the {section} of params\.yaml.*train@frozen"
+    ):
+        evaluate.evaluate(root, "frozen", others[section])
+    assert not (root / "predictions").exists()
+
+
+def test_facts_with_forged_parameters_are_refused(root: Path) -> None:
+    facts = read_json(root / "runs/frozen/facts.json")
+    facts["params"]["strategy"]["lr"] = 0.32
+    write_json(root / "runs/frozen/facts.json", facts)
+    with pytest.raises(ValueError, match="expected the strategy of params"):
+        evaluate.evaluate(root, "frozen", small_params())
+
+
+def test_damaged_model_is_refused_and_an_earlier_table_stays(root: Path) -> None:
+    evaluate.evaluate(root, "frozen", small_params())
+    before = file_hash(root / "predictions/frozen.csv")
+    path = root / "models/frozen/seed-0.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(ValueError, match=r"seed-0\.safetensors: expected sha256 .*damaged or from another run"):
+        evaluate.evaluate(root, "frozen", small_params())
+    assert file_hash(root / "predictions/frozen.csv") == before
+
+
+def test_models_of_other_classes_or_other_weights_are_refused(root: Path) -> None:
+    classes = read_json(root / "data/processed/classes.json")
+    write_json(root / "data/processed/classes.json", {**classes, "classes": ["noise", "dots", "stripes"]})
+    with pytest.raises(ValueError, match=r"runs/frozen: expected the classes and weights of data/.*dvc repro"):
+        evaluate.evaluate(root, "frozen", small_params())
+    write_json(root / "data/processed/classes.json", classes)
+    start = read_json(root / "data/weights/start.json")
+    write_json(root / "data/weights/start.json", {**start, "sha256": "0" * 64})
+    with pytest.raises(ValueError, match="expected the classes and weights of data/"):
+        evaluate.evaluate(root, "frozen", small_params())
+
+
+def test_model_of_another_network_is_refused(root: Path) -> None:
+    path = root / "models/frozen/seed-0.safetensors"
+    sha256 = models.save({"head.0.weight": torch.zeros(2, 128), "head.0.bias": torch.zeros(2)}, path)
+    facts = read_json(root / "runs/frozen/facts.json")
+    facts["seeds"]["0"]["model_sha256"] = sha256
+    write_json(root / "runs/frozen/facts.json", facts)
+    with pytest.raises(ValueError, match=r"expected tensors of this backbone and these classes, got 'head\.0\."):
+        evaluate.evaluate(root, "frozen", small_params())

@@ -1,0 +1,357 @@
+"""One strategy, all its seeds: exactly the promised files, facts, costs and tensors."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors import safe_open
+
+from transferlab import backbones, compose, data, models, runs, textures
+from transferlab.files import cache_folder, file_hash, read_csv, read_json, write_json
+from transferlab.params import PARTS, GradientStrategy, LogisticStrategy, Params, parse
+
+SMALL = [
+    "preset=demo",
+    "strategy=all",
+    "seeds=[0,3]",
+    "engine.device=cpu",
+    "engine.threads=1",
+    "engine.checkpoint_seconds=0.0",
+    "train.batch_size=8",
+    "backbone.weights=none",
+    "backbone.preprocessing.resize_px=32",
+    "backbone.preprocessing.crop_px=32",
+    "dataset.textures.classes=[stripes,dots]",
+    "dataset.classes=[stripes,dots]",
+    "dataset.textures.train_per_class=8",
+    "dataset.textures.test_per_class=3",
+    "dataset.textures.px=32",
+    "dataset.store_px=32",
+    "train.max_epochs=3",
+    "strategies.frozen.views=2",
+    "strategies.probe.folds=2",
+]
+
+
+@cache
+def small_params() -> Params:
+    return parse(yaml.safe_load(compose.compose(SMALL)))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with data/ as the stages before the training leave it."""
+    root, params = tmp_path_factory.mktemp("prepared"), small_params()
+    assert params.dataset.textures is not None
+    textures.write_archive(params.dataset.textures, root / "archive.zip")
+    data.preprocess(root / "archive.zip", params.dataset, root / "data/processed")
+    pretrained = backbones.build("tiny", 7, seed=1).state_dict()
+    sha256 = models.save(pretrained, root / "data/weights/start.safetensors")
+    write_json(root / "data/weights/start.json", {"sha256": sha256})
+    return root
+
+
+@pytest.fixture
+def root(prepared: Path, tmp_path: Path) -> Path:
+    shutil.copytree(prepared / "data", tmp_path / "data")
+    return tmp_path
+
+
+class Heard:
+    """A listener that keeps what it hears, and kills where it is told to."""
+
+    def __init__(self, kill: tuple[int, int] | None = None):
+        self.told: list[tuple[Any, ...]] = []
+        self.facts: Mapping[str, Any] = {}
+        self.kill = kill
+
+    def start(self, key: str, seed: int, facts: Mapping[str, Any]) -> None:
+        self.told.append(("start", key, seed))
+        self.facts = dict(facts)
+
+    def log(self, key: str, seed: int, row: Mapping[str, Any]) -> None:
+        self.told.append(("log", key, seed, row["epoch"]))
+        if (seed, row["epoch"]) == self.kill:
+            raise KeyboardInterrupt
+
+    def end(self, key: str, seed: int, outcome: Mapping[str, Any]) -> None:
+        self.told.append(("end", key, seed, outcome["status"]))
+
+
+def run(root: Path, name: str, params: Params | None = None, code: str = "code") -> tuple[dict[str, Any], Heard]:
+    heard = Heard()
+    runs.run(root, name, params or small_params(), code, heard)
+    return read_json(root / f"runs/{name}/facts.json"), heard
+
+
+def changed(name: str, **changes: Any) -> Params:
+    params = small_params()
+    return replace(params, strategies={**params.strategies, name: replace(params.strategies[name], **changes)})
+
+
+def with_rates(rates: dict[str, float | None], **changes: Any) -> Params:
+    strategy = small_params().strategies["finetune"]
+    assert isinstance(strategy, GradientStrategy)
+    return changed("finetune", phases={"only": replace(strategy.phases["all"], rates=rates)}, **changes)
+
+
+def written(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()} - {
+        str(path.relative_to(root)) for base in ("data", "home") for path in (root / base).rglob("*")
+    }
+
+
+def names_in(path: Path) -> set[str]:
+    with safe_open(path, framework="pt") as file:
+        return set(file.keys())
+
+
+def test_files_are_exactly_the_promised_ones(root: Path) -> None:
+    run(root, "frozen")
+    assert written(root) == {
+        "models/frozen/seed-0.safetensors",
+        "models/frozen/seed-3.safetensors",
+        "runs/frozen/facts.json",
+        "runs/frozen/history.csv",
+        "runs/frozen/costs.json",
+    }
+    assert not list(cache_folder("resume").iterdir()), "what a killed run would need is gone with success"
+
+
+@pytest.mark.parametrize("name", ["frozen", "probe"])
+def test_facts_have_exactly_the_promised_keys(name: str, root: Path) -> None:
+    facts, _ = run(root, name)
+    params = small_params()
+    assert facts.keys() == {
+        *("dataset", "strategy", "title", "learner", "backbone", "classes", "preprocessing", "params"),
+        *("start_sha256", "trainable_parameters", "device", "threads", "versions", "seeds"),
+    }
+    assert facts["strategy"] == name
+    assert facts["title"] == params.strategies[name].title
+    assert facts["learner"] == params.strategies[name].learner
+    assert (facts["dataset"], facts["backbone"], facts["classes"]) == ("textures", "tiny", ["stripes", "dots"])
+    assert facts["preprocessing"]["crop_px"] == 32
+    assert facts["params"] == models.trained_with(params, name)
+    assert facts["start_sha256"] == file_hash(root / "data/weights/start.safetensors")
+    assert facts["trainable_parameters"] == 2 * 128 + 2
+    assert facts["threads"] == 1
+    assert {"python", "torch", "torchvision"} <= facts["versions"].keys()
+    assert list(facts["seeds"]) == ["0", "3"]
+    for seed, fact in facts["seeds"].items():
+        assert fact.keys() == {
+            *("key", "status", "diverged_epoch", "best_epoch", "validation_accuracy", "validation_loss"),
+            *("model_sha256", "fit_images", "validation_images"),
+        }
+        assert re.fullmatch("[0-9a-f]{64}", fact["key"])
+        assert (fact["status"], fact["diverged_epoch"]) == ("finished", None)
+        assert (fact["fit_images"], fact["validation_images"]) == (12, 4)
+        assert fact["model_sha256"] == file_hash(root / f"models/{name}/seed-{seed}.safetensors")
+
+
+def test_facts_and_history_hold_nothing_of_the_time(root: Path) -> None:
+    run(root, "progressive")
+    files = ["facts.json", "history.csv"]
+    before = [file_hash(root / f"runs/progressive/{name}") for name in files]
+    run(root, "progressive")
+    assert [file_hash(root / f"runs/progressive/{name}") for name in files] == before
+
+
+def test_history_has_a_row_per_epoch_and_marks_the_kept_one(root: Path) -> None:
+    facts, _ = run(root, "progressive")
+    rows = read_csv(root / "runs/progressive/history.csv")
+    assert list(rows[0]) == [
+        *("strategy", "seed", "phase", "epoch", "lr", "train_loss", "train_accuracy"),
+        *("validation_loss", "validation_accuracy", "chosen"),
+    ]
+    assert [(row["seed"], row["phase"], row["epoch"]) for row in rows] == [
+        (seed, phase, str(epoch)) for seed in "03" for epoch, phase in enumerate(("head", "top", "all"), 1)
+    ]
+    for seed, fact in facts["seeds"].items():
+        (kept,) = [row for row in rows if row["seed"] == seed and row["chosen"] == "1"]
+        assert int(kept["epoch"]) == fact["best_epoch"]
+        assert float(kept["validation_accuracy"]) == fact["validation_accuracy"]
+        assert float(kept["validation_loss"]) == fact["validation_loss"]
+
+
+def test_probe_has_one_row_of_epoch_0_and_a_head_that_fits_the_features(root: Path) -> None:
+    facts, _ = run(root, "probe")
+    rows = read_csv(root / "runs/probe/history.csv")
+    assert [(row["seed"], row["epoch"], row["lr"], row["chosen"]) for row in rows] == [
+        ("0", "0", "", "1"),
+        ("3", "0", "", "1"),
+    ]
+    assert all(float(row["train_accuracy"]) >= 0.5 for row in rows)
+    assert facts["seeds"]["0"]["best_epoch"] == 0
+    assert names_in(root / "models/probe/seed-0.safetensors") == {"head.0.weight", "head.0.bias"}
+
+
+ALL = set(backbones.build("tiny", 2).state_dict())
+
+
+@pytest.mark.parametrize(
+    "name, parts",
+    [("frozen", {"head"}), ("partial", {"head", "stage4"}), ("finetune", set(PARTS)), ("scratch", set(PARTS))],
+)
+def test_models_hold_only_tensors_that_may_have_changed(name: str, parts: set[str], root: Path) -> None:
+    run(root, name)
+    for seed in (0, 3):
+        found = names_in(root / f"models/{name}/seed-{seed}.safetensors")
+        assert found == {key for key in ALL if key.split(".")[0] in parts}
+
+
+@pytest.mark.parametrize(
+    "rates, start, parts",
+    [
+        ({"head": 1.0, "stem": 1.0, "*": None}, "weights", {"head", "stem"}),
+        ({"head": None, "*": 1.0}, "weights", set(PARTS)),
+        ({"head": None, "stage4": 1.0, "*": None}, "weights", {"head", "stage4"}),
+        ({"head": 1.0, "*": None}, "random", set(PARTS)),
+    ],
+    ids=["frozen between", "all below a frozen head", "a frozen head", "random and frozen"],
+)
+def test_models_hold_what_the_starting_weights_do_not(
+    rates: dict[str, float | None], start: str, parts: set[str], root: Path
+) -> None:
+    run(root, "finetune", with_rates(rates, start=start, head_start="random"))
+    found = names_in(root / "models/finetune/seed-0.safetensors")
+    assert {name.split(".")[0] for name in found} == parts
+
+
+def test_start_is_the_file_of_weights_with_a_new_head_of_its_own(root: Path) -> None:
+    place, params = torch.device("cpu"), small_params()
+    images = data.load_images(root / "data/processed/train", ["stripes", "dots"])
+    rows = data.stratified_split(images.labels, 0.2, 0, "validation")
+    start = read_json(root / "data/weights/start.json")["sha256"]
+    stored = models.read(root / "data/weights/start.safetensors", start)
+
+    def tensors(name: str, seed: int) -> dict[str, torch.Tensor]:
+        task = runs.Task(params=params, images=images, rows=rows, seed=seed, place=place)
+        return dict(runs.starting_model(root, name, task, start).state_dict())
+
+    frozen = tensors("frozen", 0)
+    assert all(torch.equal(value, stored[key]) for key, value in frozen.items() if not key.startswith("head."))
+    assert not frozen["head.0.weight"].any()
+    scratch = tensors("scratch", 0)
+    assert not torch.equal(scratch["stem.0.weight"], stored["stem.0.weight"])
+    assert scratch["head.0.weight"].any()
+    assert not torch.equal(scratch["stem.0.weight"], tensors("scratch", 3)["stem.0.weight"])
+    assert torch.equal(scratch["stem.0.weight"], tensors("scratch", 0)["stem.0.weight"])
+
+
+def test_random_heads_are_drawn_for_each_strategy(root: Path) -> None:
+    images = data.load_images(root / "data/processed/train", ["stripes", "dots"])
+    rows = data.stratified_split(images.labels, 0.2, 0, "validation")
+    start = read_json(root / "data/weights/start.json")["sha256"]
+    heads = []
+    for name in ("partial", "finetune"):
+        params = changed(name, head_start="random")
+        task = runs.Task(params=params, images=images, rows=rows, seed=0, place=torch.device("cpu"))
+        heads.append(runs.starting_model(root, name, task, start).get_parameter("head.0.weight"))
+    assert not torch.equal(*heads)
+
+
+def test_costs_have_the_promised_keys_and_add_up(root: Path) -> None:
+    run(root, "frozen")
+    costs = read_json(root / "runs/frozen/costs.json")
+    assert costs.keys() == {"train_seconds", "seconds_per_seed", "shared_seconds", "peak_memory_mb", "device"}
+    assert costs["seconds_per_seed"].keys() == {"0", "3"}
+    assert all(seconds > 0 for seconds in costs["seconds_per_seed"].values())
+    assert costs["train_seconds"] == pytest.approx(sum(costs["seconds_per_seed"].values()) + costs["shared_seconds"])
+
+
+def seconds_on_disk() -> list[float]:
+    found = []
+    for path in cache_folder("features").iterdir():
+        with safe_open(path, framework="pt") as file:
+            found.append(float(file.metadata()["seconds"]))
+    return found
+
+
+def test_shared_tables_are_charged_once_to_every_strategy_that_uses_them(root: Path) -> None:
+    run(root, "probe")
+    (test_view,) = seconds_on_disk()
+    assert read_json(root / "runs/probe/costs.json")["shared_seconds"] == pytest.approx(test_view)
+    run(root, "frozen")
+    tables = seconds_on_disk()
+    assert len(tables) == 1 + 2 * 2, "one test view for both seeds, two random views for each"
+    assert read_json(root / "runs/frozen/costs.json")["shared_seconds"] == pytest.approx(sum(tables))
+
+
+def test_listener_hears_every_seed_and_epoch_in_order(root: Path) -> None:
+    facts, heard = run(root, "finetune")
+    keys = {seed: facts["seeds"][str(seed)]["key"] for seed in (0, 3)}
+    assert heard.told == [
+        told
+        for seed in (0, 3)
+        for told in (
+            ("start", keys[seed], seed),
+            *(("log", keys[seed], seed, epoch) for epoch in (1, 2, 3)),
+            ("end", keys[seed], seed, "finished"),
+        )
+    ]
+    assert heard.facts["params"] == facts["params"]
+
+
+def test_key_names_a_training_by_all_it_depends_on(root: Path) -> None:
+    def key(params: Params, code: str = "code") -> str:
+        return str(run(root, "probe", params, code)[0]["seeds"]["0"]["key"])
+
+    params = replace(small_params(), seeds=(0,))
+    first = key(params)
+    assert key(replace(params, seeds=(0, 5))) == first, "other seeds do not touch it"
+    batch = replace(params, train=replace(params.train, batch_size=4))
+    strategy = params.strategies["probe"]
+    assert isinstance(strategy, LogisticStrategy)
+    probe = replace(params, strategies={"probe": replace(strategy, folds=3)})
+    assert len({first, key(params, "other code"), key(batch), key(probe)}) == 4
+
+
+@pytest.mark.parametrize("kill", [(0, 2), (3, 1), (3, 3)])
+def test_killed_run_goes_on_to_the_undisturbed_result(kill: tuple[int, int], root: Path) -> None:
+    run(root, "frozen")
+    expected = {name: (root / name).read_bytes() for name in written(root) if "costs" not in name}
+    shutil.rmtree(root / "runs")
+    shutil.rmtree(root / "models")
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(root, "frozen", small_params(), "code", Heard(kill))
+    assert not (root / "runs").exists(), "nothing half-written"
+    _, heard = run(root, "frozen")
+    assert {name: (root / name).read_bytes() for name in expected} == expected
+    logged = [(told[2], told[3]) for told in heard.told if told[0] == "log"]
+    assert logged == [(seed, epoch) for seed in (0, 3) for epoch in (1, 2, 3) if (seed, epoch) >= kill]
+    costs = read_json(root / "runs/frozen/costs.json")
+    assert costs["shared_seconds"] == pytest.approx(sum(seconds_on_disk())), "work done before the kill is charged too"
+
+
+def test_diverged_seed_is_a_result_with_its_epoch(root: Path) -> None:
+    facts, heard = run(root, "finetune", changed("finetune", lr=1e9))
+    for fact in facts["seeds"].values():
+        assert (fact["status"], fact["diverged_epoch"], fact["best_epoch"]) == ("diverged", 1, None)
+        assert fact["validation_accuracy"] is None
+    assert [told[3] for told in heard.told if told[0] == "end"] == ["diverged", "diverged"]
+    assert read_csv(root / "runs/finetune/history.csv") == []
+    tensors = models.read(root / "models/finetune/seed-0.safetensors", facts["seeds"]["0"]["model_sha256"])
+    assert all(torch.isfinite(value).all() for value in tensors.values())
+
+
+def test_strategies_do_not_shift_each_other_s_results(root: Path) -> None:
+    alone = replace(small_params(), strategies={"frozen": small_params().strategies["frozen"]})
+    first, _ = run(root, "frozen", alone)
+    run(root, "scratch")
+    second, _ = run(root, "frozen")
+    assert first["seeds"] == second["seeds"]
+
+
+def test_damaged_starting_weights_are_refused(root: Path) -> None:
+    path = root / "data/weights/start.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(ValueError, match=r"start\.safetensors: expected sha256 .*damaged"):
+        run(root, "frozen")
+    assert not (root / "runs").exists()
