@@ -334,7 +334,8 @@ def test_the_source_task_of_the_weights_is_named() -> None:
     params = parameters()
     params["dataset"]["textures"] = {"classes": ["stripes", "dots"]}
     params["backbone"] |= {"weights": "source"}
-    params["backbone"]["source"] = {"textures": {"classes": ["rings", "dots"], "train_per_class": 150}}
+    drawn = {"classes": ["rings", "dots"], "train_per_class": 150}
+    params["backbone"]["source"] = {"dataset": {"name": "source_textures", "textures": drawn}}
     text = report.render(results(params), [])
     assert "2 drawn classes (rings and dots; dots of them also classes here), 150 training images of each" in text
     assert "say nothing about photographs" in text

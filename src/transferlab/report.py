@@ -381,7 +381,10 @@ def _about_weights(results: Results) -> list[str]:
     if backbone["weights"] == "none":
         return ["The backbone starts from random weights everywhere: nothing was transferred."]
     if backbone["weights"] == "source":
-        drawn, own = backbone["source"]["textures"], (dataset["textures"] or {"classes": []})["classes"]
+        source, own = backbone["source"]["dataset"], (dataset["textures"] or {"classes": []})["classes"]
+        if source["textures"] is None:
+            return [f"The starting weights come from a source task inside the pipeline: {_text(source['name'])}."]
+        drawn = source["textures"]
         both = [name for name in drawn["classes"] if name in own]
         apart = f"{_list(map(_text, both), '')} of them also classes here" if both else "none of them a class here"
         return [
