@@ -527,7 +527,7 @@ def test_validation_sums_over_images_of_unequal_batches(monkeypatch: pytest.Monk
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    strategy = strategy_of("scratch", epochs=12, lr=0.01, optimizer="adamw", resolution=1.0, label_smoothing=0.0)
+    strategy = strategy_of("scratch", epochs=60, lr=0.01, optimizer="adamw", resolution=1.0, label_smoothing=0.0)
     _, done = training(strategy, tmp_path, images=drawn(20))
     assert done.history[-1]["train_loss"] < 0.9 * math.log(2)
     assert all(math.isfinite(value) for entry in done.history for key, value in entry.items() if key != "phase")
