@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SET ?=
+BENCH ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro experiment demo test test-fast check ui lock clean
+.PHONY: help setup repro experiment demo test test-fast bench check ui lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ test: setup ## all tests
 
 test-fast: setup ## the tests that take seconds
 	python -m pytest -m 'not slow'
+
+bench: setup ## the tutorial's loop against the engine: make bench BENCH="--backbone resnet18 --weights none"
+	python benchmarks/bench.py $(BENCH)
 
 check: setup ## style, types, and params.yaml against conf/
 	ruff check

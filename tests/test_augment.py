@@ -9,13 +9,23 @@ import pytest
 import torch
 from PIL import Image
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from transferlab import augment
 from transferlab.data import named_generator
 from transferlab.params import Augment, Preprocessing
 
-RANGES = Augment(crop_scale=(0.25, 1.0), crop_ratio=(0.75, 1.3333333), flip=0.5)
+RANGES = Augment(
+    crop_scale=(0.25, 1.0),
+    crop_ratio=(0.75, 1.3333333),
+    flip=0.5,
+    rotation=0,
+    brightness=0,
+    contrast=0,
+    saturation=0,
+    hue=0,
+)
 WEIGHTS = Preprocessing(resize_px=40, crop_px=32, interpolation="bilinear", mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 CPU = torch.device("cpu")
 
@@ -183,19 +193,72 @@ def test_read_only_images_stay_as_they_are() -> None:
     image.setflags(write=False)
     before = image.copy()
     view([0], images=[image])
-    augment.normalise(augment.test_view([image], [0], replace(WEIGHTS, resize_px=40, crop_px=40)), WEIGHTS, CPU)
+    crops = augment.test_view([image], [0], replace(WEIGHTS, resize_px=40, crop_px=40))
+    augment.normalise(augment.scaled(crops, CPU), WEIGHTS)
     assert (image == before).all()
 
 
 def test_normalise_subtracts_the_mean_and_divides_by_the_deviation_of_each_channel() -> None:
     pixels = augment.test_view(pictures(), [0, 1], WEIGHTS)
-    found = augment.normalise(pixels, WEIGHTS, CPU)
+    found = augment.normalise(augment.scaled(pixels, CPU), WEIGHTS)
     mean, std = (torch.tensor(values)[None, :, None, None] for values in (WEIGHTS.mean, WEIGHTS.std))
     torch.testing.assert_close(found, (pixels / 255 - mean) / std)
     assert found.dtype == torch.float32
-    assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("crop_px, resolution, side", [(224, 1, 224), (224, 0.7143, 160), (64, 0.5, 32), (32, 0.01, 8)])
 def test_side_of_the_training_crops_is_a_share_rounded_to_8(crop_px: int, resolution: float, side: int) -> None:
     assert augment.training_side(replace(WEIGHTS, crop_px=crop_px), resolution) == side
+
+
+MOST = {"rotation": 40.0, "brightness": 0.6, "contrast": 0.6, "saturation": 0.6, "hue": 0.4}
+
+
+def disturbed(rows: list[int], ranges: Augment, number: int = 0, seed: int = 0) -> torch.Tensor:
+    pixels = augment.scaled(view(rows), CPU)
+    return augment.disturb(pixels, rows, view=number, seed=seed, augment=ranges, images=6)
+
+
+def test_disturbance_of_an_image_depends_on_seed_image_and_view_alone() -> None:
+    ranges = replace(RANGES, **MOST)
+    whole = disturbed([0, 1, 2, 3], ranges)
+    assert torch.equal(whole[[3, 1]], disturbed([3, 1], ranges))
+    assert not torch.allclose(whole, disturbed([0, 1, 2, 3], ranges, number=1))
+    assert not torch.allclose(whole, disturbed([0, 1, 2, 3], ranges, seed=1))
+    assert whole.min() >= 0
+    assert whole.max() <= 1
+
+
+def test_disturbance_moves_no_crop() -> None:
+    assert torch.equal(view([0, 1], ranges=replace(RANGES, **MOST)), view([0, 1]))
+
+
+def test_without_ranges_nothing_is_disturbed() -> None:
+    assert torch.equal(disturbed([0, 1], RANGES), augment.scaled(view([0, 1]), CPU))
+
+
+@pytest.mark.parametrize("kind", MOST)
+def test_each_image_is_changed_as_torchvision_changes_it(kind: str) -> None:
+    rows, reach = [0, 2, 5], MOST[kind]
+    column = list(MOST).index(kind)
+    draws = named_generator(0, "view/0/colour and angle").random((6, 5))[rows, column]
+    low = {"rotation": -reach, "hue": -reach}.get(kind, 1 - reach)
+    high = reach if kind in ("rotation", "hue") else 1 + reach
+    change = {
+        "rotation": lambda image, angle: functional.rotate(image, angle, v2.InterpolationMode.BILINEAR),
+        "brightness": functional.adjust_brightness,
+        "contrast": functional.adjust_contrast,
+        "saturation": functional.adjust_saturation,
+        "hue": functional.adjust_hue,
+    }[kind]
+    pixels = augment.scaled(view(rows), CPU)
+    expected = [change(image, low + float(draw) * (high - low)) for image, draw in zip(pixels, draws, strict=True)]
+    found = disturbed(rows, replace(RANGES, **{kind: reach}))
+    torch.testing.assert_close(found, torch.stack(expected), atol=2e-3, rtol=0)
+    assert not torch.allclose(found, pixels, atol=0.02)
+
+
+def test_grey_keeps_its_colour_whatever_the_hue() -> None:
+    grey = torch.full((1, 3, 4, 4), 0.3)
+    ranges = replace(RANGES, hue=0.5)
+    torch.testing.assert_close(augment.disturb(grey, [0], view=0, seed=0, augment=ranges, images=1), grey)

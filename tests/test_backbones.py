@@ -26,7 +26,8 @@ def test_table_params_and_conf_know_the_same_backbones() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(backbones.BACKBONES))
-def test_division_computes_what_the_whole_network_computes(name: str) -> None:
+def test_division_computes_what_the_whole_network_computes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbones, "fuse", lambda model: None)  # which rounds differently; see below
     if name == "tiny":
         weights = backbones.tiny(3).state_dict()
         whole = backbones.tiny(3).eval()
@@ -107,3 +108,80 @@ def test_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path) -> No
 def test_old_names_of_densenet_are_understood() -> None:
     old = {"features.denseblock1.denselayer1.norm.1.weight": torch.zeros(1), "classifier.bias": torch.zeros(1)}
     assert list(backbones._modern(old)) == ["features.denseblock1.denselayer1.norm1.weight", "classifier.bias"]
+
+
+def trained_statistics(model: torch.nn.Sequential) -> torch.nn.Sequential:
+    """Norm layers as training leaves them: nothing in them is 0 or 1."""
+    chance = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
+                assert tensor is not None
+                tensor.data.copy_(0.5 + torch.rand(tensor.shape, generator=chance))
+    return model
+
+
+def unfused(name: str, weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> torch.nn.Sequential:
+    with monkeypatch.context() as patch:
+        patch.setattr(backbones, "fuse", lambda model: None)
+        model = backbones.build(name, 3)
+    model.load_state_dict(weights)
+    return model
+
+
+@pytest.mark.parametrize("name", ["tiny", "resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0", "densenet121"])
+def test_fused_network_is_the_same_function_with_the_same_gradients(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = trained_statistics(backbones.build(name, 3)).double()
+    plain = unfused(name, model.state_dict(), monkeypatch).double()
+    images, found = small_input(name).double(), {}
+    for key, network in (("fused", model), ("plain", plain)):
+        logits = network.eval()(images)
+        logits.logsumexp(1).sum().backward()
+        gradients = {key: value.grad for key, value in network.named_parameters()}
+        found[key] = logits.detach(), gradients
+    (fused, gradients), (expected, expected_gradients) = found["fused"], found["plain"]
+    torch.testing.assert_close(fused, expected)
+    for key, gradient in gradients.items():
+        scale = float(expected_gradients[key].abs().max())
+        torch.testing.assert_close(gradient, expected_gradients[key], rtol=1e-6, atol=1e-6 * scale)
+
+
+def norm_calls(model: torch.nn.Sequential, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> int:
+    calls, forward = [], torch.nn.BatchNorm2d.forward
+
+    def counted(norm: torch.nn.BatchNorm2d, images: torch.Tensor) -> torch.Tensor:
+        calls.append(norm)
+        return forward(norm, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.BatchNorm2d, "forward", counted)
+        model(images)
+    return len(calls)
+
+
+@pytest.mark.parametrize("name", ["tiny", "resnet18", "mobilenet_v2", "efficientnet_b0", "densenet121"])
+def test_only_norm_layers_in_training_mode_pass_over_the_activations(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, images = backbones.build(name, 3), small_input(name)
+    norms = sum(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+    before_a_convolution = {"densenet121": 62}.get(name, 0)
+    assert norm_calls(model.eval(), images, monkeypatch) == before_a_convolution
+    assert norm_calls(model.train(), images, monkeypatch) == norms
+
+
+def test_in_training_mode_fusing_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = trained_statistics(backbones.build("resnet18", 3))
+    plain = unfused("resnet18", model.state_dict(), monkeypatch)
+    images = small_input("resnet18")
+    assert torch.equal(model.train()(images), plain.train()(images))
+    assert torch.equal(model.state_dict()["stem.1.running_mean"], plain.state_dict()["stem.1.running_mean"])
+
+
+def test_convolution_with_a_bias_of_its_own_keeps_it() -> None:
+    # vgg16_bn has such; as a whole it is too large to compare here.
+    layers = trained_statistics(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))).eval()
+    images = torch.randn(2, 3, 8, 8)
+    expected = layers(images)
+    backbones.fuse(layers)
+    torch.testing.assert_close(layers(images), expected)

@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,13 +21,19 @@ def restored() -> Iterator[None]:
 
 
 def engine(kind: str = "cpu", threads: int = 1) -> Engine:
-    return Engine(device=kind, threads=threads, checkpoint_seconds=0.0, memory_mb=100)  # type: ignore[arg-type]
+    return Engine(  # type: ignore[arg-type]
+        device=kind, threads=threads, precision="fp32", memory_format="auto", checkpoint_seconds=0.0, memory_mb=100
+    )
+
+
+def prepare(asked: Engine) -> device.Place:
+    return device.prepare(asked, {"precision": "bf16", "memory_format": "contiguous"})
 
 
 def test_cuda_without_a_gpu_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=r"^engine\.device: expected a CUDA device, torch found none\."):
-        device.prepare(engine("cuda"))
+        prepare(engine("cuda"))
 
 
 @pytest.mark.parametrize(
@@ -35,25 +42,34 @@ def test_cuda_without_a_gpu_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_device_is_the_one_asked_for(asked: str, available: bool, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
-    assert device.prepare(engine(asked)).type == chosen
+    assert prepare(engine(asked)).device.type == chosen
+
+
+def test_precision_and_format_are_those_of_the_verdict_whatever_was_asked_for() -> None:
+    place = prepare(engine())
+    assert (place.precision, place.memory_format, place.layout) == ("bf16", "contiguous", torch.contiguous_format)
+    with place.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    with replace(place, precision="fp32").autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_number_of_threads_is_the_one_asked_for(threads: int) -> None:
-    device.prepare(engine(threads=threads))
+    prepare(engine(threads=threads))
     assert torch.get_num_threads() == threads
 
 
 def test_zero_threads_means_all_cores_of_this_process() -> None:
-    device.prepare(engine(threads=0))
+    prepare(engine(threads=0))
     assert torch.get_num_threads() == device.cores() <= (os.cpu_count() or 1)
 
 
 def test_training_step_repeats_itself_to_the_bit() -> None:
-    device.prepare(engine(threads=2))
+    place = replace(prepare(engine(threads=2)), precision="fp32", memory_format="channels_last")
 
     def gradient() -> torch.Tensor:
-        model = backbones.move(backbones.build("tiny", 3), torch.device("cpu")).train()
+        model = backbones.move(backbones.build("tiny", 3), place).train()
         images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
         model(images.contiguous(memory_format=torch.channels_last)).square().sum().backward()
         found = model.get_parameter("stem.0.weight").grad
@@ -72,4 +88,4 @@ def test_description_names_the_processor_and_the_memory_is_measured() -> None:
 def test_keeping_freed_memory_is_left_out_where_there_is_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("looked for glibc"))
-    device.prepare(engine())
+    prepare(engine())

@@ -1,7 +1,6 @@
 """Models and test images become one table of probabilities; nothing foreign or damaged is evaluated."""
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,60 +9,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
+from small import CPU, Deaf, params_of, prepare
 
-from transferlab import augment, backbones, compose, data, evaluate, features, metrics, models, runs, textures
+from transferlab import augment, backbones, data, evaluate, features, metrics, models, runs
 from transferlab.files import cache_folder, file_hash, read_csv, read_json, write_json
-from transferlab.params import GradientStrategy, Params, parse
+from transferlab.params import GradientStrategy, Params
 
-SMALL = [
-    "preset=demo",
-    "strategy=all",
-    "seeds=[3,0]",
-    "engine.device=cpu",
-    "engine.threads=1",
-    "train.batch_size=8",
-    "backbone.weights=none",
-    "backbone.preprocessing.resize_px=32",
-    "backbone.preprocessing.crop_px=32",
-    "dataset.textures.classes=[stripes,dots,noise]",
-    "dataset.classes=[stripes,dots,noise]",
-    "dataset.textures.train_per_class=5",
-    "dataset.textures.test_per_class=3",
-    "dataset.textures.px=32",
-    "dataset.store_px=32",
-    "train.max_epochs=2",
-    "strategies.frozen.views=1",
-    "strategies.frozen.lr=0.1",
-    "strategies.probe.folds=2",
-]
 CLASSES = ["stripes", "dots", "noise"]
-CPU = torch.device("cpu")
 
 
 @cache
 def small_params() -> Params:
-    return parse(yaml.safe_load(compose.compose(SMALL)))
-
-
-class Deaf:
-    """A listener that does not listen."""
-
-    def start(self, key: str, seed: int, facts: Mapping[str, Any]) -> None: ...
-    def log(self, key: str, seed: int, row: Mapping[str, Any]) -> None: ...
-    def end(self, key: str, seed: int, outcome: Mapping[str, Any]) -> None: ...
+    few = ["seeds=[3,0]", "train.max_epochs=2", "dataset.textures.train_per_class=5"]
+    return params_of(*few, "strategies.frozen.views=1", "strategies.frozen.lr=0.1", classes="[stripes,dots,noise]")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout as the training of every strategy leaves it."""
-    root, params = tmp_path_factory.mktemp("trained"), small_params()
-    assert params.dataset.textures is not None
-    textures.write_archive(params.dataset.textures, root / "archive.zip")
-    data.preprocess(root / "archive.zip", params.dataset, root / "data/processed")
-    pretrained = backbones.build("tiny", 7, seed=1).state_dict()
-    sha256 = models.save(pretrained, root / "data/weights/start.safetensors")
-    write_json(root / "data/weights/start.json", {"sha256": sha256})
+    params = small_params()
+    root = prepare(tmp_path_factory.mktemp("trained"), params)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(root))
         for name in params.strategies:
@@ -101,7 +66,7 @@ def by_hand(root: Path, model: torch.nn.Sequential) -> np.ndarray:
     preprocessing = small_params().backbone.preprocessing
     with torch.no_grad():
         views = augment.test_view(images, range(len(images)), preprocessing)
-        pixels = augment.normalise(views, preprocessing, CPU)
+        pixels = augment.normalise(augment.scaled(views, CPU.device), preprocessing)
         return np.asarray(model(pixels).softmax(1).numpy())
 
 

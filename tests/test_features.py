@@ -10,15 +10,26 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from transferlab import augment, backbones, features, textures
+from transferlab import backbones, features, textures
 from transferlab.data import Images, named_generator
+from transferlab.device import Place
 from transferlab.features import Source, Views
 from transferlab.files import cache_folder
 from transferlab.params import Augment, Preprocessing
 
 CPU = torch.device("cpu")
+PLACE = Place(device=CPU, precision="fp32", memory_format="channels_last")
 WEIGHTS = Preprocessing(resize_px=32, crop_px=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.25,) * 3)
-RANGES = Augment(crop_scale=(0.25, 1.0), crop_ratio=(0.75, 1.3333333), flip=0.5)
+RANGES = Augment(
+    crop_scale=(0.25, 1.0),
+    crop_ratio=(0.75, 1.3333333),
+    flip=0.5,
+    rotation=0,
+    brightness=0,
+    contrast=0,
+    saturation=0,
+    hue=0,
+)
 ROWS = np.array([0, 2, 3, 5, 6, 9]), np.array([1, 4, 7, 8])
 
 
@@ -40,8 +51,17 @@ def views(**changes: Any) -> Views:
 
 def source(cut: int = 5, seen: Views | None = None, **changes: Any) -> Source:
     model = backbones.build("tiny", 2)
-    settings = {"count": 2, "device": CPU, "memory_mb": 100, "shared": None, **changes}
+    settings = {"count": 2, "place": PLACE, "memory_mb": 100, "shared": None, **changes}
     return Source(backbones.below(model, cut), seen or views(), settings.pop("rows", ROWS), **settings)
+
+
+def one(source: Source, rows: np.ndarray, epoch: int) -> torch.Tensor:
+    (found,) = source.train([rows], epoch)
+    return found
+
+
+def whole(seen: Views, rows: np.ndarray, view: int | None) -> torch.Tensor:
+    return seen.finish(seen.crops(rows.tolist(), view), rows.tolist(), view, CPU)
 
 
 def kept_files() -> list[Path]:
@@ -54,9 +74,9 @@ def test_source_gives_what_the_frozen_parts_make_of_the_views(cut: int) -> None:
     found = source(cut, seen)
     rows = np.array([9, 0, 3])
     for epoch, view in ((0, 0), (1, 1), (2, 0), (5, 1)):
-        pixels = augment.normalise(seen.pixels(rows, view), WEIGHTS, CPU)
-        torch.testing.assert_close(found.train(rows, epoch), prefix(pixels))
-    pixels = augment.normalise(seen.pixels(ROWS[1][::-1], None), WEIGHTS, CPU)
+        pixels = whole(seen, rows, view)
+        torch.testing.assert_close(one(found, rows, epoch), prefix(pixels))
+    pixels = whole(seen, ROWS[1][::-1], None)
     torch.testing.assert_close(found.test(ROWS[1][::-1]), prefix(pixels))
 
 
@@ -64,7 +84,7 @@ def test_source_gives_what_the_frozen_parts_make_of_the_views(cut: int) -> None:
 def test_above_the_memory_limit_the_same_is_computed_anew(shared: dict[str, float] | None) -> None:
     kept, anew = source(shared=shared), source(memory_mb=0, shared=shared)
     for rows, epoch in ((np.array([3, 0, 9]), 0), (np.array([5]), 1), (np.array([0, 2]), 2)):
-        torch.testing.assert_close(kept.train(rows, epoch), anew.train(rows, epoch))
+        torch.testing.assert_close(one(kept, rows, epoch), one(anew, rows, epoch))
     torch.testing.assert_close(kept.test(ROWS[1]), anew.test(ROWS[1]))
     assert kept.kept.keys() == {0, 1, None}
     assert not anew.kept
@@ -88,28 +108,37 @@ def test_a_view_is_computed_once_however_often_it_is_used(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(found, "_all", counted)
     for epoch in range(6):
-        found.train(ROWS[0], epoch)
+        one(found, ROWS[0], epoch)
         found.test(ROWS[1])
     assert passes == 3
 
 
+def test_crops_made_ahead_are_the_same_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
+    plain, ahead = source(count=None), source(count=None)
+    ahead.ahead = True
+    batches = [ROWS[0][i : i + 2] for i in (4, 0, 2)]
+    for found, expected in zip(ahead.train(batches, 1), plain.train(batches, 1), strict=True):
+        assert torch.equal(found, expected)
+
+
 def test_without_a_number_of_views_every_epoch_sees_a_fresh_one() -> None:
     found, rows = source(count=None), ROWS[0]
-    seen = [found.train(rows, epoch) for epoch in range(3)]
+    seen = [one(found, rows, epoch) for epoch in range(3)]
     assert not torch.equal(seen[0], seen[1])
     assert not torch.equal(seen[0], seen[2])
     fixed = source(count=3)
     for epoch in range(3):
-        torch.testing.assert_close(seen[epoch], fixed.train(rows, epoch))
+        torch.testing.assert_close(seen[epoch], one(fixed, rows, epoch))
 
 
 def test_disk_gives_the_bits_that_memory_had_and_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     first = source(shared={})
-    trained, tested = first.train(ROWS[0], 1), first.test(ROWS[1])
+    trained, tested = one(first, ROWS[0], 1), first.test(ROWS[1])
     assert len(kept_files()) == 2
     second = source(shared={})
     monkeypatch.setattr(second, "_all", lambda view: pytest.fail("computed again"))
-    assert torch.equal(second.train(ROWS[0], 1), trained)
+    assert torch.equal(one(second, ROWS[0], 1), trained)
     assert torch.equal(second.test(ROWS[1]), tested)
 
 
@@ -156,6 +185,8 @@ CHANGES: dict[str, Callable[[], Source]] = {
     "weights": other_weights,
     "buffers": other_statistics,
     "cut": lambda: source(4, shared={}),
+    "precision": lambda: source(place=replace(PLACE, precision="bf16"), shared={}),
+    "memory format": lambda: source(place=replace(PLACE, memory_format="contiguous"), shared={}),
     "images": lambda: source(seen=views(images=replace(drawn(), digest="others")), shared={}),
     "preprocessing": lambda: source(seen=views(preprocessing=replace(WEIGHTS, mean=(0.4,) * 3)), shared={}),
 }
@@ -195,9 +226,9 @@ def test_name_changes_with_the_code_and_the_number_of_threads(monkeypatch: pytes
 
 def test_seconds_of_a_kept_table_are_those_it_took_at_first_and_stand_aside() -> None:
     first, second = source(shared={}), source(shared={})
-    first.train(ROWS[0], 0)
-    second.train(ROWS[0], 0)
-    second.train(ROWS[0], 2)
+    one(first, ROWS[0], 0)
+    one(second, ROWS[0], 0)
+    one(second, ROWS[0], 2)
     assert first.shared == second.shared
     assert first.shared is not None
     (seconds,) = first.shared.values()

@@ -14,7 +14,7 @@ from transferlab import compose
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "transferlab"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-NAMES = ["download", "weights", "preprocess", "train", "evaluate", "compare", "report", "track"]
+NAMES = ["download", "weights", "preprocess", "engine", "train", "evaluate", "compare", "report", "track"]
 SECTIONS = ["dataset", "backbone", "seeds", "train", "engine", "strategies", "compare"]
 
 
@@ -59,8 +59,9 @@ def test_stage_lists_exactly_the_modules_that_its_script_imports(stage: str) -> 
 
 @pytest.mark.parametrize("stage", NAMES)
 def test_stage_lists_exactly_the_parameters_that_it_reads(stage: str) -> None:
-    # `stage.py` reads the whole file to check it, and a source task trains with a strategy of its own.
-    exempt = {"params", "stage"} | ({"runs", "models"} if stage == "weights" else set())
+    # `stage.py` reads the whole file to check it, a source task trains with a strategy of its own, and the engine's
+    # trials use no trained model.
+    exempt = {"params", "stage"} | {"weights": {"runs", "models"}, "engine": {"models"}}.get(stage, set())
     sources = [ROOT / f"stages/{stage}.py", *(PACKAGE / f"{name}.py" for name in reached(stage) - exempt)]
     text = "\n".join(path.read_text() for path in sources)
     read = set(re.findall(rf"\bparams\.({'|'.join(SECTIONS)})\b", text))
@@ -105,6 +106,7 @@ def test_committed_params_are_what_conf_composes_to() -> None:
 LIGHT = {
     "download": (),
     "preprocess": (),
+    "engine": (),
     "compare": ("pandas",),
     "report": ("pandas", "matplotlib"),
     "track": ("mlflow",),

@@ -71,6 +71,8 @@ def facts_of(name: str, params: dict[str, Any], validation: float | None = None)
         "trainable_parameters": 1026,
         "device": "CPU",
         "threads": 2,
+        "precision": "fp32",
+        "memory_format": "channels_last",
         "versions": {"python": "3.11", "torch": "2.13"},
         "seeds": {"0": seed, "1": copy.deepcopy(seed)},
     }

@@ -10,52 +10,24 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from safetensors import safe_open
+from small import CPU, params_of, prepare
 
-from transferlab import backbones, compose, data, models, runs, textures
-from transferlab.files import cache_folder, file_hash, read_csv, read_json, write_json
-from transferlab.params import PARTS, GradientStrategy, LogisticStrategy, Params, parse
-
-SMALL = [
-    "preset=demo",
-    "strategy=all",
-    "seeds=[0,3]",
-    "engine.device=cpu",
-    "engine.threads=1",
-    "engine.checkpoint_seconds=0.0",
-    "train.batch_size=8",
-    "backbone.weights=none",
-    "backbone.preprocessing.resize_px=32",
-    "backbone.preprocessing.crop_px=32",
-    "dataset.textures.classes=[stripes,dots]",
-    "dataset.classes=[stripes,dots]",
-    "dataset.textures.train_per_class=8",
-    "dataset.textures.test_per_class=3",
-    "dataset.textures.px=32",
-    "dataset.store_px=32",
-    "train.max_epochs=3",
-    "strategies.frozen.views=2",
-    "strategies.probe.folds=2",
-]
+from transferlab import backbones, data, models, runs
+from transferlab.files import cache_folder, file_hash, read_csv, read_json
+from transferlab.params import PARTS, GradientStrategy, LogisticStrategy, Params
 
 
 @cache
 def small_params() -> Params:
-    return parse(yaml.safe_load(compose.compose(SMALL)))
+    few = ["seeds=[0,3]", "train.max_epochs=3", "dataset.textures.train_per_class=8"]
+    return params_of(*few, "strategies.frozen.views=2")
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout with data/ as the stages before the training leave it."""
-    root, params = tmp_path_factory.mktemp("prepared"), small_params()
-    assert params.dataset.textures is not None
-    textures.write_archive(params.dataset.textures, root / "archive.zip")
-    data.preprocess(root / "archive.zip", params.dataset, root / "data/processed")
-    pretrained = backbones.build("tiny", 7, seed=1).state_dict()
-    sha256 = models.save(pretrained, root / "data/weights/start.safetensors")
-    write_json(root / "data/weights/start.json", {"sha256": sha256})
-    return root
+    return prepare(tmp_path_factory.mktemp("prepared"), small_params())
 
 
 @pytest.fixture
@@ -131,7 +103,16 @@ def test_facts_have_exactly_the_promised_keys(name: str, root: Path) -> None:
     params = small_params()
     assert facts.keys() == {
         *("dataset", "strategy", "title", "learner", "backbone", "classes", "preprocessing", "params"),
-        *("start_sha256", "trainable_parameters", "device", "threads", "versions", "seeds"),
+        *(
+            "start_sha256",
+            "trainable_parameters",
+            "device",
+            "threads",
+            "precision",
+            "memory_format",
+            "versions",
+            "seeds",
+        ),
     }
     assert facts["strategy"] == name
     assert facts["title"] == params.strategies[name].title
@@ -225,7 +206,7 @@ def test_models_hold_what_the_starting_weights_do_not(
 
 
 def test_start_is_the_file_of_weights_with_a_new_head_of_its_own(root: Path) -> None:
-    place, params = torch.device("cpu"), small_params()
+    place, params = CPU, small_params()
     images = data.load_images(root / "data/processed/train", ["stripes", "dots"])
     rows = data.stratified_split(images.labels, 0.2, 0, "validation")
     start = read_json(root / "data/weights/start.json")["sha256"]
@@ -252,7 +233,7 @@ def test_random_heads_are_drawn_for_each_strategy(root: Path) -> None:
     heads = []
     for name in ("partial", "finetune"):
         params = changed(name, head_start="random")
-        task = runs.Task(params=params, images=images, rows=rows, seed=0, place=torch.device("cpu"))
+        task = runs.Task(params=params, images=images, rows=rows, seed=0, place=CPU)
         heads.append(runs.starting_model(root, name, task, start).get_parameter("head.0.weight"))
     assert not torch.equal(*heads)
 

@@ -4,7 +4,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from small import CPU
 from torch import Tensor, nn
 
 from transferlab import backbones, compose, features, models, runs, strategies, textures, train
@@ -29,7 +30,6 @@ SMALL = [
     "engine.checkpoint_seconds=0.0",
 ]
 EPOCHS = {"scratch": 3, "frozen": 4, "partial": 3, "finetune": 3, "progressive": 5}
-CPU = torch.device("cpu")
 Log = Callable[[Mapping[str, Any]], None]
 
 
@@ -188,21 +188,21 @@ def test_the_same_seed_gives_the_same_tensors_and_another_others(name: str, opti
 def test_strategies_see_the_same_order_and_the_same_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     orders: list[tuple[list[int], int]] = []
     views: dict[tuple[int, int], Tensor] = {}
-    take, draw = features.Source.train, features.Views.pixels
+    take, draw = features.Source.train, features.Views.crops
 
-    def watched_train(self: features.Source, rows: np.ndarray, epoch: int) -> Tensor:
-        orders.append((rows.tolist(), epoch))
-        return take(self, rows, epoch)
+    def watched_train(self: features.Source, batches: Sequence[np.ndarray], epoch: int) -> Iterator[Tensor]:
+        orders.extend((rows.tolist(), epoch) for rows in batches)
+        return take(self, batches, epoch)
 
-    def watched_pixels(self: features.Views, rows: np.ndarray, view: int | None) -> Tensor:
+    def watched_crops(self: features.Views, rows: Sequence[int], view: int | None) -> Tensor:
         found = draw(self, rows, view)
         if view is not None:
-            for row, pixels in zip(rows.tolist(), found, strict=True):
+            for row, pixels in zip(rows, found, strict=True):
                 assert torch.equal(views.setdefault((row, view), pixels), pixels)
         return found
 
     monkeypatch.setattr(features.Source, "train", watched_train)
-    monkeypatch.setattr(features.Views, "pixels", watched_pixels)
+    monkeypatch.setattr(features.Views, "crops", watched_crops)
     seen = []
     for name in ("frozen", "partial", "finetune", "progressive"):
         training(strategy_of(name, epochs=3), tmp_path / name)
@@ -505,7 +505,7 @@ def test_losses_are_means_over_images_whatever_the_batches(label_smoothing: floa
     (found,) = runs.learn(model, "it", task, checkpoint, lambda row: None)[0].history
     source, labels = task.source(model, None, 1, 0), torch.from_numpy(task.images.labels)
     with torch.no_grad():
-        logits = model.eval()(source.train(task.rows[0], 0))
+        logits = model.eval()(next(source.train([task.rows[0]], 0)))
         loss = nn.functional.cross_entropy(logits, labels[task.rows[0]], label_smoothing=label_smoothing)
         held = model(source.test(task.rows[1]))
     assert found["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
@@ -517,13 +517,14 @@ def test_losses_are_means_over_images_whatever_the_batches(label_smoothing: floa
 def test_validation_sums_over_images_of_unequal_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "CHUNK", 5)
     task, model = task_of(strategy_of("finetune")), model_of()
+    task = replace(task, rows=task.rows[::-1])  # the larger part, for several batches
     backbones.new_head(model, 2, "random", seed=3)
     source, labels = task.source(model, None, 1, 0), torch.from_numpy(task.images.labels)
-    found = train.validate(model, source, labels, task.rows[0])
+    found = train.validate(model, source, labels, task.rows[1])
     with torch.no_grad():
-        logits = model(source.test(task.rows[0]))
-    assert found["validation_loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels[task.rows[0]]).item())
-    assert found["validation_accuracy"] == (logits.argmax(1) == labels[task.rows[0]]).float().mean().item()
+        logits = model(source.test(task.rows[1]))
+    assert found["validation_loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels[task.rows[1]]).item())
+    assert found["validation_accuracy"] == (logits.argmax(1) == labels[task.rows[1]]).float().mean().item()
 
 
 def test_training_learns(tmp_path: Path) -> None:

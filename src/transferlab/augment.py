@@ -3,18 +3,20 @@
 A view is drawn by a table, not by the order of calls, so batches, threads and strategies all see the same crops.
 """
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from .data import named_generator
 from .params import Augment, Preprocessing
 
 TRIES = 10  # of RandomResizedCrop before it falls back to the centre
+GREY = (0.2989, 0.587, 0.114)  # of red, green and blue, as in torchvision
 
 
 class Pictures(Protocol):
@@ -46,7 +48,7 @@ def random_view(
     Returns:
         uint8 [B, 3, side, side].
     """
-    chance = named_generator(seed, f"view/{view}").random((len(images), 2 * TRIES + 3))
+    chance = _draws(seed, f"view/{view}", len(images), 2 * TRIES + 3)
     crops = []
     for row in rows:
         image, draws = images[row], chance[row]
@@ -83,12 +85,48 @@ def crop_box(height: int, width: int, draws: np.ndarray, augment: Augment) -> tu
     return (height - box[0]) // 2, (width - box[1]) // 2, *box
 
 
-def normalise(pixels: Tensor, preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """uint8 [B, 3, S, S] -> float32 on the device, by the weights' own mean and standard deviation."""
-    mean = torch.tensor(preprocessing.mean, device=device).view(1, 3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=device).view(1, 3, 1, 1)
-    scaled = pixels.to(device, non_blocking=True).to(torch.float32).div_(255)
-    return scaled.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+def scaled(pixels: Tensor, device: torch.device) -> Tensor:
+    """uint8 [B, 3, S, S] -> float32 in [0, 1] on the device."""
+    return pixels.to(device, non_blocking=True).to(torch.float32).div_(255)
+
+
+def disturb(pixels: Tensor, rows: Sequence[int], *, view: int, seed: int, augment: Augment, images: int) -> Tensor:
+    """Rotate and recolour every image by numbers of its own, drawn from (seed, image, view) alone.
+
+    Rotation is bilinear about the centre, black where nothing was. Colours are changed as by torchvision's ColorJitter,
+    always in the order brightness, contrast, saturation, hue.
+
+    Args:
+        pixels: float32 [B, 3, S, S] in [0, 1].
+        rows: Which images they are.
+        view: Number of the view, from 0.
+        seed: Together with the view and the image's row it fixes the change.
+        augment: Ranges.
+        images: Number of all training images; the table has a row for each.
+
+    Returns:
+        float32 [B, 3, S, S] in [0, 1].
+    """
+    ranges = [augment.brightness, augment.contrast, augment.saturation]
+    if not any([augment.rotation, *ranges, augment.hue]):
+        return pixels
+    chance = _draws(seed, f"view/{view}/colour and angle", images, 5)[rows]
+    draws = torch.from_numpy(chance).to(pixels.device, torch.float32).T[..., None, None, None]  # [5, B, 1, 1, 1]
+    if augment.rotation:
+        pixels = _rotate(pixels, (2 * draws[0] - 1) * augment.rotation)
+    for place, (reach, base) in enumerate(zip(ranges, (_black, _mean_grey, _grey), strict=True), 1):
+        if reach:
+            low = max(0.0, 1 - reach)
+            factor = low + draws[place] * (1 + reach - low)
+            pixels = (factor * pixels + (1 - factor) * base(pixels)).clamp_(0, 1)
+    return _turn_hue(pixels, (2 * draws[4] - 1) * augment.hue) if augment.hue else pixels
+
+
+def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """float32 [B, 3, S, S] in [0, 1] -> by the weights' own mean and standard deviation, in place."""
+    mean = torch.tensor(preprocessing.mean, device=pixels.device).view(1, 3, 1, 1)
+    std = torch.tensor(preprocessing.std, device=pixels.device).view(1, 3, 1, 1)
+    return pixels.sub_(mean).div_(std)
 
 
 def training_side(preprocessing: Preprocessing, resolution: float) -> int:
@@ -115,3 +153,42 @@ def _centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     pixels = _resize(pixels, height, width, preprocessing.interpolation)
     top, left = round((height - side) / 2), round((width - side) / 2)
     return pixels[..., top : top + side, left : left + side]
+
+
+@functools.lru_cache(maxsize=2)
+def _draws(seed: int, purpose: str, rows: int, columns: int) -> np.ndarray:
+    """Uniform numbers in [0, 1), float64 [rows, columns]; a row does not depend on how many there are."""
+    return named_generator(seed, purpose).random((rows, columns))
+
+
+def _rotate(pixels: Tensor, degrees: Tensor) -> Tensor:
+    """Counter-clockwise by degrees [B, 1, 1, 1]."""
+    angle = degrees.flatten().deg2rad()
+    cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    # From places in the result to places in the image, hence the other way round.
+    turn = torch.stack([cosine, -sine, zero, sine, cosine, zero], dim=1).view(-1, 2, 3)
+    grid = affine_grid(turn, list(pixels.shape), align_corners=False)
+    return grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _black(pixels: Tensor) -> Tensor:
+    return torch.zeros_like(pixels[:, :1])
+
+
+def _grey(pixels: Tensor) -> Tensor:
+    return (pixels * torch.tensor(GREY, device=pixels.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def _mean_grey(pixels: Tensor) -> Tensor:
+    return _grey(pixels).mean((2, 3), keepdim=True)
+
+
+def _turn_hue(pixels: Tensor, turns: Tensor) -> Tensor:
+    """Turn the hue by shares of the colour circle [B, 1, 1, 1], value and saturation of HSV as they were."""
+    value, largest = pixels.max(1, keepdim=True)
+    chroma = value - pixels.amin(1, keepdim=True)
+    # Sixths of the circle: from the channel that is largest, towards the one after it.
+    after, before = pixels.gather(1, (largest + 1) % 3), pixels.gather(1, (largest + 2) % 3)
+    hue = 2 * largest + (after - before) / chroma.clamp_min(1e-12) + 6 * turns
+    k = (hue + torch.tensor([5.0, 3.0, 1.0], device=pixels.device).view(1, 3, 1, 1)) % 6
+    return value - chroma * torch.minimum(k, 4 - k).clamp(0, 1)

@@ -5,6 +5,7 @@ Every backbone becomes an `nn.Sequential` of the parts `stem, stage1 .. stage4, 
 the last module of the head is its linear layer.
 """
 
+import functools
 import math
 import re
 from collections import OrderedDict
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from .device import Place
 from .params import PARTS
 
 Rows = list[list[nn.Module]]
@@ -157,6 +159,7 @@ def build(name: str, outputs: int, seed: int = 0, weights: Mapping[str, Tensor] 
         net = _builder(name)(outputs)
     if weights is not None:
         _load(net, weights, name)
+    fuse(net)
     rows = (nn.Sequential(*row) for row in BACKBONES[name](net))
     parts: OrderedDict[str, nn.Module] = OrderedDict(zip(PARTS, rows, strict=True))
     return nn.Sequential(parts).eval()
@@ -169,10 +172,45 @@ def below(model: nn.Sequential, cut: int) -> nn.Sequential:
     return parts
 
 
-def move(model: nn.Sequential, place: torch.device) -> nn.Sequential:
-    """Move a model to a device, its convolutions channels last."""
-    model.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs know no format
+def move(model: nn.Sequential, place: Place) -> nn.Sequential:
+    """Move a model to its device, its convolutions in the memory format chosen there."""
+    model.to(place.device, memory_format=place.layout)  # type: ignore[call-overload]  # torch's stubs know no format
     return model
+
+
+def fuse(model: nn.Module) -> None:
+    """Let convolutions take over the BatchNorm behind them whenever it is in eval mode, in place.
+
+    Then `norm(conv(x))` is one convolution with scaled weights and a bias of its own: the same function with the same
+    gradients of the same parameters, without passes of the norm layer over the activations, forward and backward. In
+    training mode nothing changes. In every network here a convolution that is followed by a BatchNorm of its own
+    width, in the order in which their block registers them, is also followed by it in the block's `forward`; the tests
+    compare all of them.
+    """
+    for block in model.modules():
+        for convolution, norm in pairwise(list(block.children())):
+            if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
+                continue
+            if norm.num_features == convolution.out_channels:
+                convolution.forward = functools.partial(_convolve, convolution, norm)  # type: ignore[method-assign]
+                norm.forward = functools.partial(_norm, norm)  # type: ignore[method-assign]
+
+
+def _convolve(convolution: nn.Conv2d, norm: nn.BatchNorm2d, images: Tensor) -> Tensor:
+    weight, bias = convolution.weight, convolution.bias
+    if not norm.training:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        mean = norm.running_mean if bias is None else norm.running_mean - bias
+        weight, bias = weight * scale[:, None, None, None], norm.bias - scale * mean
+    out: Tensor = convolution._conv_forward(images, weight, bias)
+    return out
+
+
+def _norm(norm: nn.BatchNorm2d, images: Tensor) -> Tensor:
+    out: Tensor = nn.BatchNorm2d.forward(norm, images) if norm.training else images
+    return out
 
 
 def read_weights(path: Path, name: str) -> nn.Sequential:

@@ -549,7 +549,7 @@ def _write_pixels(
     ):
         targets = {"train": train, "test": test}
         contents = ((entry, _read(opened, entry.info), dataset) for entry in entries)
-        for entry, result in zip(entries, _in_order(pool, _prepare, contents, ahead=2 * threads), strict=True):
+        for entry, result in zip(entries, in_order(pool, _prepare, contents, ahead=2 * threads), strict=True):
             if isinstance(result, _Skipped):
                 skipped.append(result)
                 continue
@@ -568,9 +568,7 @@ def _read(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     return content
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[In], Out], items: Iterable[In], ahead: int
-) -> Iterator[Out]:
+def in_order(pool: ThreadPoolExecutor, function: Callable[[In], Out], items: Iterable[In], ahead: int) -> Iterator[Out]:
     """`pool.map` that takes only so many items ahead, because each is held in memory."""
     waiting: deque[Future[Out]] = deque()
     for item in items:

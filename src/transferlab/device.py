@@ -6,6 +6,8 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
@@ -14,15 +16,43 @@ from .params import Engine
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 
 
-def prepare(engine: Engine) -> torch.device:
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where and how a network is evaluated.
+
+    Args:
+        device: The device.
+        precision: "fp32", or "bf16": matrix products and convolutions under autocast.
+        memory_format: "contiguous" or "channels_last", of images and convolutions.
+    """
+
+    device: torch.device
+    precision: str
+    memory_format: str
+
+    def autocast(self) -> torch.autocast:
+        """The context that a forward pass runs in."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """The memory format as torch calls it."""
+        return torch.channels_last if self.memory_format == "channels_last" else torch.contiguous_format
+
+
+def prepare(engine: Engine, verdict: Mapping[str, str]) -> Place:
     """Choose the device, fix the number of threads and keep freed memory.
+
+    Args:
+        engine: What was asked for.
+        verdict: `precision` and `memory_format` as they were decided.
 
     Raises:
         ValueError: `engine.device` is cuda and torch finds none.
     """
     if engine.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("engine.device: expected a CUDA device, torch found none. Use engine.device=auto or cpu.")
-    _keep_freed_memory()
+    keep_freed_memory()
     torch.set_num_threads(engine.threads or cores())
     torch.use_deterministic_algorithms(True, warn_only=True)
     # That switch also fills every new tensor with NaN, to show reads of unwritten memory: a pass for nothing.
@@ -30,7 +60,8 @@ def prepare(engine: Engine) -> torch.device:
     # cuBLAS is deterministic only with a workspace of fixed size, read when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
-    return torch.device("cuda" if engine.device != "cpu" and torch.cuda.is_available() else "cpu")
+    chosen = torch.device("cuda" if engine.device != "cpu" and torch.cuda.is_available() else "cpu")
+    return Place(device=chosen, precision=verdict["precision"], memory_format=verdict["memory_format"])
 
 
 def cores() -> int:
@@ -53,7 +84,7 @@ def peak_memory_mb(device: torch.device) -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Tell glibc to keep large blocks.
 
     It otherwise returns every large tensor to the kernel after each operation, and the page faults of getting it back

@@ -10,6 +10,7 @@ from torch import nn
 
 from . import backbones, device, models
 from .data import Images, load_images
+from .device import Place
 from .features import CHUNK, Source, Views
 from .files import read_json, write_csv, write_json
 from .params import PARTS, Params, Preprocessing
@@ -21,7 +22,7 @@ def evaluate(root: Path, name: str, params: Params) -> None:
     Raises:
         ValueError: The models were trained with other parameters or on other classes.
     """
-    place = device.prepare(params.engine)
+    place = device.prepare(params.engine, read_json(root / "data/engine.json"))
     facts, start = read_json(root / f"runs/{name}/facts.json"), read_json(root / "data/weights/start.json")
     require_same(facts, name, params)
     classes = read_json(root / "data/processed/classes.json")["classes"]
@@ -69,7 +70,7 @@ def first_part(trained: dict[str, torch.Tensor]) -> int:
 
 @torch.no_grad()
 def predict(
-    model: nn.Sequential, cut: int, images: Images, *, preprocessing: Preprocessing, memory_mb: int, place: torch.device
+    model: nn.Sequential, cut: int, images: Images, *, preprocessing: Preprocessing, memory_mb: int, place: Place
 ) -> np.ndarray:
     """Probabilities float32 [N, K] of the test view of every image.
 
@@ -80,7 +81,7 @@ def predict(
         images: The test split.
         preprocessing: Of the weights.
         memory_mb: What kept features may occupy.
-        place: The device.
+        place: Where the arithmetic runs, and how.
     """
     model.eval()
     seen = Views(images=images, preprocessing=preprocessing, ranges=None, seed=0, side=preprocessing.crop_px)
@@ -91,13 +92,15 @@ def predict(
         seen,
         (everything[:0], everything),
         count=None,
-        device=place,
-        memory_mb=memory_mb,
+        place=place,
+        memory_mb=memory_mb if kept else 0,  # every image is used once: only features that others use are kept
         shared={} if kept else None,
     )
     upper = model[kept:]
     batches: Sequence[np.ndarray] = np.split(everything, range(CHUNK, len(everything), CHUNK))
-    found: np.ndarray = torch.cat([upper(source.test(batch)).softmax(1) for batch in batches]).cpu().numpy()
+    with place.autocast():
+        logits = torch.cat([upper(source.test(batch)) for batch in batches])
+    found: np.ndarray = logits.float().softmax(1).cpu().numpy()
     return found
 
 

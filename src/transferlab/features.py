@@ -1,7 +1,8 @@
 """What frozen layers compute, evaluated once per view and kept: in memory for a run, on disk for the next one."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -13,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from . import augment
-from .data import Images
-from .device import describe
+from .data import Images, in_order
+from .device import Place, describe
 from .files import cache_folder, content_hash, file_hash
 from .models import save, tensors_sha256
 from .params import Augment, Preprocessing
@@ -41,20 +42,31 @@ class Views:
     seed: int
     side: int
 
-    def pixels(self, rows: Iterable[int], view: int | None) -> Tensor:
-        """uint8 [B, 3, S, S] of the given rows; view None is the test view."""
+    def crops(self, rows: Sequence[int], view: int | None) -> Tensor:
+        """uint8 [B, 3, S, S] of the given rows, on the CPU; view None is the test view."""
         if view is None:
             return augment.test_view(self.images, rows, self.preprocessing)
-        assert self.ranges is not None
         return augment.random_view(
             self.images,
             rows,
             view=view,
             seed=self.seed,
-            augment=self.ranges,
+            augment=self._ranges,
             side=self.side,
             interpolation=self.preprocessing.interpolation,
         )
+
+    def finish(self, crops: Tensor, rows: Sequence[int], view: int | None, device: torch.device) -> Tensor:
+        """Crops of the given rows as the network takes them: float32 [B, 3, S, S], on the device."""
+        pixels, count = augment.scaled(crops, device), len(self.images)
+        if view is not None:
+            pixels = augment.disturb(pixels, rows, view=view, seed=self.seed, augment=self._ranges, images=count)
+        return augment.normalise(pixels, self.preprocessing)
+
+    @property
+    def _ranges(self) -> Augment:
+        assert self.ranges is not None
+        return self.ranges
 
 
 class Source:
@@ -65,7 +77,7 @@ class Source:
         views: How the images are seen.
         rows: Indices of the images seen in random views, and of those seen in the test view.
         count: Number of random views used in turn; None: a fresh one every epoch.
-        device: Where the arithmetic runs.
+        place: Where the arithmetic runs, and how.
         memory_mb: What the kept results may occupy.
         shared: Receives the seconds of every table kept on disk, which strategies and seeds share; None: none is.
     """
@@ -77,39 +89,51 @@ class Source:
         rows: tuple[np.ndarray, np.ndarray],
         *,
         count: int | None,
-        device: torch.device,
+        place: Place,
         memory_mb: int,
         shared: dict[str, float] | None,
     ):
         self.prefix, self.views, self.count = prefix.eval(), views, count
-        self.device, self.memory_mb, self.shared = device, memory_mb, shared
+        self.place, self.memory_mb, self.shared = place, memory_mb, shared
         # On disk the test view of all images serves every seed; in memory only this seed's is worth its time.
         seen = rows[1] if shared is None else np.arange(len(views.images))
         self.rows = np.sort(rows[0]), np.sort(seen)
         self.kept: dict[int | None, Tensor] = {}
+        self.ahead = place.device.type == "cuda"
+        """Whether the next crops are made while the device computes; without one, the cores are busy already."""
         self.aside = 0.0
         """Seconds spent here on tables whose cost stands in `shared`."""
 
-    def train(self, rows: np.ndarray, epoch: int) -> Tensor:
-        """Activations [B, ...] of random views.
+    def train(self, batches: Sequence[np.ndarray], epoch: int) -> Iterator[Tensor]:
+        """Activations [B, ...] of random views, batch after batch.
 
         Args:
-            rows: Of the images.
+            batches: Rows of each.
             epoch: From 0; chooses the view.
         """
-        return self._batch(rows, epoch if self.count is None else epoch % self.count, keep=self.count is not None)
+        view = epoch if self.count is None else epoch % self.count
+        if self.ahead and not self._keeps(view):
+            with ThreadPoolExecutor(1) as pool:
+                ready = in_order(pool, lambda rows: self.views.crops(rows.tolist(), view).pin_memory(), batches, 2)
+                yield from (self._pass(rows, view, crops) for rows, crops in zip(batches, ready, strict=True))
+        else:
+            yield from (self._batch(rows, view) for rows in batches)
 
     def test(self, rows: np.ndarray) -> Tensor:
         """Activations [B, ...] of the test view."""
-        return self._batch(rows, None, keep=True)
+        return self._batch(rows, None)
 
-    def _batch(self, rows: np.ndarray, view: int | None, keep: bool) -> Tensor:
-        if not len(self.prefix) or not keep or self._table_mb > self.memory_mb:
+    def _batch(self, rows: np.ndarray, view: int | None) -> Tensor:
+        if not self._keeps(view):
             return self._pass(rows, view)
         if view not in self.kept:
             self.kept[view] = self._table(view)
         places = np.searchsorted(self.rows[view is None], rows)
-        return self.kept[view][torch.from_numpy(places).to(self.device)]
+        return self.kept[view][torch.from_numpy(places).to(self.place.device)]
+
+    def _keeps(self, view: int | None) -> bool:
+        """Whether a view is used again and all of them fit."""
+        return (view is None or self.count is not None) and self._table_mb <= self.memory_mb
 
     @cached_property
     def _table_mb(self) -> float:
@@ -135,18 +159,19 @@ class Source:
             save(kept, path, {"seconds": str(found[1]), "sha256": tensors_sha256(kept)})
         self.shared[path.stem] = found[1]
         self.aside += time.perf_counter() - started
-        return found[0].to(self.device)
+        return found[0].to(self.place.device)
 
     def _all(self, view: int | None) -> Tensor:
         rows = self.rows[view is None]
         return torch.cat([self._pass(rows[i : i + CHUNK], view) for i in range(0, len(rows), CHUNK)])
 
     @torch.no_grad()
-    def _pass(self, rows: np.ndarray, view: int | None) -> Tensor:
-        pixels = augment.normalise(self.views.pixels(rows, view), self.views.preprocessing, self.device)
-        if not len(self.prefix):
-            return pixels
-        out: Tensor = self.prefix(pixels)
+    def _pass(self, rows: np.ndarray, view: int | None, crops: Tensor | None = None) -> Tensor:
+        seen = rows.tolist()
+        crops = self.views.crops(seen, view) if crops is None else crops
+        pixels = self.views.finish(crops, seen, view, self.place.device).contiguous(memory_format=self.place.layout)
+        with self.place.autocast():
+            out: Tensor = self.prefix(pixels)
         return out
 
     def _path(self, view: int | None) -> Path:
@@ -155,7 +180,14 @@ class Source:
         random = view is not None and [view, views.seed, views.side, repr(views.ranges), self.rows[0].tolist()]
         seen = [views.images.digest, repr(views.preprocessing), random]
         code = [file_hash(Path(__file__).with_name(f"{name}.py")) for name in CODE]
-        machine = [describe(self.device), torch.get_num_threads(), torch.__version__, version("torchvision")]
+        how = [self.place.precision, self.place.memory_format]
+        machine = [
+            describe(self.place.device),
+            *how,
+            torch.get_num_threads(),
+            torch.__version__,
+            version("torchvision"),
+        ]
         name = content_hash([*self._frozen, *seen, *code, *machine])
         return cache_folder("features") / f"{name}.safetensors"
 

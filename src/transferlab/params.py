@@ -145,6 +145,11 @@ class Augment:
     crop_scale: Annotated[tuple[PositiveShare, ...], Field(min_length=2, max_length=2)]  # share of the area, ends
     crop_ratio: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=2)]  # width / height
     flip: Share  # probability of a horizontal flip
+    rotation: Annotated[float, Field(ge=0, le=180)]  # degrees to either side
+    brightness: NotNegative  # of torchvision's ColorJitter: the factor lies within 1 -+ this
+    contrast: NotNegative
+    saturation: NotNegative
+    hue: Annotated[float, Field(ge=0, le=0.5)]  # share of the colour circle, to either side
 
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""
@@ -170,6 +175,8 @@ class Engine:
 
     device: Literal["auto", "cpu", "cuda"]
     threads: Annotated[int, Field(ge=0)]  # 0: all cores; byte equality holds for one number of threads
+    precision: Literal["fp32", "bf16", "auto"]  # auto: the fastest that agrees with fp32, measured once on real images
+    memory_format: Literal["contiguous", "channels_last", "auto"]
     checkpoint_seconds: NotNegative  # how often a running training saves itself for resumption
     memory_mb: Count  # what the features of frozen layers may occupy; above it they are computed anew every epoch
 
@@ -259,6 +266,7 @@ class Backbone:
     weights: Annotated[str, Field(min_length=1)]  # official | none | source | a path | a file name in the mirror
     weights_sha256: Sha256 | None  # written by composition for a file of your own
     official_url: Url | None
+    precision: Literal["fp32", "bf16", "auto"]  # what `engine.precision` is unless set
     preprocessing: Preprocessing
     source: SourceTask | None
 

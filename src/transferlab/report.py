@@ -458,6 +458,8 @@ def _provenance(results: Results) -> str:
         ),
         ("device", _text(_shared(results, "device"))),
         ("threads", _shared(results, "threads")),
+        ("precision", _shared(results, "precision")),
+        ("memory format", _text(_shared(results, "memory_format"))),
         ("versions", _text(_shared(results, "versions"))),
     ]
     models = "The hash of every model, and the parameters that made it, stand in `runs/<strategy>/facts.json`."

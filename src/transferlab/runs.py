@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from . import backbones, device, models, probe, strategies, train
 from .augment import training_side
 from .data import Images, load_images, named_generator, stratified_split
+from .device import Place
 from .features import Source, Views
 from .files import cache_folder, content_hash, read_json, write_csv, write_json
 from .params import PARTS, GradientStrategy, LogisticStrategy, Params, Strategy, plain
@@ -47,7 +48,7 @@ class Task:
         images: The training split.
         rows: Indices of the images to fit and of those to validate on.
         seed: Draws everything.
-        place: The device.
+        place: Where the arithmetic runs, and how.
         shared: Seconds of the tables of features that seeds share.
     """
 
@@ -55,7 +56,7 @@ class Task:
     images: Images
     rows: tuple[np.ndarray, np.ndarray]
     seed: int
-    place: torch.device
+    place: Place
     shared: dict[str, float] = field(default_factory=dict)
 
     def source(self, model: nn.Sequential, views: int | None, resolution: float, cut: int) -> Source:
@@ -69,7 +70,7 @@ class Task:
             seen,
             self.rows,
             count=views,
-            device=self.place,
+            place=self.place,
             memory_mb=self.params.engine.memory_mb,
             shared=shared,
         )
@@ -85,12 +86,12 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
         code: Digest of the code that trains.
         listener: Hears of every epoch.
     """
-    place = device.prepare(params.engine)
+    place = device.prepare(params.engine, read_json(root / "data/engine.json"))
     known = read_json(root / "data/processed/classes.json")
     images = load_images(root / "data/processed/train", known["classes"])
     start = read_json(root / "data/weights/start.json")
     facts = {"dataset": known["dataset"], **describe(name, params, images, start["sha256"], place)}
-    machine = [facts["device"], facts["threads"], facts["versions"]]
+    machine = [facts[name] for name in ("device", "threads", "precision", "memory_format", "versions")]
     identity = [{**facts["params"], "seeds": None}, images.digest, start["sha256"], code, name, machine]
     shared: dict[str, float] = {}
     history, seconds, checkpoints = [], {}, []
@@ -118,7 +119,7 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
         "train_seconds": sum(seconds.values()) + sum(shared.values()),
         "seconds_per_seed": seconds,
         "shared_seconds": sum(shared.values()),
-        "peak_memory_mb": device.peak_memory_mb(place),
+        "peak_memory_mb": device.peak_memory_mb(place.device),
         "device": facts["device"],
     }
     write_json(root / f"runs/{name}/costs.json", costs)
@@ -126,7 +127,7 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
         checkpoint.remove()
 
 
-def describe(name: str, params: Params, images: Images, start_sha256: str, place: torch.device) -> dict[str, Any]:
+def describe(name: str, params: Params, images: Images, start_sha256: str, place: Place) -> dict[str, Any]:
     """The facts that stand beside a strategy's models, before any seed has run."""
     return {
         "strategy": name,
@@ -138,8 +139,10 @@ def describe(name: str, params: Params, images: Images, start_sha256: str, place
         "params": models.trained_with(params, name),
         "start_sha256": start_sha256,
         "trainable_parameters": 0,
-        "device": device.describe(place),
+        "device": device.describe(place.device),
         "threads": torch.get_num_threads(),
+        "precision": place.precision,
+        "memory_format": place.memory_format,
         "versions": {
             "python": platform.python_version(),
             **{package: version(package) for package in ("torch", "torchvision", "numpy", "pillow")},
@@ -206,21 +209,21 @@ def solve(model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log
     fit_rows, validation_rows = task.rows
     low, high = strategy.log10_c
     grid = np.logspace(low, high, strategy.c_values).tolist()
-    features, targets = source.test(fit_rows), labels[fit_rows].to(task.place)
+    features, targets = source.test(fit_rows), labels[fit_rows].to(task.place.device)
     classes = len(task.images.classes)
     solution = probe.solve(features, targets, classes, grid, folds=strategy.folds, seed=task.seed)
     head = model.get_submodule("head")
     assert isinstance(head, nn.Sequential)
     tensors = {"weight": solution.weight, "bias": solution.bias}
     models.overlay(head[-1], tensors)
-    fitted = train.validate(model[HEAD:], source, labels.to(task.place), fit_rows)
+    fitted = train.validate(model[HEAD:], source, labels.to(task.place.device), fit_rows)
     row = {
         "phase": f"C = {solution.c:.3g}",
         "epoch": 0,
         "lr": None,
         "train_loss": fitted["validation_loss"],
         "train_accuracy": fitted["validation_accuracy"],
-        **train.validate(model[HEAD:], source, labels.to(task.place), validation_rows),
+        **train.validate(model[HEAD:], source, labels.to(task.place.device), validation_rows),
     }
     log(row)
     return train.Progress(

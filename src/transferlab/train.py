@@ -205,12 +205,13 @@ def descend(
     """
     epoch, place_in_phase, length = place
     loss_sum, correct = torch.zeros(2, device=targets.device)
-    for step, batch in enumerate(batches):
+    for step, (batch, entering) in enumerate(zip(batches, source.train(batches, epoch), strict=True)):
         position = (place_in_phase + step / len(batches)) / length
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * rate(strategy, position, place_in_phase)
         y = targets[torch.from_numpy(batch).to(targets.device)]
-        logits = upper(source.train(batch, epoch))
+        with source.place.autocast():
+            logits = upper(entering).float()
         loss = cross_entropy(logits, y, label_smoothing=strategy.label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -255,7 +256,8 @@ def validate(upper: nn.Module, source: Source, targets: Tensor, rows: np.ndarray
     loss, correct = 0.0, 0
     for batch in divide(rows, CHUNK):
         y = targets[torch.from_numpy(batch).to(targets.device)]
-        logits = upper(source.test(batch))
+        with source.place.autocast():
+            logits = upper(source.test(batch)).float()
         loss += float(cross_entropy(logits, y, reduction="sum"))
         correct += int((logits.argmax(1) == y).sum())
     return {"validation_loss": loss / len(rows), "validation_accuracy": correct / len(rows)}

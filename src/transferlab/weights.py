@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import archive, backbones, device, download, models, runs, train
+from . import archive, backbones, device, download, engine, models, runs, train
 from .data import load_images, preprocess, stratified_split
 from .files import cache_folder, content_hash, read_json, write_json
 from .params import Params
@@ -63,7 +63,7 @@ def train_on_source(
     """Train the backbone on its source task; gives its tensors and what they are."""
     source = params.backbone.source
     assert source is not None  # params.py asks for it
-    place = device.prepare(params.engine)
+    place = device.prepare(params.engine, engine.pinned(params.engine))
     task_params = replace(params, seeds=(SEED,), strategies={"source": source.strategy}, dataset=source.dataset)
     with TemporaryDirectory(dir=cache_folder("source")) as name:
         folder = Path(name)

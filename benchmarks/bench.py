@@ -1,0 +1,296 @@
+"""The engine against the tutorial's loop: same data, backbone, weights and threads, alternating in one process tree.
+
+Every run is a process of its own. Interpreter, imports, downloads and reading `conf/` are not counted; decoding is. The
+baseline is timed over some of its 25 epochs and extrapolated, unless --full.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import yaml
+
+from transferlab import archive, compose, data, files, params, weights
+
+HERE = Path(__file__).resolve().parent
+EPOCHS = 25  # of the tutorial
+TEN = f"seeds={list(range(10))}".replace(" ", "")
+Run = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: what of ours is held against which loop.
+
+    Args:
+        title: Of the line.
+        baseline: What the tutorial's loop trains.
+        strategy: Ours.
+        settings: Beyond its defaults and one seed.
+        fresh: Whether images are decoded and frozen layers evaluated within the time.
+    """
+
+    title: str
+    baseline: str
+    strategy: str
+    settings: tuple[str, ...] = ("seeds=[0]",)
+    fresh: bool = True
+
+
+ROWS = [
+    Row("probe", "frozen", "probe"),
+    Row("probe, features cached", "frozen", "probe", fresh=False),
+    Row("probe, ten seeds", "frozen", "probe", (TEN,)),
+    Row("frozen, 8 views", "frozen", "frozen"),
+    Row("frozen, features cached", "frozen", "frozen", fresh=False),
+    Row("partial", "partial", "partial"),
+    Row("finetune", "finetune", "finetune"),
+    Row("progressive", "finetune", "progressive"),
+    Row("scratch", "finetune", "scratch"),
+]
+
+
+def _ours(strategy: str, epochs: int, views: int | None = None) -> Row:
+    """A strategy for as many epochs as the tutorial's."""
+    values = {"epochs": epochs, **({"views": views} if views else {})}
+    settings = [f"strategies.{strategy}.{key}={value}" for key, value in values.items()]
+    return Row("", "", strategy, ("seeds=[0]", *settings))
+
+
+LOOP: list[tuple[str, list[str] | Row]] = [
+    ("the tutorial's loop", []),
+    ("every image decoded once", ["--decoded"]),
+    ("batches of 32", ["--batch", "32"]),
+    ("freed memory kept", ["--keep-memory"]),
+    ("channels last", ["--channels-last"]),
+]
+LADDERS: dict[str, list[tuple[str, list[str] | Row]]] = {
+    "frozen": [
+        *LOOP,
+        (
+            "engine: frozen layers once per view, 25 views; 49 validation instead of 153 test images",
+            _ours("frozen", 25, 25),
+        ),
+        ("8 views, used in turn for 100 epochs", Row("", "", "frozen")),
+        ("one view and a convex problem: the probe", Row("", "", "probe")),
+        ("ten seeds of it at once, each", Row("", "", "probe", (TEN,))),
+    ],
+    "finetune": [
+        *LOOP,
+        ("engine: norm layers within the convolutions, 49 validation images", _ours("finetune", 25)),
+        ("12 epochs, each stage with a rate of its own", Row("", "", "finetune")),
+    ],
+}
+
+
+class Bench:
+    """Prepared data and weights, and the runs on them.
+
+    Args:
+        given: The command line.
+        folder: Receives everything; temporary.
+    """
+
+    def __init__(self, given: argparse.Namespace, folder: Path):
+        self.given, self.folder = given, folder
+        if (mirror := files.mirror()) is not None:
+            os.environ["TRANSFERLAB_MIRROR"] = mirror  # absolute: relative ones count from the next line's folder
+        os.environ["DVC_ROOT"] = str(folder)
+        self.settings = [f"backbone={given.backbone}", f"backbone.weights={given.weights}"]
+        values = params.parse(yaml.safe_load(compose.compose(["strategy=probe", *self.settings])))
+        archive.bring(values.dataset, folder / "data/raw")
+        weights.prepare(folder, values, "", print)
+        data.preprocess(folder / "data/raw/archive.zip", values.dataset, folder / "data/processed")
+        self.options = ["--backbone", given.backbone]
+        if given.weights != "none":
+            found = weights.official(values) if given.weights == "official" else weights.own(values)
+            self.options += ["--weights", str(found.path)]
+        self.unpack(values)
+        self.options += ["--workers", str(self.workers())]
+
+    def unpack(self, values: params.Params) -> None:
+        """The folders the baseline reads: all images, and the split of seed 0 for the comparison at equal passes."""
+        with zipfile.ZipFile(self.folder / "data/raw/archive.zip") as file:
+            file.extractall(self.folder / "tutorial")
+        self.all = next((self.folder / "tutorial").rglob("train")).parent
+        known = files.read_json(self.folder / "data/processed/classes.json")
+        images = data.load_images(self.folder / "data/processed/train", known["classes"])
+        split = data.stratified_split(images.labels, values.train.validation_fraction, 0, "validation")
+        self.equal = self.folder / "equal"
+        for name, rows in zip(("train", "val"), split, strict=True):
+            for row in rows:
+                found = next((self.all / "train").rglob(Path(images.ids[row]).name))
+                place = self.equal / name / found.parent.name / found.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.symlink_to(found)
+
+    def workers(self) -> int:
+        """The number of loader processes with which an epoch of the baseline is shortest."""
+        counts = range(len(os.sched_getaffinity(0)) + 1)
+        seconds = {n: self.tutorial("frozen", 1, "--workers", str(n))["epochs"][0]["seconds"] for n in counts}
+        print(f"an epoch of the baseline by number of workers: {seconds}", file=sys.stderr)
+        return min(seconds, key=lambda count: seconds[count])
+
+    def tutorial(self, strategy: str, epochs: int, *options: str, equal: bool = False) -> Run:
+        """Some epochs of the baseline; `seconds` for all 25."""
+        where = self.equal if equal else self.all
+        words = [str(where), "--strategy", strategy, "--epochs", str(epochs), *self.options, *options]
+        run = self.child("tutorial.py", words)
+        epoch = mean(row["seconds"] for row in run["epochs"])
+        return {**run, "epoch": epoch, "seconds": run["prepared_seconds"] + EPOCHS * epoch}
+
+    def engine(self, row: Row, *options: str) -> Run:
+        """One run of ours; `seconds` is the sum of its parts."""
+        for place in (".cache/transferlab/resume", *([".cache/transferlab/features"] if row.fresh else [])):
+            shutil.rmtree(self.folder / place, ignore_errors=True)
+        decode = ["--decode"] if row.fresh else []
+        words = [str(self.folder), row.strategy, *decode, *options, *self.settings, *row.settings]
+        run = self.child("engine.py", words)
+        return {**run, "parts": run["seconds"], "seconds": sum(run["seconds"].values())}
+
+    def child(self, script: str, words: Sequence[str]) -> Run:
+        """Run a script of this folder; its last line is its result."""
+        print(f"{script} {' '.join(words[1:])}", file=sys.stderr)
+        command = [sys.executable, str(HERE / script), *words]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        found: Run = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    def compare(self) -> list[Run]:
+        """The rows of the table; medians over the rounds."""
+        found: dict[str, list[Run]] = {}
+        for _ in range(self.given.rounds):
+            for strategy in dict.fromkeys(row.baseline for row in ROWS):
+                theirs = self.tutorial(strategy, EPOCHS if self.given.full else self.given.epochs)
+                for row in (row for row in ROWS if row.baseline == strategy):
+                    found.setdefault(row.title, []).append({"tutorial": theirs, "engine": self.engine(row)})
+            theirs = self.tutorial("finetune", self.given.epochs, equal=True)
+            settings = ("seeds=[0]", f"strategies.finetune.epochs={self.given.epochs}")
+            ours = self.engine(Row("", "", "finetune", settings, fresh=False), "--no-test")
+            ours["seconds"] *= EPOCHS / self.given.epochs
+            title = f"finetune, {EPOCHS} epochs, equal passes"
+            found.setdefault(title, []).append({"tutorial": theirs, "engine": ours})
+        return [
+            {
+                "title": title,
+                "tutorial_seconds": median(run["tutorial"]["seconds"] for run in runs),
+                "engine_seconds": median(run["engine"]["seconds"] for run in runs),
+                "ratio": median(run["tutorial"]["seconds"] / run["engine"]["seconds"] for run in runs),
+                "rounds": runs,
+            }
+            for title, runs in found.items()
+        ]
+
+    def ladders(self) -> dict[str, list[Run]]:
+        """What each step gives: cumulative, except that the engine's steps do without the loop's options."""
+        found: dict[str, list[Run]] = {}
+        for strategy, steps in LADDERS.items():
+            options: list[str] = []
+            for title, step in steps:
+                if isinstance(step, Row):
+                    seconds = self.engine(step)["seconds"] / (10 if TEN in step.settings else 1)
+                else:
+                    options += step
+                    seconds = self.tutorial(strategy, self.given.epochs, *options)["seconds"]
+                found.setdefault(strategy, []).append({"title": title, "seconds": seconds})
+            bf16 = self.tutorial(strategy, self.given.epochs, *options, "--bf16")["seconds"]
+            found[strategy].append({"title": "for comparison: the fifth line in bf16", "seconds": bf16})
+        return found
+
+
+def machine() -> str:
+    """The processor, its cores and the version of torch."""
+    names = [
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    import torch
+
+    kind = torch.backends.cpu.get_cpu_capability()
+    return (
+        f"{len(os.sched_getaffinity(0))} cores of {names[0]} ({kind}), {platform.system()}, torch {torch.__version__}"
+    )
+
+
+def table(result: Run) -> str:
+    """The result as Markdown."""
+    given = result["command"]
+    counted = f"all {EPOCHS} epochs" if given["full"] else f"{given['epochs']} epochs, extrapolated to {EPOCHS}"
+    lines = [
+        f"# {given['backbone']}, weights {given['weights']}: the tutorial's loop and the engine",
+        "",
+        f"{result['machine']}; {given['rounds']} round(s). The loop was timed over {counted}; one seed of ours against "
+        "one run of it unless the line says otherwise. Interpreter, imports and downloads are not counted. Memory is "
+        "the peak of the main process. Made by `make bench`; every run stands in the JSON file beside this one.",
+        "",
+        "| | loop, s | engine, s | ratio | passes | decodes | test accuracy: loop last (best) | engine | peak MB |",
+        "| --- | --: | --: | --: | --: | --: | --: | --: | --: |",
+    ]
+    for row in result["rows"]:
+        theirs, ours = row["rounds"][0]["tutorial"], row["rounds"][0]["engine"]
+        last = theirs["epochs"][-1]
+        passes = EPOCHS * (last["train_passes"] + last["val_passes"])
+        reached = "not run to the end"
+        if len(theirs["epochs"]) == EPOCHS:
+            reached = f"{last['val_accuracy']:.3f} ({max(epoch['val_accuracy'] for epoch in theirs['epochs']):.3f})"
+        accuracy = ", ".join(f"{value:.3f}" for value in (ours["accuracy"] or {}).values()) or "-"
+        lines.append(
+            f"| {row['title']} | {row['tutorial_seconds']:.1f} | {row['engine_seconds']:.2f} | **{row['ratio']:.1f}x** "
+            f"| {passes} / {ours['passes']} | {passes} / {ours['decodes']} | {reached} | {accuracy} "
+            f"| {theirs['peak_memory_mb']:.0f} / {ours['peak_memory_mb']:.0f} |"
+        )
+    for strategy, steps in result["ladders"].items():
+        lines += [
+            "",
+            f"What each step gives, {strategy}:",
+            "",
+            "| step | seconds | times faster than the loop |",
+            "| --- | --: | --: |",
+        ]
+        lines += [
+            f"| {step['title']} | {step['seconds']:.2f} | {steps[0]['seconds'] / step['seconds']:.1f} |"
+            for step in steps
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run everything and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="mobilenet_v2")
+    parser.add_argument("--weights", default="official", help="as backbone.weights: official, none, or a file")
+    parser.add_argument("--epochs", type=int, default=3, help="of the baseline that are timed, 3 or more")
+    parser.add_argument("--full", action="store_true", help="run all 25 epochs of the baseline, for its accuracy")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--no-ladder", action="store_true")
+    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the table and the JSON file")
+    given = parser.parse_args()
+    if given.epochs < 3:
+        parser.error("--epochs: expected 3 or more, or one slow epoch is the result.")
+    with tempfile.TemporaryDirectory(prefix="transferlab-bench-") as name:
+        bench = Bench(given, Path(name))
+        result = {
+            "machine": machine(),
+            "command": {key: value for key, value in vars(given).items() if key != "out"},
+            "rows": bench.compare(),
+            "ladders": {} if given.no_ladder else bench.ladders(),
+        }
+    text = table(result)
+    write = given.out / f"{given.backbone}.json"
+    files.write_json(write, result)
+    files.write_text(write.with_suffix(".md"), text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

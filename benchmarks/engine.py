@@ -1,0 +1,99 @@
+"""The engine's side of the benchmark: one strategy, timed in a process of its own. Prints one line of JSON."""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch._dynamo  # the first optimiser imports it, in the baseline as well: imports are not what is compared
+import yaml
+from PIL import Image
+from torch import nn
+
+from transferlab import backbones, compose, data, device, evaluate, params, runs, train  # noqa: F401
+from transferlab.files import read_json
+
+
+class Counts:
+    """Counts decoded files and images that pass the backbone's first part."""
+
+    def __init__(self) -> None:
+        self.decodes = self.passes = 0
+        opened, built = Image.open, backbones.build
+
+        def count_open(*given: Any, **named: Any) -> Any:
+            self.decodes += 1
+            return opened(*given, **named)
+
+        def count_passes(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+            self.passes += len(inputs[0])
+
+        def count_build(*given: Any, **named: Any) -> nn.Sequential:
+            model = built(*given, **named)
+            model.get_submodule("stem").register_forward_pre_hook(count_passes)
+            return model
+
+        Image.open, backbones.build = count_open, count_build
+
+
+class Silence:
+    """A listener that hears nothing."""
+
+    def start(self, key: str, seed: int, facts: Mapping[str, Any]) -> None:
+        """One seed begins."""
+
+    def log(self, key: str, seed: int, row: Mapping[str, Any]) -> None:
+        """One epoch is done."""
+
+    def end(self, key: str, seed: int, outcome: Mapping[str, Any]) -> None:
+        """One seed is done."""
+
+
+def main() -> None:
+    """Decode where asked, train, evaluate; say what each took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path, help="holds data/raw and data/weights, receives everything else")
+    parser.add_argument("strategy")
+    parser.add_argument("settings", nargs="*", metavar="key=value")
+    parser.add_argument("--decode", action="store_true", help="decode first, and count its time")
+    parser.add_argument("--no-test", action="store_true", help="leave the test images alone")
+    given = parser.parse_args()
+    os.environ["DVC_ROOT"] = str(given.root)  # its caches, not the repository's
+    values = params.parse(yaml.safe_load(compose.compose([f"strategy={given.strategy}", *given.settings])))
+    counts, seconds = Counts(), {}
+    begun = time.perf_counter()
+    if given.decode:
+        data.preprocess(given.root / "data/raw/archive.zip", values.dataset, given.root / "data/processed")
+        seconds["decode"] = time.perf_counter() - begun
+    begun = time.perf_counter()
+    runs.run(given.root, given.strategy, values, "benchmark", Silence())
+    seconds["train"] = time.perf_counter() - begun
+    accuracy = None
+    if not given.no_test:
+        begun = time.perf_counter()
+        evaluate.evaluate(given.root, given.strategy, values)
+        seconds["evaluate"] = time.perf_counter() - begun
+        found = read_json(given.root / f"metrics/{given.strategy}.json")["seeds"]
+        accuracy = {seed: scores["accuracy"] for seed, scores in found.items()}
+    print(
+        json.dumps(
+            {
+                "strategy": given.strategy,
+                "settings": given.settings,
+                "seconds": seconds,
+                "accuracy": accuracy,
+                "decodes": counts.decodes,
+                "passes": counts.passes,
+                "peak_memory_mb": device.peak_memory_mb(torch.device("cpu")),
+                "threads": torch.get_num_threads(),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

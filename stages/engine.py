@@ -1,0 +1,18 @@
+"""Settle the precision and memory format that training and evaluation use."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from transferlab import engine, stage
+from transferlab.params import Params
+
+
+def work(root: Path, params: Params, _: str) -> None:
+    """Write data/engine.json."""
+    engine.decide(root, params)
+
+
+if __name__ == "__main__":
+    stage.main("engine", work)

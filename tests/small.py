@@ -1,0 +1,55 @@
+"""A checkout small enough for a test: drawn textures of 32 px, the smallest network, one thread."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from transferlab import backbones, compose, data, engine, models, textures
+from transferlab.device import Place
+from transferlab.files import write_json
+from transferlab.params import Params, parse
+
+SETTINGS = [
+    "preset=demo",
+    "strategy=all",
+    "engine.device=cpu",
+    "engine.threads=1",
+    "engine.checkpoint_seconds=0.0",
+    "train.batch_size=8",
+    "backbone.weights=none",
+    "backbone.preprocessing.resize_px=32",
+    "backbone.preprocessing.crop_px=32",
+    "dataset.textures.px=32",
+    "dataset.textures.test_per_class=3",
+    "dataset.store_px=32",
+    "strategies.probe.folds=2",
+]
+CPU = Place(device=torch.device("cpu"), precision="fp32", memory_format="channels_last")
+
+
+def params_of(*overrides: str, classes: str = "[stripes,dots]") -> Params:
+    named = [f"dataset.textures.classes={classes}", f"dataset.classes={classes}"]
+    return parse(yaml.safe_load(compose.compose([*SETTINGS, *named, *overrides])))
+
+
+def prepare(root: Path, params: Params) -> Path:
+    """Write data/ as the stages before the training leave it."""
+    assert params.dataset.textures is not None
+    textures.write_archive(params.dataset.textures, root / "archive.zip")
+    data.preprocess(root / "archive.zip", params.dataset, root / "data/processed")
+    pretrained = backbones.build(params.backbone.name, 7, seed=1).state_dict()
+    sha256 = models.save(pretrained, root / "data/weights/start.safetensors")
+    write_json(root / "data/weights/start.json", {"sha256": sha256})
+    write_json(root / "data/engine.json", engine.REFERENCE)
+    return root
+
+
+class Deaf:
+    """A listener that does not listen."""
+
+    def start(self, key: str, seed: int, facts: Mapping[str, Any]) -> None: ...
+    def log(self, key: str, seed: int, row: Mapping[str, Any]) -> None: ...
+    def end(self, key: str, seed: int, outcome: Mapping[str, Any]) -> None: ...
