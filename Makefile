@@ -19,7 +19,7 @@ setup: .venv/ready ## .venv with the locked dependencies, and a local git identi
 	  || { echo 'make: expected Python 3.11 or newer, got' "$$($(PYTHON) --version)."  'Set PYTHON=python3.12 or the like.'; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9 2>/dev/null; then \
-	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock \
+	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock \
 	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock \

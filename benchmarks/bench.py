@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from transferlab import archive, compose, data, files, params, weights
+from transferlab import archive, compose, data, engine, files, params, weights
 
 HERE = Path(__file__).resolve().parent
 EPOCHS = 25  # of the tutorial
@@ -112,6 +112,7 @@ class Bench:
         archive.bring(values.dataset, folder / "data/raw")
         weights.prepare(folder, values, "", print)
         data.preprocess(folder / "data/raw/archive.zip", values.dataset, folder / "data/processed")
+        engine.decide(folder, values)
         self.options = ["--backbone", given.backbone]
         if given.weights != "none":
             found = weights.official(values) if given.weights == "official" else weights.own(values)

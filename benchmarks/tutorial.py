@@ -116,12 +116,9 @@ def main() -> None:
                 schedule.step()
         epochs.append({"seconds": time.perf_counter() - begun, **row})
     peak = device.peak_memory_mb(torch.device("cpu"))
-    print(json.dumps({"prepared_seconds": prepared, "epochs": epochs, "peak_memory_mb": peak, **vars_of(given)}))
-
-
-def vars_of(given: argparse.Namespace) -> dict[str, Any]:
-    """The command line as JSON."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in vars(given).items()}
+    print(
+        json.dumps({"prepared_seconds": prepared, "epochs": epochs, "peak_memory_mb": peak, "workers": given.workers})
+    )
 
 
 if __name__ == "__main__":

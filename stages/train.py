@@ -40,7 +40,8 @@ class Watch:
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write models/<strategy> and runs/<strategy>."""
     parent = tracker.parent_identity(file_hash(root / "params.yaml"))
-    with progress.Bar(strategy, None) as bar, tracker.Tracker() as tracking:
+    # The next stage need not wait until MLflow has everything: `track` does, and sends what is missing.
+    with progress.Bar(strategy, None) as bar, tracker.Tracker(patience=0) as tracking:
         runs.run(root, strategy, params, stage.code_digest(root, "train"), Watch(bar, tracking, parent))
 
 

@@ -29,14 +29,15 @@ def test_solution_equals_scikit_learn(width: int, c: float) -> None:
     np.testing.assert_allclose(probabilities.numpy(), expected.predict_proba(rows), atol=2e-5)
 
 
-def test_values_of_c_solved_together_equal_those_solved_alone() -> None:
+def test_values_of_c_and_folds_solved_together_equal_those_solved_alone() -> None:
     features, labels = blobs(60, 40, classes=2)
     grid = torch.tensor([1e-4, 1e-1, 10.0], dtype=torch.float64)
-    together, biases = probe._fit(features.double(), labels, 2, grid)
-    for i, c in enumerate(grid):
-        alone, bias = probe._fit(features.double(), labels, 2, c[None])
-        torch.testing.assert_close(together[i], alone[0], atol=1e-4, rtol=1e-3)
-        torch.testing.assert_close(biases[i], bias[0], atol=1e-4, rtol=1e-3)
+    parts = [torch.arange(60) < 40, torch.arange(60) >= 7]
+    for part, together, biases in zip(parts, *probe._fit(features.double(), labels, 2, grid, parts), strict=True):
+        for i, c in enumerate(grid):
+            (alone,), (bias,) = probe._fit(features.double(), labels, 2, c[None], [part])
+            torch.testing.assert_close(together[i], alone[0], atol=1e-4, rtol=1e-3)
+            torch.testing.assert_close(biases[i], bias[0], atol=1e-4, rtol=1e-3)
 
 
 def test_chosen_c_has_the_lowest_cross_validated_loss_and_the_smaller_one_wins_a_tie() -> None:

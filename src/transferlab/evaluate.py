@@ -31,12 +31,11 @@ def evaluate(root: Path, name: str, params: Params) -> None:
     images = load_images(root / "data/processed/test", classes)
     untrained = models.read(root / "data/weights/start.safetensors", start["sha256"])
     untrained = {key: value for key, value in untrained.items() if not key.startswith("head.")}
+    model = backbones.move(backbones.build(params.backbone.name, len(classes)), place)
     rows, seeds = [], {}
     for seed, fact in sorted(facts["seeds"].items(), key=lambda item: int(item[0])):
         trained = models.read(root / f"models/{name}/seed-{seed}.safetensors", fact["model_sha256"])
-        model = backbones.build(params.backbone.name, len(classes))
         models.overlay(model, {**untrained, **trained})
-        backbones.move(model, place)
         probabilities = predict(
             model,
             first_part(trained),

@@ -219,6 +219,7 @@ class GradientStrategy:
     schedule: Literal["constant", "cosine", "step"]
     step_epochs: Count | None  # of `step`: the rate is multiplied by 0.1 every so many epochs
     warmup: Annotated[float, Field(ge=0, lt=1)]  # share of a phase's steps
+    clip_norm: Positive | None  # of the gradient over all that trains, per step (Pascanu et al. 2013)
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     norm_statistics: Literal["frozen", "batch"]  # of norm layers that train; those of frozen parts never move
     phases: Annotated[dict[Name, Phase], Field(min_length=1)]

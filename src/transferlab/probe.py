@@ -58,34 +58,57 @@ def solve(
         raise ValueError("strategies.probe.folds: expected two images or more of every class to cross-validate on.")
     c = torch.tensor(sorted(c_grid), dtype=torch.float64, device=features.device)
     fold_of = torch.from_numpy(_stratified_folds(labels.cpu().numpy(), folds, seed)).to(features.device)
+    parts = [fold_of != fold for fold in range(folds)]
     losses = torch.zeros_like(c)
-    for fold in range(folds):
-        kept, held = fold_of != fold, fold_of == fold
-        weight, bias = _fit(features[kept], labels[kept], classes, c)
-        logits = weight @ features[held].T + bias[..., None]  # [P, K, n]
-        truth = labels[held].expand(len(c), -1)
+    for kept, weight, bias in zip(parts, *_fit(features, labels, classes, c, parts), strict=True):
+        logits = weight @ features[~kept].T + bias[..., None]  # [P, K, n]
+        truth = labels[~kept].expand(len(c), -1)
         losses += cross_entropy(logits, truth, reduction="none").sum(1)
     best = int(losses.argmin())
-    weight, bias = _fit(features, labels, classes, c[best : best + 1])
+    ((weight,),), ((bias,),) = _fit(
+        features, labels, classes, c[best : best + 1], [torch.ones_like(labels, dtype=torch.bool)]
+    )
     return Solution(
-        weight=weight[0].float(),
-        bias=bias[0].float(),
+        weight=weight.float(),
+        bias=bias.float(),
         c=float(c[best]),
         losses=(losses / len(labels)).tolist(),
     )
 
 
-def _fit(features: Tensor, labels: Tensor, classes: int, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights [P, K, F] and biases [P, K] on raw features, one for each C; the scaler sees these rows only."""
-    mean, scale = features.mean(0), features.std(0, correction=0)
-    scale = torch.where(scale > 0, scale, 1.0)
-    rows = (features - mean) / scale
-    # In the basis of the singular vectors the problem has as many dimensions as there are rows, and the same optimum:
-    # the penalty does not change under rotation, and directions without data get no weight.
-    basis, singular = _basis(rows)
-    inside, bias = _minimise(rows @ basis.T, singular, one_hot(labels, classes).double(), c)
-    weight = inside @ basis / scale
-    return weight, bias - weight @ mean
+def _fit(
+    features: Tensor, labels: Tensor, classes: int, c: Tensor, parts: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights [P, K, F] and biases [P, K] on raw features, one for each C, for each part of the rows (a mask [N]).
+
+    The scaler of a part sees its own rows only.
+    """
+    scalers, bases, reduced, squares = [], [], [], []
+    for part in parts:
+        mean, scale = features[part].mean(0), features[part].std(0, correction=0)
+        scale = torch.where(scale > 0, scale, 1.0)
+        rows = (features[part] - mean) / scale
+        # In the basis of the singular vectors the problem has as many dimensions as there are rows, and the same
+        # optimum: the penalty does not change under rotation, and directions without data get no weight.
+        basis, singular = _basis(rows)
+        scalers.append((mean, scale))
+        bases.append(basis)
+        squares.append(singular**2)
+        reduced.append(rows @ basis.T)
+    # Parts of unequal size are filled up with rows and directions of zeros, which change nothing.
+    images, width = max(map(len, reduced)), max(map(len, bases))
+    design, truth = features.new_zeros(len(parts), images, width + 1), features.new_zeros(len(parts), classes, images)
+    curvature = features.new_zeros(len(parts), width + 1)
+    for q, (part, rows) in enumerate(zip(parts, reduced, strict=True)):
+        design[q, : len(rows), : rows.shape[1]], design[q, : len(rows), -1] = rows, 1.0
+        truth[q, :, : len(rows)] = one_hot(labels[part], classes).T
+        curvature[q, : rows.shape[1]], curvature[q, -1] = squares[q], float(len(rows))
+    inside = _minimise(design, curvature, truth, c)  # [Q, P, K, r + 1]
+    weights = [
+        w[..., : len(basis)] @ basis / scale for w, basis, (_, scale) in zip(inside, bases, scalers, strict=True)
+    ]
+    biases = [w[..., -1] - weight @ mean for w, weight, (mean, _) in zip(inside, weights, scalers, strict=True)]
+    return weights, biases
 
 
 def _basis(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,46 +123,51 @@ def _basis(rows: Tensor) -> tuple[Tensor, Tensor]:
     return basis[kept], singular[kept]
 
 
-def _minimise(rows: Tensor, singular: Tensor, truth: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Batched L-BFGS over [P, K, r + 1], preconditioned by the bound on the curvature of Boehning (1992)."""
-    design = torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1)
-    ridge = torch.ones(design.shape[1], dtype=design.dtype, device=design.device)
+def _minimise(design: Tensor, squares: Tensor, truth: Tensor, c: Tensor) -> Tensor:
+    """Batched L-BFGS over [Q, P, K, r + 1], preconditioned by the bound on the curvature of Boehning (1992).
+
+    Args:
+        design: [Q, n, r + 1], the last column for the bias.
+        squares: [Q, r + 1], sums of squares of its columns.
+        truth: [Q, K, n], zeros and ones.
+        c: [P].
+    """
+    ridge = torch.ones_like(squares[0])
     ridge[-1] = 0.0  # the bias is free
-    squares = torch.cat([singular**2, torch.full_like(singular[:1], float(len(rows)))])
-    scale = (ridge + c[:, None] * squares / 2).sqrt()[:, None]  # [P, 1, r + 1]
-    problems, classes, truth = len(c), truth.shape[1], truth.T  # [K, n]
+    scale = (ridge + c[:, None] * squares[:, None] / 2).sqrt()  # [Q, P, r + 1]
+    scale = torch.where(scale > 0, scale, 1.0)[:, :, None]
+    truth, shape = truth[:, None], (len(design), len(c), truth.shape[1], -1)
 
     def objective(point: Tensor) -> tuple[Tensor, Tensor]:
         theta = point / scale
-        # One product for all problems: [P * K, r + 1] @ [r + 1, n].
-        logs = log_softmax((theta.flatten(0, 1) @ design.T).view(problems, classes, -1), dim=1)
+        # One product for all problems of a part: [P * K, r + 1] @ [r + 1, n].
+        logs = log_softmax((theta.flatten(1, 2) @ design.mT).view(shape), dim=2)
         value = -c * _dot(truth, logs) + _dot(ridge * theta, theta) / 2
-        error = (logs.exp() - truth).flatten(0, 1)
-        slope = c[:, None, None] * (error @ design).view_as(theta) + ridge * theta
+        error = (logs.exp() - truth).flatten(1, 2)
+        slope = c[:, None, None] * (error @ design).view(shape) + ridge * theta
         return value, slope / scale
 
-    point = torch.zeros(problems, classes, design.shape[1], dtype=design.dtype, device=design.device)
+    point = design.new_zeros(*shape[:3], design.shape[2])
     value, slope = objective(point)
-    limit = TOLERANCE * slope.abs().amax((1, 2))
+    limit = TOLERANCE * slope.abs().amax((2, 3))
     pairs: list[tuple[Tensor, Tensor, Tensor]] = []
     for _ in range(ITERATIONS):
-        active = slope.abs().amax((1, 2)) > limit
+        active = slope.abs().amax((2, 3)) > limit
         if not active.any():
             break
-        step = torch.where(active[:, None, None], _direction(slope, pairs), 0.0)
+        step = torch.where(active[..., None, None], _direction(slope, pairs), 0.0)
         new, new_value, new_slope = _search(objective, point, value, slope, step)
         moved, bent = new - point, new_slope - slope
         inner = _dot(moved, bent)
         # A pair without curvature (a problem that has converged) must not steer.
         pairs = [*pairs, (moved, bent, torch.where(inner > 1e-14, 1 / inner, 0.0))][-MEMORY:]
         point, value, slope = new, new_value, new_slope
-    theta = point / scale
-    return theta[..., :-1], theta[..., -1]
+    return point / scale
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product of each problem [P] of [P, K, D], or of [K, D] with each."""
-    return (a * b).flatten(1).sum(1)
+    """Inner product of each problem: [Q, P, K, D] -> [Q, P]."""
+    return (a * b).flatten(2).sum(2)
 
 
 def _direction(slope: Tensor, pairs: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
@@ -147,13 +175,13 @@ def _direction(slope: Tensor, pairs: list[tuple[Tensor, Tensor, Tensor]]) -> Ten
     direction, weights = -slope, []
     for moved, bent, inverse in reversed(pairs):
         weights.append(inverse * _dot(moved, direction))
-        direction = torch.addcmul(direction, bent, weights[-1][:, None, None], value=-1)
+        direction = torch.addcmul(direction, bent, weights[-1][..., None, None], value=-1)
     if pairs:
         moved, bent, inverse = pairs[-1]
         scale = 1 / (inverse * _dot(bent, bent))
-        direction = torch.where(inverse > 0, scale, 1.0)[:, None, None] * direction
+        direction = torch.where(inverse > 0, scale, 1.0)[..., None, None] * direction
     for (moved, bent, inverse), weight in zip(pairs, reversed(weights), strict=True):
-        share = (weight - inverse * _dot(bent, direction))[:, None, None]
+        share = (weight - inverse * _dot(bent, direction))[..., None, None]
         direction = torch.addcmul(direction, moved, share)
     return direction
 
@@ -163,13 +191,13 @@ def _search(objective, point: Tensor, value: Tensor, slope: Tensor, step: Tensor
     down, rounding = _dot(slope, step), 1e-13 * value.abs()
     length = torch.ones_like(value)
     for _ in range(30):
-        new = point + length[:, None, None] * step
+        new = point + length[..., None, None] * step
         new_value, new_slope = objective(new)
         poor = ~(new_value <= value + 1e-4 * length * down + rounding)
         if not poor.any():
             return new, new_value, new_slope
         length = torch.where(poor, length / 2, length)
-    new = torch.where(poor[:, None, None], point, new)
+    new = torch.where(poor[..., None, None], point, new)
     return new, *objective(new)
 
 

@@ -4,6 +4,7 @@ So a dead, slow or hanging server can neither delay nor fail a training, MLflow'
 beside it, and an edit of `tracking.py`, which this module starts but does not import, invalidates no training.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from transferlab.files import cache_folder, checkout, content_hash, home
 
 RESEND = "The results are not affected. Send them later with: dvc repro --single-item --force track"
 LOG_BYTES = 1_000_000  # of tracking.log, before it is moved aside once
+PIPE_BYTES = 1 << 20  # thousands of rows; by default it would be hundreds
 LEAVING_SECONDS = 1.0  # what an interrupted or failed training still grants the child
 
 logger = logging.getLogger(__name__)
@@ -169,4 +171,6 @@ def _start_child() -> subprocess.Popen[bytes]:
         )
     assert child.stdin is not None
     os.set_blocking(child.stdin.fileno(), False)
+    if hasattr(fcntl, "F_SETPIPE_SZ"):  # a short training is over before the child reads its first row
+        fcntl.fcntl(child.stdin, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return child

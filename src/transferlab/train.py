@@ -215,6 +215,9 @@ def descend(
         loss = cross_entropy(logits, y, label_smoothing=strategy.label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if strategy.clip_norm is not None:
+            trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(trained, strategy.clip_norm)
         optimizer.step()
         loss_sum += loss.detach() * len(batch)
         correct += (logits.detach().argmax(1) == y).sum()
