@@ -172,10 +172,12 @@ class Bench:
         """The rows of the table; medians over the rounds."""
         found: dict[str, list[Run]] = {}
         for _ in range(self.given.rounds):
-            for strategy in dict.fromkeys(row.baseline for row in ROWS):
+            for strategy in self.given.loops:
                 theirs = self.tutorial(strategy, EPOCHS if self.given.full else self.given.epochs)
                 for row in (row for row in ROWS if row.baseline == strategy):
                     found.setdefault(row.title, []).append({"tutorial": theirs, "engine": self.engine(row)})
+            if "finetune" not in self.given.loops:
+                continue
             theirs = self.tutorial("finetune", self.given.epochs, equal=True)
             settings = ("seeds=[0]", f"strategies.finetune.epochs={self.given.epochs}")
             ours = self.engine(Row("", "", "finetune", settings, fresh=False), "--no-test")
@@ -193,10 +195,15 @@ class Bench:
             for title, runs in found.items()
         ]
 
+    def formats(self) -> list[Run]:
+        """Seconds and agreement of every precision and memory format, as `auto` would measure them."""
+        open_ = ["strategy=probe", *self.settings, "engine.precision=auto", "engine.memory_format=auto"]
+        return engine.measure(self.folder, params.parse(yaml.safe_load(compose.compose(open_))), engine.REFERENCE)
+
     def ladders(self) -> dict[str, list[Run]]:
         """What each step gives: cumulative, except that the engine's steps do without the loop's options."""
         found: dict[str, list[Run]] = {}
-        for strategy, steps in LADDERS.items():
+        for strategy, steps in ((name, LADDERS[name]) for name in self.given.ladder):
             options: list[str] = []
             for title, step in steps:
                 if isinstance(step, Row):
@@ -205,8 +212,6 @@ class Bench:
                     options += step
                     seconds = self.tutorial(strategy, self.given.epochs, *options)["seconds"]
                 found.setdefault(strategy, []).append({"title": title, "seconds": seconds})
-            bf16 = self.tutorial(strategy, self.given.epochs, *options, "--bf16")["seconds"]
-            found[strategy].append({"title": "for comparison: the fifth line in bf16", "seconds": bf16})
         return found
 
 
@@ -250,6 +255,17 @@ def table(result: Run) -> str:
             f"| {passes} / {ours['passes']} | {passes} / {ours['decodes']} | {reached} | {accuracy} "
             f"| {theirs['peak_memory_mb']:.0f} / {ours['peak_memory_mb']:.0f} |"
         )
+    lines += ["", "One pass forward and one forward and backward, eight real images, against the first line:", ""]
+    lines += [
+        "| precision | memory format | seconds | smallest cosine | same largest logit |",
+        "| --- | --- | --: | --: | --- |",
+    ]
+    for trial in result["formats"]:
+        how, agrees = (
+            f"{trial['precision']} | {trial['memory_format']}",
+            "yes" if trial["agrees"] else "no, or cosine < 0.999",
+        )
+        lines.append(f"| {how} | {trial['seconds']:.3f} | {trial['cosine']:.5f} | {agrees} |")
     for strategy, steps in result["ladders"].items():
         lines += [
             "",
@@ -273,7 +289,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="of the baseline that are timed, 3 or more")
     parser.add_argument("--full", action="store_true", help="run all 25 epochs of the baseline, for its accuracy")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--no-ladder", action="store_true")
+    loops = list(dict.fromkeys(row.baseline for row in ROWS))
+    parser.add_argument("--loops", nargs="*", choices=loops, default=loops, help="what of the baseline is run")
+    parser.add_argument("--ladder", nargs="*", choices=LADDERS, default=list(LADDERS), help="what each step gives, for")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the table and the JSON file")
     given = parser.parse_args()
     if given.epochs < 3:
@@ -283,8 +301,9 @@ def main() -> None:
         result = {
             "machine": machine(),
             "command": {key: value for key, value in vars(given).items() if key != "out"},
+            "formats": bench.formats(),
             "rows": bench.compare(),
-            "ladders": {} if given.no_ladder else bench.ladders(),
+            "ladders": bench.ladders(),
         }
     text = table(result)
     write = given.out / f"{given.backbone}.json"

@@ -83,7 +83,6 @@ def main() -> None:
     parser.add_argument("--decoded", action="store_true", help="decode every image once")
     parser.add_argument("--keep-memory", action="store_true", help="let the allocator keep freed memory")
     parser.add_argument("--channels-last", action="store_true")
-    parser.add_argument("--bf16", action="store_true")
     given = parser.parse_args()
     torch.manual_seed(given.seed)
     if given.keep_memory:
@@ -103,7 +102,7 @@ def main() -> None:
             for loaded, labels in loader:
                 optimizer.zero_grad()
                 images = loaded.contiguous(memory_format=torch.channels_last) if given.channels_last else loaded
-                with torch.set_grad_enabled(phase == "train"), torch.autocast("cpu", enabled=given.bf16):
+                with torch.set_grad_enabled(phase == "train"):
                     logits = model(images)
                     loss = nn.functional.cross_entropy(logits, labels)
                 if phase == "train":

@@ -35,14 +35,15 @@ def child(script: str, *words: str) -> dict[str, Any]:
 
 def engine(root: Path, strategy: str, *words: str) -> dict[str, Any]:
     classes = ["dataset.textures.classes=[stripes,dots]", "dataset.classes=[stripes,dots]"]
-    settings = [*(item for item in SETTINGS if not item.startswith("strategy=")), *classes, *FEW]
-    return child("engine.py", str(root), strategy, *settings, "seeds=[0]", *words)
+    settings = [item for item in SETTINGS if not item.startswith("strateg")]
+    return child("engine.py", str(root), strategy, *settings, *classes, *FEW, "seeds=[0]", *words)
 
 
 def test_engine_decodes_each_image_once_and_passes_it_once_per_view(prepared: Path) -> None:
     probe = engine(prepared, "probe", "--decode")
     assert probe["decodes"] == 2 * (6 + 3)
-    assert probe["passes"] == 2 * (6 + 3) + 1  # one image more, to measure what a feature takes
+    # In training and in evaluation one image more, to measure what a feature takes.
+    assert probe["passes"] == 2 * (6 + 3) + 2
     assert probe["seconds"].keys() == {"decode", "train", "evaluate"}
     assert probe["accuracy"].keys() == {"0"}
     cached = engine(prepared, "probe")
@@ -71,8 +72,10 @@ def test_table_says_what_was_extrapolated() -> None:
     row = {"title": "probe", "tutorial_seconds": 250.0, "engine_seconds": 5.0, "ratio": 50.0}
     command = {"backbone": "resnet18", "weights": "none", "epochs": 3, "full": False, "rounds": 1}
     steps = [{"title": "the tutorial's loop", "seconds": 250.0}, {"title": "decoded once", "seconds": 125.0}]
-    result = {"machine": "2 cores", "command": command, "ladders": {"frozen": steps}}
+    trial = {"precision": "bf16", "memory_format": "contiguous", "seconds": 0.5, "cosine": 0.99, "agrees": False}
+    result = {"machine": "2 cores", "command": command, "formats": [trial], "ladders": {"frozen": steps}}
     text = bench.table({**result, "rows": [{**row, "rounds": [{"tutorial": theirs, "engine": ours}]}]})
     assert "timed over 3 epochs, extrapolated to 25" in text
     assert "| probe | 250.0 | 5.00 | **50.0x** | 9925 / 397 | 9925 / 397 | not run to the end | 0.960 |" in text
+    assert "| bf16 | contiguous | 0.500 | 0.99000 | no, or cosine < 0.999 |" in text
     assert "| decoded once | 125.00 | 2.0 |" in text

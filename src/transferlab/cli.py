@@ -175,7 +175,18 @@ def ui(port: int) -> None:
         print(f"MLflow: {uri}, as MLFLOW_TRACKING_URI says")
         return
     tracking.prepare_store()
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        "127.0.0.1",
+        "--workers",
+        "1",
+    ]
     print(f"MLflow: http://127.0.0.1:{port}")
     os.execvp(command[0], [*command, "--port", str(port)])
 

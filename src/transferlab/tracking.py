@@ -55,6 +55,7 @@ SHORT_SECONDS = 10.0  # a training gets before MLflow's import takes 6 to 12 s o
 HEALTH_SECONDS = 3.0  # for a server to answer at all
 LOCK_SECONDS = 120.0  # creating the schema takes up to 15 s, and others may be waiting too
 SENDER_SECONDS = 30.0  # that `sync` waits for a child of an earlier stage
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # the pages then show what belongs to training
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ def _experiment(client: Any, artifacts: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, artifact_location=artifacts))
+            return str(client.create_experiment(name, artifact_location=artifacts, tags=KIND))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
