@@ -86,6 +86,11 @@ def test_a_strategy_alone_leaves_no_trace_of_the_others() -> None:
     assert list(composed("strategy=partial")["strategies"]) == ["partial"]
 
 
+def test_source_task_that_starts_from_the_weights_it_is_to_make_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"backbone\.source\.strategy\.start: expected 'random', .* got 'weights'"):
+        compose.compose(["preset=demo", "backbone.source.strategy.start=weights"])
+
+
 def test_all_strategies_are_the_default_and_stand_in_order() -> None:
     assert list(composed()["strategies"]) == STRATEGIES
 

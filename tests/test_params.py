@@ -54,11 +54,16 @@ WRONG = [
     ("train.validation_fraction", 1, "expected less than 1, got 1"),
     ("train.select_by", "luck", "expected 'accuracy' or 'loss', got 'luck'"),
     ("train.augment.flip", 1.5, "expected less than or equal to 1, got 1.5"),
+    ("train.augment.rotation", 181, "expected less than or equal to 180, got 181"),
+    ("train.augment.brightness", -0.1, "expected greater than or equal to 0, got -0.1"),
+    ("train.augment.hue", 0.6, "expected less than or equal to 0.5, got 0.6"),
     ("train.augment.crop_scale", [0.5], "expected at least 2 items after validation, not 1, got [0.5]"),
     ("train.augment.crop_scale", [0, 1], "expected greater than 0, got 0"),
     ("train.augment.crop_scale", [0.9, 0.1], "expected [low, high], got [0.9, 0.1]"),
     ("train.augment.crop_ratio", [2, 1], "expected [low, high], got [2.0, 1.0]"),
     ("engine.device", "tpu", "expected 'auto', 'cpu' or 'cuda', got 'tpu'"),
+    ("engine.precision", "fp8", "expected 'fp32', 'bf16' or 'auto', got 'fp8'"),
+    ("engine.memory_format", "wide", "expected 'contiguous', 'channels_last' or 'auto', got 'wide'"),
     ("engine.threads", -1, "expected greater than or equal to 0, got -1"),
     ("compare.confidence", 95, "expected less than 1, got 95"),
     ("checked", False, "expected True, got False"),
@@ -72,6 +77,7 @@ WRONG = [
     ("strategies.frozen.lr", -1, "expected greater than 0, got -1"),
     ("strategies.frozen.lr", float("nan"), "expected a finite number, got nan"),
     ("strategies.frozen.lr", float("inf"), "expected a finite number, got inf"),
+    ("strategies.frozen.clip_norm", 0, "expected greater than 0, got 0"),
     ("strategies.frozen.epochs", 0, "expected greater than or equal to 1, got 0"),
     ("strategies.progressive.epochs", 2, "expected at least one per phase (3), got 2"),
     ("strategies.frozen.nesterov", "yes", "expected boolean, got 'yes'"),
@@ -109,6 +115,13 @@ def test_a_wrong_value_is_named_by_its_key_with_what_was_expected(key: str, valu
     assert any(message in line for line in found), found
     section = key.split(".", maxsplit=1)[0]
     assert all(line.startswith(f"params.yaml: {section}") for line in found), found
+
+
+def test_batch_of_one_image_is_refused_where_a_strategy_normalises_by_batch() -> None:
+    params.parse(edited(("train.batch_size", 1)))
+    found = problems(edited(("train.batch_size", 1), ("strategies.progressive.norm_statistics", "batch")))
+    expected = "train.batch_size: expected 2 or more, since progressive normalises by batch, got 1."
+    assert found == [f"params.yaml: {expected}"]
 
 
 def test_all_problems_of_the_file_are_told_at_once() -> None:

@@ -2,12 +2,12 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from transferlab import data, files, params, textures
+from transferlab import compose, data, files, params, textures
 
 TARGET = ("stripes", "grid", "dots", "noise")
 
@@ -55,10 +55,13 @@ def test_the_archive_can_be_preprocessed(tmp_path: Path) -> None:
     assert len(data.load_images(tmp_path / "out" / "train", TARGET)) == 8
 
 
-def test_an_unknown_class_lists_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected patterns, got 'plaid'\. Choices: blobs, bricks, checks, "):
-        drawn(tmp_path / "a.zip", classes=("stripes", "plaid"))
-    assert not list(tmp_path.iterdir())
+def test_an_unknown_class_is_refused_by_the_composition_which_lists_the_choices() -> None:
+    with pytest.raises(ValueError, match=r"dataset\.textures\.classes.*'stripes', 'grid', .*got 'plaid'"):
+        compose.compose(["preset=demo", "dataset.textures.classes=[stripes,plaid]"])
+
+
+def test_choices_are_what_can_be_drawn() -> None:
+    assert set(get_args(params.Pattern)) == set(textures.PATTERNS)
 
 
 def test_there_are_patterns_for_a_source_task_besides_the_target() -> None:

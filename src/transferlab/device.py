@@ -8,6 +8,7 @@ import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -80,6 +81,9 @@ def peak_memory_mb(device: torch.device) -> float:
     """Peak memory of this process (CPU) or of the device (CUDA), in MB."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    status = Path("/proc/self/status")
+    if status.is_file():  # `getrusage` would count what the parent process held when it started this one
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1e3
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 

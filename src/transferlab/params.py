@@ -28,6 +28,24 @@ BackboneName = Literal[
     "vgg16_bn",
     "vit_b_16",
 ]
+Pattern = Literal[
+    "stripes",
+    "grid",
+    "dots",
+    "noise",
+    "blobs",
+    "bricks",
+    "checks",
+    "crosses",
+    "gradient",
+    "rays",
+    "rings",
+    "spirals",
+    "triangles",
+    "waves",
+    "zigzag",
+]
+"""What `textures` can draw."""
 PARTS = ("stem", "stage1", "stage2", "stage3", "stage4", "head")
 """What every backbone is divided into, from the image to the logits."""
 
@@ -67,7 +85,7 @@ def _refuse_problems(record: Any) -> Any:
 class Textures:
     """Procedurally drawn images, for work without a network (recipe: 4 classes, 100 images each, 64 px, 80/20)."""
 
-    classes: Annotated[tuple[Name, ...], Field(min_length=2)]  # of `textures.PATTERNS`
+    classes: Annotated[tuple[Pattern, ...], Field(min_length=2)]
     train_per_class: Count
     test_per_class: Count
     px: Pixels  # side of the square images
@@ -258,6 +276,11 @@ class SourceTask:
     dataset: Dataset
     strategy: GradientStrategy
 
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        if self.strategy.start != "random":
+            yield f"strategy.start: expected 'random', since it makes the weights, got {self.strategy.start!r}."
+
 
 @section
 class Backbone:
@@ -309,6 +332,10 @@ class Params:
             )
         if len(set(self.seeds)) < len(self.seeds):
             yield f"seeds: expected different numbers, got {list(self.seeds)}."
+        for key, strategy in self.strategies.items():
+            by_batch = isinstance(strategy, GradientStrategy) and strategy.norm_statistics == "batch"
+            if by_batch and self.train.batch_size == 1:
+                yield f"train.batch_size: expected 2 or more, since {key} normalises by batch, got 1."
         if not self.strategies:
             yield "strategies: expected at least one, got none. Choose with -S strategy=frozen or -S strategy=all."
 
