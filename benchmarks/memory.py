@@ -16,23 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 
+from transferlab import compose
 from transferlab.data import COLUMNS, load_images
 from transferlab.features import Views
-from transferlab.params import Augment, Preprocessing
+from transferlab.params import parse
 
 HEIGHT, WIDTH = 256, 340
-WEIGHTS = Preprocessing(resize_px=256, crop_px=224, interpolation="bilinear", mean=(0.5,) * 3, std=(0.25,) * 3)
-RANGES = Augment(
-    crop_scale=(0.25, 1.0),
-    crop_ratio=(0.75, 1.3333333),
-    flip=0.5,
-    rotation=0,
-    brightness=0,
-    contrast=0,
-    saturation=0,
-    hue=0,
-)
 
 
 def held() -> dict[str, float]:
@@ -63,9 +54,11 @@ def write(folder: Path, count: int) -> None:
 
 def measure(folder: Path, batches: int) -> None:
     """Crops of random images, as an epoch asks for them; prints what is held before and after."""
+    values = parse(yaml.safe_load(compose.compose()))
     before = held()
     images = load_images(folder, ["a"])
-    views = Views(images=images, preprocessing=WEIGHTS, ranges=RANGES, seed=0, side=224)
+    preprocessing, ranges = values.backbone.preprocessing, values.train.augment
+    views = Views(images=images, preprocessing=preprocessing, ranges=ranges, seed=0, side=preprocessing.crop_px)
     order, begun = np.random.default_rng(0).permutation(len(images)), time.perf_counter()
     for start in range(0, batches * 32, 32):
         rows = order[np.arange(start, start + 32) % len(order)].tolist()

@@ -1,6 +1,7 @@
 """What all tests share: a home of their own, no tracking, one thread."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,14 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("DVC_ROOT", str(home))
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
     return home
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """What `device.prepare` sets for the whole process is set back."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)

@@ -10,7 +10,7 @@ import yaml
 from transferlab import backbones, compose, data, engine, models, textures
 from transferlab.device import Place
 from transferlab.files import write_json
-from transferlab.params import Params, parse
+from transferlab.params import Augment, Params, parse
 
 SETTINGS = [
     "preset=demo",
@@ -27,6 +27,17 @@ SETTINGS = [
     "dataset.store_px=32",
     "strategies.probe.folds=2",
 ]
+RANGES = Augment(
+    crop_scale=(0.25, 1.0),
+    crop_ratio=(0.75, 1.3333333),
+    flip=0.5,
+    rotation=0,
+    brightness=0,
+    contrast=0,
+    saturation=0,
+    hue=0,
+)
+"""As `conf/` gives them: crops and flips."""
 CPU = Place(device=torch.device("cpu"), precision="fp32", memory_format="channels_last")
 
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from small import RANGES
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 from torchvision.transforms.v2.functional import pil_to_tensor
@@ -16,16 +17,6 @@ from transferlab import augment
 from transferlab.data import named_generator
 from transferlab.params import Augment, Preprocessing
 
-RANGES = Augment(
-    crop_scale=(0.25, 1.0),
-    crop_ratio=(0.75, 1.3333333),
-    flip=0.5,
-    rotation=0,
-    brightness=0,
-    contrast=0,
-    saturation=0,
-    hue=0,
-)
 WEIGHTS = Preprocessing(resize_px=40, crop_px=32, interpolation="bilinear", mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 CPU = torch.device("cpu")
 
@@ -33,8 +24,8 @@ CPU = torch.device("cpu")
 def smooth_image(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     """Colours that change slowly, as in a photograph."""
     chance = np.random.default_rng(seed)
-    small = chance.integers(0, 256, (max(2, height // 8), max(2, width // 8), 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+    coarse = chance.integers(0, 256, (max(2, height // 8), max(2, width // 8), 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def pictures(count: int = 6) -> list[npt.NDArray[np.uint8]]:

@@ -1,6 +1,5 @@
 """The verdict on precision and memory format: pinned without a look, else the fastest that agrees, and kept."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,8 @@ from transferlab import backbones, engine, evaluate, runs
 from transferlab.files import read_csv, read_json, write_json
 from transferlab.params import Params
 
+pytestmark = pytest.mark.usefixtures("restored")
 FEW = ["seeds=[0]", "train.max_epochs=2", "dataset.textures.train_per_class=8"]
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="module")

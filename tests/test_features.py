@@ -9,27 +9,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from small import RANGES
 
 from transferlab import backbones, features, textures
 from transferlab.data import Images, named_generator
 from transferlab.device import Place
 from transferlab.features import Source, Views
 from transferlab.files import cache_folder
-from transferlab.params import Augment, Preprocessing
+from transferlab.params import Preprocessing
 
 CPU = torch.device("cpu")
 PLACE = Place(device=CPU, precision="fp32", memory_format="channels_last")
 WEIGHTS = Preprocessing(resize_px=32, crop_px=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.25,) * 3)
-RANGES = Augment(
-    crop_scale=(0.25, 1.0),
-    crop_ratio=(0.75, 1.3333333),
-    flip=0.5,
-    rotation=0,
-    brightness=0,
-    contrast=0,
-    saturation=0,
-    hue=0,
-)
 ROWS = np.array([0, 2, 3, 5, 6, 9]), np.array([1, 4, 7, 8])
 
 

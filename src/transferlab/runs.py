@@ -91,7 +91,7 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
     images = load_images(root / "data/processed/train", known["classes"])
     start = read_json(root / "data/weights/start.json")
     facts = {"dataset": known["dataset"], **describe(name, params, images, start["sha256"], place)}
-    machine = [facts[name] for name in ("device", "threads", "precision", "memory_format", "versions")]
+    machine = [facts[key] for key in ("device", "threads", "precision", "memory_format", "versions")]
     identity = [{**facts["params"], "seeds": None}, images.digest, start["sha256"], code, name, machine]
     shared: dict[str, float] = {}
     history, seconds, checkpoints = [], {}, []

@@ -4,6 +4,7 @@ So a dead, slow or hanging server can neither delay nor fail a training, MLflow'
 beside it, and an edit of `tracking.py`, which this module starts but does not import, invalidates no training.
 """
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -172,5 +173,6 @@ def _start_child() -> subprocess.Popen[bytes]:
     assert child.stdin is not None
     os.set_blocking(child.stdin.fileno(), False)
     if hasattr(fcntl, "F_SETPIPE_SZ"):  # a short training is over before the child reads its first row
-        fcntl.fcntl(child.stdin, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        with contextlib.suppress(OSError):  # the kernel grants a user only so much; the usual size will do
+            fcntl.fcntl(child.stdin, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return child
