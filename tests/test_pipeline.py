@@ -14,8 +14,10 @@ from transferlab import compose
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "transferlab"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-NAMES = ["download", "weights", "preprocess", "engine", "train", "evaluate", "compare", "report", "track"]
-SECTIONS = ["dataset", "backbone", "seeds", "train", "engine", "strategies", "compare"]
+NAMES = ["download", "weights", "preprocess", "engine", "train", "evaluate", "controls", "cross_validate"]
+NAMES += ["learning_curve", "compare", "report", "track"]
+SECTIONS = ["dataset", "backbone", "seeds", "train", "engine", "strategies", "evaluate", "cross_validation"]
+SECTIONS += ["learning_curve", "compare"]
 
 
 def declared(stage: str) -> dict:
@@ -59,9 +61,11 @@ def test_stage_lists_exactly_the_modules_that_its_script_imports(stage: str) -> 
 
 @pytest.mark.parametrize("stage", NAMES)
 def test_stage_lists_exactly_the_parameters_that_it_reads(stage: str) -> None:
-    # `stage.py` reads the whole file to check it, a source task trains with a strategy of its own, and the engine's
-    # trials use no trained model.
-    exempt = {"params", "stage"} | {"weights": {"runs", "models"}, "engine": {"models"}}.get(stage, set())
+    # `stage.py` reads the whole file to check it, a source task trains with a strategy of its own, the controls and the
+    # engine's trials use no trained model.
+    exempt = {"params", "stage"} | {"weights": {"runs", "models"}, "engine": {"models"}, "controls": {"models"}}.get(
+        stage, set()
+    )
     sources = [ROOT / f"stages/{stage}.py", *(PACKAGE / f"{name}.py" for name in reached(stage) - exempt)]
     text = "\n".join(path.read_text() for path in sources)
     read = set(re.findall(rf"\bparams\.({'|'.join(SECTIONS)})\b", text))
@@ -75,8 +79,8 @@ def test_stage_lists_exactly_the_parameters_that_it_reads(stage: str) -> None:
 @pytest.mark.parametrize("stage", NAMES)
 def test_commands_hold_no_parameter_but_the_key_of_the_strategy(stage: str) -> None:
     command = declared(stage)["cmd"]
-    assert set(re.findall(r"\$\{[^}]*\}", command)) <= {"${key}"}
-    assert re.fullmatch(rf"python stages/{stage}\.py( \$\{{key\}})?", command)
+    assert set(re.findall(r"\$\{[^}]*\}", command)) <= {"${key}", "${item}"}
+    assert re.fullmatch(rf"python stages/{stage}\.py( \$\{{(key|item)\}})?", command)
 
 
 def test_training_does_not_depend_on_test_images_nor_on_times() -> None:
@@ -103,21 +107,21 @@ def test_committed_params_are_what_conf_composes_to() -> None:
     assert (ROOT / "params.yaml").read_text() == compose.compose()
 
 
-LIGHT = {
+TRAINING = ("torch", "torchvision")
+PACKAGES = {
     "download": (),
     "preprocess": (),
     "engine": (),
     "compare": ("pandas",),
     "report": ("pandas", "matplotlib"),
     "track": ("mlflow",),
+    **dict.fromkeys(("weights", "train", "evaluate", "controls", "cross_validate", "learning_curve"), TRAINING),
 }
 HEAVY = ("torch", "torchvision", "mlflow", "sklearn", "matplotlib", "pandas", "dvc", "hydra")
-TRAINING = ("torch", "torchvision")
 
 
 @pytest.mark.parametrize("stage", NAMES)
 def test_stage_imports_no_heavy_package_that_it_does_not_need(stage: str) -> None:
-    allowed = {"weights": TRAINING, "train": TRAINING, "evaluate": TRAINING, **LIGHT}[stage]
     code = f"""
 import sys, importlib.util
 spec = importlib.util.spec_from_file_location("script", "stages/{stage}.py")
@@ -125,7 +129,7 @@ spec.loader.exec_module(importlib.util.module_from_spec(spec))
 print(*sorted(set({HEAVY!r}) & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) <= set(allowed)
+    assert set(done.stdout.split()) <= set(PACKAGES[stage])
 
 
 def test_imports_run_downward_without_a_cycle() -> None:

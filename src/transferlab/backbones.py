@@ -236,26 +236,33 @@ def read_weights(path: Path, name: str) -> nn.Sequential:
     return build(name, outputs=weights[bias].numel() if bias in weights else 1, weights=_modern(weights))
 
 
-def new_head(model: nn.Sequential, outputs: int, start: str, seed: int) -> None:
-    """Replace the linear layer of the head.
+def new_head(
+    model: nn.Sequential, outputs: int, *, start: str, seed: int, hidden: int | None, dropout: float | None
+) -> None:
+    """Replace the head, or only its linear layer where nothing else is asked for.
 
     Args:
         model: Changed in place.
-        outputs: Number of classes C; the new layer maps features [B, F] to logits [B, C].
-        start: "zero" (every class equally likely at first) or "random" (torch's default, drawn by `seed`).
-        seed: Draws a random head.
+        outputs: Number of classes C; the new head maps features [B, F] to logits [B, C].
+        start: Of the last layer: "random" (torch's default, drawn by `seed`), else zero: every class equally likely.
+        seed: Draws what is random.
+        hidden: Width of a layer with ReLU before the last one; None: there is none.
+        dropout: Probability before the last layer; None: as the backbone has it, none behind a hidden layer.
     """
     head = model.get_submodule("head")
     assert isinstance(head, nn.Sequential)
-    old = head[-1]
-    assert isinstance(old, nn.Linear)
+    old = next(module for module in head if isinstance(module, nn.Linear))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        layer = nn.Linear(old.in_features, outputs)
-    if start == "zero":
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    head[-1] = layer.to(old.weight.device)
+        before = [nn.Linear(old.in_features, hidden), nn.ReLU()] if hidden else []
+        last = nn.Linear(hidden or old.in_features, outputs)
+    if start != "random":
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+    if hidden is None and dropout is None:
+        head[-1] = last.to(old.weight.device)
+    else:
+        model.set_submodule("head", nn.Sequential(*before, nn.Dropout(dropout or 0), last).to(old.weight.device))
 
 
 def _builder(name: str) -> Callable[[int], nn.Module]:

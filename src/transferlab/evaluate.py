@@ -1,23 +1,34 @@
-"""Models and test images -> the predictions table, where torch ends and statistics begin."""
+"""Models and images -> predictions tables, where torch ends and statistics begin."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from PIL import Image
+from torch import Tensor, nn
 
-from . import backbones, device, models
-from .data import Images, load_images
+from . import attribution, backbones, device, models
+from .augment import training_side
+from .data import Images, load_images, stratified_split
 from .device import Place
-from .features import CHUNK, Source, Views
-from .files import read_json, write_csv, write_json
-from .params import PARTS, Params, Preprocessing
+from .features import CHUNK, Shared, Source, Views
+from .files import atomic, read_json, write_csv, write_json
+from .params import PARTS, GradientStrategy, Params
+
+HEAD = len(PARTS) - 1
+VIEWED_IMAGES, VIEWED_EPOCHS = 3, 7
+TTA_SEED = 0  # draws the views of test-time augmentation, the same ones for every model
 
 
 def evaluate(root: Path, name: str, params: Params) -> None:
-    """Write `predictions/<name>.csv` and `metrics/<name>.json` from a strategy's models.
+    """Write what a strategy's models say about images that did not train them.
+
+    `predictions/<name>.csv` and `metrics/<name>.json` are about the test images, `predictions/validation/<name>.csv`
+    about those that each seed set aside, `predictions/tta/<name>.csv` about the test images in random views, and
+    `predictions/pictures/<name>.npz` holds what figures show of the first seed, and the features `before` training.
 
     Raises:
         ValueError: The models were trained with other parameters or on other classes.
@@ -28,28 +39,145 @@ def evaluate(root: Path, name: str, params: Params) -> None:
     classes = read_json(root / "data/processed/classes.json")["classes"]
     if facts["classes"] != classes or facts["start_sha256"] != start["sha256"]:
         raise ValueError(f"runs/{name}: expected the classes and weights of data/, got others. Run: dvc repro")
-    images = load_images(root / "data/processed/test", classes)
+    train, test = (load_images(root / f"data/processed/{split}", classes) for split in ("train", "test"))
+    everything, views = np.arange(len(test)), params.evaluate.tta_views
     untrained = models.read(root / "data/weights/start.safetensors", start["sha256"])
     untrained = {key: value for key, value in untrained.items() if not key.startswith("head.")}
-    model = backbones.move(backbones.build(params.backbone.name, len(classes)), place)
-    rows, seeds = [], {}
+    net = backbones.build(params.backbone.name, len(classes))
+    backbones.new_head(net, len(classes), start="zero", seed=0, **models.head_shape(params.strategies[name]))
+    backbones.move(net, place)
+    models.overlay(net, untrained)
+    before = Observer(net=net, cut=HEAD, params=params, place=place).features(test)
+    rows: dict[str, list[dict[str, Any]]] = {"": [], "validation/": [], "tta/": []}
+    seeds: dict[str, dict[str, float]] = {}
     for seed, fact in sorted(facts["seeds"].items(), key=lambda item: int(item[0])):
         trained = models.read(root / f"models/{name}/seed-{seed}.safetensors", fact["model_sha256"])
-        models.overlay(model, {**untrained, **trained})
-        probabilities = predict(
-            model,
-            first_part(trained),
-            images,
-            preprocessing=params.backbone.preprocessing,
-            memory_mb=params.engine.memory_mb,
-            place=place,
-        )
-        rows += table(name, seed, images, probabilities)
-        seeds[seed] = scores(probabilities, images.labels)
+        models.overlay(net, {**untrained, **trained})
+        observer = Observer(net=net, cut=first_part(trained), params=params, place=place)
+        if not seeds:
+            shown = pictures(observer, name, int(seed), (train, test))
+            with atomic(root / f"predictions/pictures/{name}.npz", "wb") as file:
+                np.savez_compressed(file, allow_pickle=False, before=before.astype(np.float16), **shown)
+        probabilities = observer.predict(test, everything)
+        seeds[seed] = scores(probabilities, test.labels)
+        rows[""] += table(name, seed, test, everything, probabilities)
+        aside = stratified_split(train.labels, params.train.validation_fraction, int(seed), "validation")[1]
+        rows["validation/"] += table(name, seed, train, aside, observer.predict(train, aside))
+        if views:
+            rows["tta/"] += table(name, seed, test, everything, observer.predict(test, everything, views))
     columns = ["strategy", "seed", "id", "label", "predicted", *(f"p_{label}" for label in classes)]
-    write_csv(root / f"predictions/{name}.csv", columns, rows)
+    for kind, lines in rows.items():
+        write_csv(root / f"predictions/{kind}{name}.csv", columns, lines)
     means = {key: float(np.mean([values[key] for values in seeds.values()])) for key in ("accuracy", "loss")}
-    write_json(root / f"metrics/{name}.json", {"strategy": name, "images": len(images), **means, "seeds": seeds})
+    write_json(root / f"metrics/{name}.json", {"strategy": name, "images": len(test), **means, "seeds": seeds})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observer:
+    """A trained network that looks at images.
+
+    Args:
+        net: All parts; in eval mode whenever it is used.
+        cut: Number of leading parts that hold the starting weights. When it is all but the head, what they make of
+            the images is kept for other strategies and seeds.
+        params: Preprocessing, random views, memory.
+        place: Where the arithmetic runs, and how.
+    """
+
+    net: nn.Sequential
+    cut: int
+    params: Params
+    place: Place
+
+    @torch.no_grad()
+    def predict(self, images: Images, rows: np.ndarray, views: int = 0) -> np.ndarray:
+        """Probabilities float32 [n, K] of the given rows: of the test view, or the mean over random views."""
+        kept = self.cut if self.cut == HEAD else 0
+        source, upper = self._source(images, rows, kept, views), self.net.eval()[kept:]
+        batches = np.split(rows, range(CHUNK, len(rows), CHUNK))
+        if not views:
+            return self._softmax(upper, map(source.test, batches))
+        seen = [self._softmax(upper, source.train(batches, view)) for view in range(views)]
+        mean: np.ndarray = np.mean(seen, axis=0)
+        return mean
+
+    @torch.no_grad()
+    def features(self, images: Images) -> np.ndarray:
+        """What enters the head, float32 [N, F], for the test view of every image."""
+        self.net.eval()
+        everything = np.arange(len(images))
+        found: np.ndarray = self._source(images, everything, HEAD, 0).test(everything).float().cpu().numpy()
+        return found
+
+    def _source(self, images: Images, rows: np.ndarray, cut: int, views: int) -> Source:
+        preprocessing, kept = self.params.backbone.preprocessing, cut == HEAD == self.cut
+        ranges = self.params.train.augment if views else None
+        seen = Views(
+            images=images, preprocessing=preprocessing, ranges=ranges, seed=TTA_SEED, side=preprocessing.crop_px
+        )
+        return Source(
+            backbones.below(self.net, cut),
+            seen,
+            (rows, rows),
+            count=views or None,
+            place=self.place,
+            memory_mb=self.params.engine.memory_mb if cut == HEAD else 0,  # only what is used again is worth keeping
+            shared=Shared() if kept else None,
+        )
+
+    def _softmax(self, upper: nn.Module, entering: Iterable[Tensor]) -> np.ndarray:
+        with self.place.autocast():
+            logits = torch.cat([upper(batch) for batch in entering])
+        found: np.ndarray = logits.float().softmax(1).cpu().numpy()
+        return found
+
+
+def pictures(observer: Observer, name: str, seed: int, images: tuple[Images, Images]) -> dict[str, np.ndarray]:
+    """What figures show of one model.
+
+    Args:
+        observer: The model.
+        name: Key of its strategy.
+        seed: Of its training.
+        images: The training and the test split.
+
+    Returns:
+        `after`: features float16 [N, F] of the test images in the order of their manifest, `maps`: where the predicted
+        class was seen in them, float16 [N, h, w], and `views`: what training saw, uint8 [I, V, S, S, 3].
+    """
+    train, test = images
+    seen = Views(images=test, preprocessing=observer.params.backbone.preprocessing, ranges=None, seed=0, side=0)
+    return {
+        "after": observer.features(test).astype(np.float16),
+        "maps": attribution.maps(observer.net, seen, observer.place).astype(np.float16),
+        "views": training_views(train, name, seed, observer.params),
+    }
+
+
+def training_views(train: Images, name: str, seed: int, params: Params) -> np.ndarray:
+    """The test view and the random views of the first epochs of some images, uint8 [I, 1 + V, S, S, 3]; S is 112.
+
+    V is 0 for a strategy that trains on test views.
+    """
+    preprocessing, strategy = params.backbone.preprocessing, params.strategies[name]
+    aside = stratified_split(train.labels, params.train.validation_fraction, seed, "validation")[0]
+    rows = aside[np.linspace(0, len(aside) - 1, VIEWED_IMAGES).astype(int)].tolist()
+    resolution, count = 1.0, 0
+    if isinstance(strategy, GradientStrategy):
+        resolution, count = strategy.resolution, min(strategy.views or VIEWED_EPOCHS, VIEWED_EPOCHS)
+    side = training_side(preprocessing, resolution)
+    seen = Views(images=train, preprocessing=preprocessing, ranges=params.train.augment, seed=seed, side=side)
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
+    shown = []
+    for view in (None, *range(count)):
+        pixels = seen.finish(seen.crops(rows, view), rows, view, torch.device("cpu")).numpy() * std + mean
+        shown.append([_thumbnail((255 * image).round().clip(0, 255).astype(np.uint8)) for image in pixels])
+    return np.array(shown).swapaxes(0, 1)
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    """uint8 [3, S, S] -> [112, 112, 3]."""
+    return np.asarray(Image.fromarray(image.transpose(1, 2, 0)).resize((112, 112), Image.Resampling.BILINEAR))
 
 
 def require_same(facts: dict[str, Any], name: str, params: Params) -> None:
@@ -67,55 +195,19 @@ def first_part(trained: dict[str, torch.Tensor]) -> int:
     return min(PARTS.index(key.split(".")[0]) for key in trained)
 
 
-@torch.no_grad()
-def predict(
-    model: nn.Sequential, cut: int, images: Images, *, preprocessing: Preprocessing, memory_mb: int, place: Place
-) -> np.ndarray:
-    """Probabilities float32 [N, K] of the test view of every image.
-
-    Args:
-        model: In eval mode afterwards.
-        cut: Number of leading parts that still hold the starting weights; what the penultimate layer makes of the
-            images is then kept for the other strategies and seeds.
-        images: The test split.
-        preprocessing: Of the weights.
-        memory_mb: What kept features may occupy.
-        place: Where the arithmetic runs, and how.
-    """
-    model.eval()
-    seen = Views(images=images, preprocessing=preprocessing, ranges=None, seed=0, side=preprocessing.crop_px)
-    everything = np.arange(len(images))
-    kept = cut if cut == len(PARTS) - 1 else 0
-    source = Source(
-        backbones.below(model, kept),
-        seen,
-        (everything[:0], everything),
-        count=None,
-        place=place,
-        memory_mb=memory_mb if kept else 0,  # every image is used once: only features that others use are kept
-        shared={} if kept else None,
-    )
-    upper = model[kept:]
-    batches: Sequence[np.ndarray] = np.split(everything, range(CHUNK, len(everything), CHUNK))
-    with place.autocast():
-        logits = torch.cat([upper(source.test(batch)) for batch in batches])
-    found: np.ndarray = logits.float().softmax(1).cpu().numpy()
-    return found
-
-
-def table(name: str, seed: str, images: Images, probabilities: np.ndarray) -> list[dict[str, Any]]:
-    """Rows of the predictions table, in the order of the manifest."""
+def table(name: str, seed: str, images: Images, rows: np.ndarray, probabilities: np.ndarray) -> list[dict[str, Any]]:
+    """Lines of a predictions table, one for each of the given rows of the manifest."""
     predicted = probabilities.argmax(1)
     return [
         {
             "strategy": name,
             "seed": seed,
-            "id": images.ids[i],
-            "label": images.classes[images.labels[i]],
+            "id": images.ids[row],
+            "label": images.classes[images.labels[row]],
             "predicted": images.classes[predicted[i]],
             **{f"p_{label}": f"{p:.9g}" for label, p in zip(images.classes, probabilities[i], strict=True)},
         }
-        for i in range(len(images))
+        for i, row in enumerate(rows.tolist())
     ]
 
 

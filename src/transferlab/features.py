@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -69,6 +69,19 @@ class Views:
         return self.ranges
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """Tables on disk that seeds and strategies share: what they cost, and those at hand.
+
+    Args:
+        seconds: Of every table that was used, by its name, from when it was made.
+        tables: Test views by name, held because every seed reads the same one.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    tables: dict[str, Tensor] = field(default_factory=dict)
+
+
 class Source:
     """What enters the layers that train: pixels, or what the frozen layers below make of them.
 
@@ -79,7 +92,7 @@ class Source:
         count: Number of random views used in turn; None: a fresh one every epoch.
         place: Where the arithmetic runs, and how.
         memory_mb: What the kept results may occupy.
-        shared: Receives the seconds of every table kept on disk, which strategies and seeds share; None: none is.
+        shared: The tables that are kept on disk; None: none is.
     """
 
     def __init__(
@@ -91,7 +104,7 @@ class Source:
         count: int | None,
         place: Place,
         memory_mb: int,
-        shared: dict[str, float] | None,
+        shared: Shared | None,
     ):
         self.prefix, self.views, self.count = prefix.eval(), views, count
         self.place, self.memory_mb, self.shared = place, memory_mb, shared
@@ -103,6 +116,9 @@ class Source:
         """Whether the next crops are made while the device computes; without one, the cores are busy already."""
         self.aside = 0.0
         """Seconds spent here on tables whose cost stands in `shared`."""
+        if self.shared is not None and self.shared.tables:
+            found = self.shared.tables.get(self._path(None).stem)
+            self.kept |= {} if found is None else {None: found}
 
     def train(self, batches: Sequence[np.ndarray], epoch: int) -> Iterator[Tensor]:
         """Activations [B, ...] of random views, batch after batch.
@@ -124,9 +140,9 @@ class Source:
         return self._batch(rows, None)
 
     def _batch(self, rows: np.ndarray, view: int | None) -> Tensor:
-        if not self._keeps(view):
-            return self._pass(rows, view)
         if view not in self.kept:
+            if not self._keeps(view):
+                return self._pass(rows, view)
             self.kept[view] = self._table(view)
         places = np.searchsorted(self.rows[view is None], rows)
         return self.kept[view][torch.from_numpy(places).to(self.place.device)]
@@ -157,9 +173,12 @@ class Source:
             found = self._all(view), time.perf_counter() - started
             kept = {"table": found[0].cpu()}
             save(kept, path, {"seconds": str(found[1]), "sha256": tensors_sha256(kept)})
-        self.shared[path.stem] = found[1]
+        table = found[0].to(self.place.device)
+        self.shared.seconds[path.stem] = found[1]
+        if view is None:
+            self.shared.tables[path.stem] = table
         self.aside += time.perf_counter() - started
-        return found[0].to(self.place.device)
+        return table
 
     def _all(self, view: int | None) -> Tensor:
         rows = self.rows[view is None]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .files import file_hash
-from .params import Params, plain
+from .params import GradientStrategy, Params, Strategy, plain
 
 
 def trained_with(params: Params, name: str) -> dict[str, Any]:
@@ -24,6 +24,13 @@ def trained_with(params: Params, name: str) -> dict[str, Any]:
         "engine": plain(params.engine),
         "strategy": plain(params.strategies[name]),
     }
+
+
+def head_shape(strategy: Strategy) -> dict[str, Any]:
+    """What the head of a strategy's models consists of, for `backbones.new_head`."""
+    if isinstance(strategy, GradientStrategy):
+        return {"hidden": strategy.head_hidden, "dropout": strategy.head_dropout}
+    return {"hidden": None, "dropout": None}
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

@@ -110,6 +110,8 @@ class Dataset:
     test_folder: str | None
     test_fraction: Fraction | None
     split_seed: Seed  # draws that held-out part
+    imagenet: dict[str, Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], Field(min_length=1)]] | None
+    """Class -> classes of ImageNet-1k that mean the same; null: not known."""
     store_px: Pixels  # shorter side of the decoded images
     on_bad_image: Literal["skip", "error"]
     on_duplicate: Literal["error", "allow"]  # the same bytes in train and test
@@ -136,6 +138,8 @@ class Dataset:
                 f"test_fraction: expected a fraction where there is no test_folder and null where there is one, "
                 f"got {self.test_fraction!r} with test_folder {self.test_folder!r}."
             )
+        if self.imagenet is not None and set(self.imagenet) != set(self.classes or ()):
+            yield f"imagenet: expected the names of classes ({self.classes}), got {list(self.imagenet)}."
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             yield f"classes: expected different names, got {list(self.classes)}."
 
@@ -183,7 +187,7 @@ class Train:
     validation_fraction: Fraction  # of the training images, stratified, drawn per seed
     batch_size: Count
     max_epochs: Count | None  # cap on every strategy's epochs
-    select_by: Literal["accuracy", "loss"]  # the best epoch on the validation images; ties go to the other one
+    select_by: Literal["accuracy", "loss"]  # of the strategies that do not choose for themselves
     augment: Augment
 
 
@@ -219,43 +223,9 @@ class Phase:
 
 
 @section
-class GradientStrategy:
-    """A strategy trained by gradient descent."""
+class Regression:
+    """L2 logistic regression on the frozen features; C is chosen by cross-validation inside the fit rows."""
 
-    title: str
-    learner: Literal["gradient"]
-    start: Literal["weights", "random"]
-    head_start: Literal["zero", "random"]
-    lr: Annotated[float, Field(gt=0)]
-    epochs: Count
-    views: Count | None  # random views per image, used in turn; null: a fresh one every epoch
-    resolution: PositiveShare  # side of the training crops as a share of the backbone's own, rounded to 8 px
-    optimizer: Literal["sgd", "adam", "adamw"]
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    nesterov: bool
-    weight_decay: NotNegative  # not on norm layers and biases
-    schedule: Literal["constant", "cosine", "step"]
-    step_epochs: Count | None  # of `step`: the rate is multiplied by 0.1 every so many epochs
-    warmup: Annotated[float, Field(ge=0, lt=1)]  # share of a phase's steps
-    clip_norm: Positive | None  # of the gradient over all that trains, per step (Pascanu et al. 2013)
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    norm_statistics: Literal["frozen", "batch"]  # of norm layers that train; those of frozen parts never move
-    phases: Annotated[dict[Name, Phase], Field(min_length=1)]
-
-    def problems(self) -> Iterator[str]:
-        """Contradictions, each with its key."""
-        if (self.schedule == "step") != (self.step_epochs is not None):
-            yield f"step_epochs: expected a number with schedule 'step' and null without, got {self.step_epochs!r}."
-        if len(self.phases) > self.epochs:
-            yield f"epochs: expected at least one per phase ({len(self.phases)}), got {self.epochs}."
-
-
-@section
-class LogisticStrategy:
-    """A linear probe: L2 logistic regression on the frozen features; C is chosen inside the fit rows."""
-
-    title: str
-    learner: Literal["logistic_regression"]
     log10_c: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)]  # ends of the grid
     c_values: Annotated[int, Field(ge=1, le=200)]
     folds: Annotated[int, Field(ge=2, le=20)]  # of the cross-validation
@@ -264,6 +234,64 @@ class LogisticStrategy:
         """Contradictions, each with its key."""
         if self.log10_c[0] > self.log10_c[1]:
             yield f"log10_c: expected [low, high], got {list(self.log10_c)}."
+
+
+@section
+class LogisticStrategy(Regression):
+    """A linear probe: the solution of the regression is the head."""
+
+    title: str
+    learner: Literal["logistic_regression"]
+
+
+@section
+class GradientStrategy:
+    """A strategy trained by gradient descent."""
+
+    title: str
+    learner: Literal["gradient"]
+    start: Literal["weights", "random"]
+    head_hidden: Count | None  # width of a hidden layer with ReLU; null: the head is linear
+    head_dropout: Annotated[float, Field(ge=0, lt=1)] | None  # before the last layer; null: as the backbone has it
+    head_start: Literal["zero", "random", "probe"]  # of the last layer; probe: a logistic regression's solution
+    probe: Regression | None
+    lr: Annotated[float, Field(gt=0)]
+    epochs: Count
+    views: Count | None  # random views per image, used in turn; null: a fresh one every epoch
+    resolution: PositiveShare  # side of the training crops as a share of the backbone's own, rounded to 8 px
+    optimizer: Literal["sgd", "adam", "adamw"]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool
+    weight_decay: NotNegative  # not on norm layers and biases
+    schedule: Literal["constant", "cosine", "step", "plateau"]
+    step_epochs: Count | None  # of `step`: the rate is multiplied by 0.1 every so many epochs
+    patience: Annotated[int, Field(ge=0)] | None  # of `plateau`: by 0.1 after more epochs than this without progress
+    warmup: Annotated[float, Field(ge=0, lt=1)]  # share of a phase's steps
+    clip_norm: Positive | None  # of the gradient over all that trains, per step (Pascanu et al. 2013)
+    loss: Literal["cross_entropy", "nll"]  # nll: LogSoftmax and NLLLoss, the same function in two steps
+    select_by: Literal["accuracy", "loss"]  # the best epoch on the validation images; ties go to the other one
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    norm_statistics: Literal["frozen", "batch"]  # of norm layers that train; those of frozen parts never move
+    interpolate: Annotated[tuple[Share, ...], Field(min_length=1)] | None
+    """WiSE-FT: shares of the trained weights, the rest from the start; the best on the validation images is kept."""
+    phases: Annotated[dict[Name, Phase], Field(min_length=1)]
+
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        if (self.schedule == "step") != (self.step_epochs is not None):
+            yield f"step_epochs: expected a number with schedule 'step' and null without, got {self.step_epochs!r}."
+        if (self.schedule == "plateau") != (self.patience is not None):
+            yield f"patience: expected a number with schedule 'plateau' and null without, got {self.patience!r}."
+        if len(self.phases) > self.epochs:
+            yield f"epochs: expected at least one per phase ({len(self.phases)}), got {self.epochs}."
+        if (self.head_start == "probe") != (self.probe is not None):
+            yield f"probe: expected a section with head_start 'probe' and null without, got {self.probe!r}."
+        if self.head_start == "probe" and (self.head_hidden is not None or self.start == "random"):
+            yield "head_start: expected zero or random, since a probe needs weights and a linear head, got 'probe'."
+        if self.loss == "nll" and self.label_smoothing:
+            yield f"label_smoothing: expected 0 with loss 'nll', which knows none, got {self.label_smoothing}."
+        if self.interpolate is not None and self.norm_statistics == "batch":
+            yield "interpolate: expected null with norm_statistics 'batch', since statistics do not interpolate."
 
 
 Strategy = Annotated[GradientStrategy | LogisticStrategy, Field(discriminator="learner")]
@@ -303,6 +331,30 @@ class Backbone:
 
 
 @section
+class Evaluate:
+    """What is asked of a trained model."""
+
+    tta_views: Annotated[int, Field(ge=0, le=1000)]  # random views of test-time augmentation; 0: none
+
+
+@section
+class CrossValidation:
+    """Ranking on all images, in stratified folds that keep near-duplicates together; off without strategies."""
+
+    strategies: tuple[Name, ...]
+    repeats: Count
+    folds: Annotated[int, Field(ge=2, le=100)]
+
+
+@section
+class LearningCurve:
+    """Training on parts of the training images; off without strategies."""
+
+    strategies: tuple[Name, ...]
+    fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)]  # of every class; 1 is the run itself
+
+
+@section
 class Compare:
     """Statistics."""
 
@@ -323,6 +375,9 @@ class Params:
     train: Train
     engine: Engine
     strategies: dict[Name, Strategy]
+    evaluate: Evaluate
+    cross_validation: CrossValidation
+    learning_curve: LearningCurve
     compare: Compare
 
     def problems(self) -> Iterator[str]:
@@ -339,6 +394,9 @@ class Params:
             by_batch = isinstance(strategy, GradientStrategy) and strategy.norm_statistics == "batch"
             if by_batch and self.train.batch_size == 1:
                 yield f"train.batch_size: expected 2 or more, since {key} normalises by batch, got 1."
+        for section in ("cross_validation", "learning_curve"):
+            for key in (key for key in getattr(self, section).strategies if key not in self.strategies):
+                yield f"{section}.strategies: expected some of {', '.join(self.strategies)}, got {key!r}."
         if not self.strategies:
             yield "strategies: expected at least one, got none. Choose with -S strategy=frozen or -S strategy=all."
 

@@ -17,9 +17,9 @@ from . import backbones, device, models, probe, strategies, train
 from .augment import training_side
 from .data import Images, load_images, named_generator, stratified_split
 from .device import Place
-from .features import Source, Views
+from .features import Shared, Source, Views
 from .files import cache_folder, content_hash, read_json, write_csv, write_json
-from .params import PARTS, GradientStrategy, LogisticStrategy, Params, Strategy, plain
+from .params import PARTS, GradientStrategy, LogisticStrategy, Params, Regression, Strategy, plain
 
 HEAD = len(PARTS) - 1
 MEASURES = ("phase", "epoch", "lr", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
@@ -49,7 +49,7 @@ class Task:
         rows: Indices of the images to fit and of those to validate on.
         seed: Draws everything.
         place: Where the arithmetic runs, and how.
-        shared: Seconds of the tables of features that seeds share.
+        shared: Tables of features that seeds share.
     """
 
     params: Params
@@ -57,7 +57,7 @@ class Task:
     rows: tuple[np.ndarray, np.ndarray]
     seed: int
     place: Place
-    shared: dict[str, float] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
 
     def source(self, model: nn.Sequential, views: int | None, resolution: float, cut: int) -> Source:
         """What enters the layers from part `cut` on."""
@@ -90,10 +90,11 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
     known = read_json(root / "data/processed/classes.json")
     images = load_images(root / "data/processed/train", known["classes"])
     start = read_json(root / "data/weights/start.json")
+    weights = {} if starts_random(params.strategies[name]) else starting_weights(root, start["sha256"])
     facts = {"dataset": known["dataset"], **describe(name, params, images, start["sha256"], place)}
     machine = [facts[key] for key in ("device", "threads", "precision", "memory_format", "versions")]
     identity = [{**facts["params"], "seeds": None}, images.digest, start["sha256"], code, name, machine]
-    shared: dict[str, float] = {}
+    shared, model = Shared(), None
     history, seconds, checkpoints = [], {}, []
     for seed in params.seeds:
         key = content_hash([*identity, seed])
@@ -101,7 +102,7 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
         task = Task(params=params, images=images, rows=rows, seed=seed, place=place, shared=shared)
         checkpoints.append(train.Checkpoint(cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds))
         listener.start(key, seed, facts)
-        model = starting_model(root, name, task, start["sha256"])
+        model = starting_model(weights, name, task, model)
         log = partial(listener.log, key, seed)
         done, facts["trainable_parameters"] = learn(model, name, task, checkpoints[-1], log)
         tensors = own_tensors(model, params.strategies[name], done)
@@ -111,14 +112,14 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
         for row in done.history:
             history.append({"strategy": name, "seed": seed, **row, "chosen": int(row["epoch"] == done.best_epoch)})
         seconds[str(seed)] = done.seconds
-        shared |= done.shared
+        shared.seconds.update(done.shared)
         listener.end(key, seed, outcome(done))
     write_csv(root / f"runs/{name}/history.csv", ("strategy", "seed", *MEASURES, "chosen"), history)
     write_json(root / f"runs/{name}/facts.json", facts)
     costs = {
-        "train_seconds": sum(seconds.values()) + sum(shared.values()),
+        "train_seconds": sum(seconds.values()) + sum(shared.seconds.values()),
         "seconds_per_seed": seconds,
-        "shared_seconds": sum(shared.values()),
+        "shared_seconds": sum(shared.seconds.values()),
         "peak_memory_mb": device.peak_memory_mb(place.device),
         "device": facts["device"],
     }
@@ -151,17 +152,31 @@ def describe(name: str, params: Params, images: Images, start_sha256: str, place
     }
 
 
-def starting_model(root: Path, name: str, task: Task, start_sha256: str) -> nn.Sequential:
-    """The backbone as the strategy starts from it, with a new head for the classes of the images."""
-    strategy, backbone = task.params.strategies[name], task.params.backbone
-    drawn = int(named_generator(task.seed, "random weights").integers(2**63))
-    model = backbones.build(backbone.name, len(task.images.classes), drawn)
-    if not starts_random(strategy):
-        tensors = models.read(root / "data/weights/start.safetensors", start_sha256)
-        models.overlay(model, {name: value for name, value in tensors.items() if not name.startswith("head.")})
+def starting_weights(root: Path, sha256: str) -> dict[str, Tensor]:
+    """The tensors of `data/weights` but for their head."""
+    tensors = models.read(root / "data/weights/start.safetensors", sha256)
+    return {key: value for key, value in tensors.items() if not key.startswith("head.")}
+
+
+def starting_model(
+    weights: Mapping[str, Tensor], name: str, task: Task, model: nn.Sequential | None = None
+) -> nn.Sequential:
+    """The backbone as the strategy starts from it, with a new head for the classes of the images.
+
+    Args:
+        weights: Tensors of all parts but the head; none where the strategy starts from random ones.
+        name: Key of the strategy.
+        task: What the seed works on.
+        model: That of an earlier seed, to be written over: building one takes half as long as solving a probe.
+    """
+    strategy, classes = task.params.strategies[name], len(task.images.classes)
+    if model is None or not weights:
+        drawn = int(named_generator(task.seed, "random weights").integers(2**63))
+        model = backbones.build(task.params.backbone.name, classes, drawn)
+    models.overlay(model, weights)
     head = int(named_generator(task.seed, f"head of {name}").integers(2**63))
     start = strategy.head_start if isinstance(strategy, GradientStrategy) else "zero"
-    backbones.new_head(model, len(task.images.classes), start, head)
+    backbones.new_head(model, classes, start=start, seed=head, **models.head_shape(strategy))
     return backbones.move(model, task.place)
 
 
@@ -186,44 +201,60 @@ def learn(
     settings = task.params.train
     plans = strategies.plan(model, strategy, settings.max_epochs)
     trainable = strategies.trainable_parameters(model, [phase.rates for phase in strategy.phases.values()])
-    source = partial(task.source, model, strategy.views, strategy.resolution)
-    loop = train.Settings(seed=task.seed, batch_size=settings.batch_size, select_by=settings.select_by)
+    aside = 0.0 if strategy.probe is None else probe_head(model, strategy.probe, task)[2]
+    start = models.tensors_of(model, train.trained_parts(model, plans))
     done = train.fit(
         model,
         plans,
         strategy,
-        source,
+        partial(task.source, model, strategy.views, strategy.resolution),
         labels=task.images.labels,
         rows=task.rows,
-        settings=loop,
+        settings=train.Settings(seed=task.seed, batch_size=settings.batch_size),
         checkpoint=checkpoint,
         log=log,
     )
+    done.seconds += aside
+    if strategy.interpolate is not None and done.status == "finished":
+        begun, cut = time.perf_counter(), min(plan.cut for plan in plans)
+        source, labels = task.source(model, None, 1, cut), torch.from_numpy(task.images.labels).to(task.place.device)
+        measure = partial(train.validate, model[cut:], source, labels, task.rows[1])
+        log(train.interpolate(model, start, done, strategy, measure))
+        done.seconds += time.perf_counter() - begun - source.aside
     return done, trainable
 
 
-def solve(model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log) -> tuple[train.Progress, int]:
-    """Put the solution of a logistic regression on the features into the head."""
+def probe_head(model: nn.Sequential, regression: Regression, task: Task) -> tuple[Source, probe.Solution, float]:
+    """Put the solution of a logistic regression on the features into the head.
+
+    Returns:
+        The source of the features, the solution, and the seconds beside those of tables that are shared.
+    """
     started, source = time.perf_counter(), task.source(model, None, 1, HEAD)
-    labels = torch.from_numpy(task.images.labels)
-    fit_rows, validation_rows = task.rows
-    low, high = strategy.log10_c
-    grid = np.logspace(low, high, strategy.c_values).tolist()
+    labels, fit_rows = torch.from_numpy(task.images.labels), task.rows[0]
+    low, high = regression.log10_c
+    grid = np.logspace(low, high, regression.c_values).tolist()
     features, targets = source.test(fit_rows), labels[fit_rows].to(task.place.device)
     classes = len(task.images.classes)
-    solution = probe.solve(features, targets, classes, grid, folds=strategy.folds, seed=task.seed)
+    solution = probe.solve(features, targets, classes, grid, folds=regression.folds, seed=task.seed)
     head = model.get_submodule("head")
     assert isinstance(head, nn.Sequential)
-    tensors = {"weight": solution.weight, "bias": solution.bias}
-    models.overlay(head[-1], tensors)
-    fitted = train.validate(model[HEAD:], source, labels.to(task.place.device), fit_rows)
+    models.overlay(head[-1], {"weight": solution.weight, "bias": solution.bias})
+    return source, solution, time.perf_counter() - started - source.aside
+
+
+def solve(model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log) -> tuple[train.Progress, int]:
+    """A linear probe: its head is solved for, and no epoch is trained."""
+    source, solution, seconds = probe_head(model, strategy, task)
+    started, labels = time.perf_counter(), torch.from_numpy(task.images.labels).to(task.place.device)
+    fitted, validated = (train.validate(model[HEAD:], source, labels, rows) for rows in task.rows)
     row = {
         "phase": f"C = {solution.c:.3g}",
         "epoch": 0,
         "lr": None,
         "train_loss": fitted["validation_loss"],
         "train_accuracy": fitted["validation_accuracy"],
-        **train.validate(model[HEAD:], source, labels.to(task.place.device), validation_rows),
+        **validated,
     }
     log(row)
     return train.Progress(
@@ -231,8 +262,8 @@ def solve(model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log
         best_epoch=0,
         best_tensors=models.tensors_of(model, ["head"]),
         history=[row],
-        seconds=time.perf_counter() - started - source.aside,
-    ), sum(value.numel() for value in tensors.values())
+        seconds=seconds + time.perf_counter() - started,
+    ), solution.weight.numel() + solution.bias.numel()
 
 
 def outcome(done: train.Progress) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, log_softmax, nll_loss
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from . import models
 from .data import named_generator
@@ -41,10 +42,15 @@ class Progress:
     def add(self, row: dict[str, Any], select_by: str, tensors: Callable[[], dict[str, Tensor]]) -> None:
         """Append a row of the history, and keep the model when it is the best so far."""
         self.history.append(row)
-        accuracy, loss = row["validation_accuracy"], row["validation_loss"]
-        rank = (accuracy, -loss) if select_by == "accuracy" else (-loss, accuracy)
-        if self.best is None or rank > self.best:
-            self.best, self.best_epoch, self.best_tensors = rank, row["epoch"], tensors()
+        found = rank(row, select_by)
+        if self.best is None or found > self.best:
+            self.best, self.best_epoch, self.best_tensors = found, row["epoch"], tensors()
+
+
+def rank(row: Mapping[str, Any], select_by: str) -> tuple[float, float]:
+    """What selects an epoch, larger is better: "accuracy" or "loss", and the other one between equals."""
+    accuracy, loss = row["validation_accuracy"], row["validation_loss"]
+    return (accuracy, -loss) if select_by == "accuracy" else (-loss, accuracy)
 
 
 class Checkpoint:
@@ -99,12 +105,27 @@ class Settings:
     Args:
         seed: Draws the order and the dropout.
         batch_size: Images per step.
-        select_by: "accuracy" or "loss"; ties go to the other, then to the earlier epoch.
     """
 
     seed: int
     batch_size: int
-    select_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """When a step happens.
+
+    Args:
+        epoch: Over all phases, from 0; chooses the views.
+        phase_epoch: In its phase, from 0.
+        length: Epochs of the phase.
+        losses: Validation losses of the phase's epochs so far.
+    """
+
+    epoch: int
+    phase_epoch: int
+    length: int
+    losses: Sequence[float] = ()
 
 
 def fit(
@@ -124,11 +145,11 @@ def fit(
     Args:
         model: Parts in order; ends with the tensors of the best epoch.
         plans: The phases.
-        strategy: Optimiser, schedule and regularisation.
+        strategy: Optimiser, schedule, regularisation, selection.
         source_of: Number of frozen leading parts -> what enters the others.
         labels: int64 [N] of all images of the training split.
         rows: Indices of the images to fit and of those to validate on.
-        settings: Seed, batch size, selection.
+        settings: Seed and batch size.
         checkpoint: Where the training saves itself, and goes on from.
         log: Receives each row of the history.
 
@@ -156,20 +177,22 @@ def fit(
             batches = list(divide(order, settings.batch_size))
             torch.manual_seed(int(named_generator(settings.seed, f"dropout/{epoch}").integers(2**63)))
             set_modes(upper, strategy.norm_statistics)
-            place = epoch, epoch - first + plan.epochs, plan.epochs
+            begun = first - plan.epochs
+            losses = [row["validation_loss"] for row in progress.history[begun:]]
+            now = Moment(epoch=epoch, phase_epoch=epoch - begun, length=plan.epochs, losses=losses)
             row: dict[str, Any] = {
                 "phase": plan.name,
                 "epoch": epoch + 1,
-                **descend(upper, source, targets, batches, place=place, optimizer=optimizer, strategy=strategy),
+                **descend(upper, source, targets, batches, now=now, optimizer=optimizer, strategy=strategy),
                 **validate(upper, source, targets, rows[1]),
             }
             progress.epoch, progress.phase = epoch + 1, plan.name
             progress.seconds += time.perf_counter() - started - (source.aside - aside)
-            progress.shared |= source.shared or {}
+            progress.shared |= source.shared.seconds if source.shared else {}
             if not all(math.isfinite(row[loss]) for loss in ("train_loss", "validation_loss")):
                 progress.status = "diverged"
                 break
-            progress.add(row, settings.select_by, lambda: models.tensors_of(model, parts))
+            progress.add(row, strategy.select_by, lambda: models.tensors_of(model, parts))
             log(row)
             if checkpoint.due():
                 progress.tensors, progress.optimizer = models.tensors_of(model, parts), optimizer.state_dict()
@@ -187,7 +210,7 @@ def descend(
     targets: Tensor,
     batches: Sequence[np.ndarray],
     *,
-    place: tuple[int, int, int],
+    now: Moment,
     optimizer: torch.optim.Optimizer,
     strategy: GradientStrategy,
 ) -> dict[str, float]:
@@ -198,21 +221,19 @@ def descend(
         source: Gives what enters them.
         targets: int64 [N], labels of all images.
         batches: Rows of each step.
-        place: Number of the epoch over all phases, which chooses the views, and in its phase, both from 0; and the
-            phase's length.
+        now: Which epoch it is.
         optimizer: Its groups carry `base`, the rate before the schedule.
-        strategy: Schedule and label smoothing.
+        strategy: Schedule, loss and clipping.
     """
-    epoch, place_in_phase, length = place
     loss_sum, correct = torch.zeros(2, device=targets.device)
-    for step, (batch, entering) in enumerate(zip(batches, source.train(batches, epoch), strict=True)):
-        position = (place_in_phase + step / len(batches)) / length
+    for step, (batch, entering) in enumerate(zip(batches, source.train(batches, now.epoch), strict=True)):
+        multiplier = rate(strategy, now, step / len(batches))
         for group in optimizer.param_groups:
-            group["lr"] = group["base"] * rate(strategy, position, place_in_phase)
+            group["lr"] = group["base"] * multiplier
         y = targets[torch.from_numpy(batch).to(targets.device)]
         with source.place.autocast():
             logits = upper(entering).float()
-        loss = cross_entropy(logits, y, label_smoothing=strategy.label_smoothing)
+        loss = loss_of(strategy, logits, y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if strategy.clip_norm is not None:
@@ -274,21 +295,75 @@ def divide(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
     yield from np.split(rows, ends)
 
 
-def rate(strategy: GradientStrategy, position: float, epoch: int) -> float:
+def rate(strategy: GradientStrategy, now: Moment, done: float) -> float:
     """Multiplier of the learning rate.
 
     Args:
         strategy: Says which schedule.
-        position: How far the phase is, in [0, 1).
-        epoch: Of the phase, from 0.
+        now: Which epoch it is.
+        done: Share of the epoch's steps, in [0, 1).
     """
+    position = (now.phase_epoch + done) / now.length
     if position < strategy.warmup:
         return (position + 1e-3) / (strategy.warmup + 1e-3)
     if strategy.schedule == "cosine":
         return (1 + math.cos(math.pi * (position - strategy.warmup) / (1 - strategy.warmup))) / 2
     if strategy.schedule == "step":
-        return float(0.1 ** (epoch // (strategy.step_epochs or 1)))
+        return float(0.1 ** (now.phase_epoch // (strategy.step_epochs or 1)))
+    if strategy.schedule == "plateau":
+        return plateau(now.losses, strategy.patience or 0)
     return 1.0
+
+
+def plateau(losses: Sequence[float], patience: int) -> float:
+    """What torch's ReduceLROnPlateau makes of the rate after these validation losses of the phase.
+
+    It is replayed from the history, so that a training that was interrupted has no state of it to lose.
+    """
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=patience, min_lr=0, eps=0)
+    for loss in losses:
+        scheduler.step(loss)
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def loss_of(strategy: GradientStrategy, logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean loss of a batch: logits [B, C], targets int64 [B]."""
+    if strategy.loss == "nll":
+        return nll_loss(log_softmax(logits, 1), targets)
+    return cross_entropy(logits, targets, label_smoothing=strategy.label_smoothing)
+
+
+def interpolate(
+    model: nn.Sequential,
+    start: Mapping[str, Tensor],
+    progress: Progress,
+    strategy: GradientStrategy,
+    measure: Callable[[], Mapping[str, float]],
+) -> dict[str, Any]:
+    """Average the trained weights with those at the start, and keep the best share (Wortsman et al. 2022, WiSE-FT).
+
+    Args:
+        model: As trained; ends with the chosen average.
+        start: The tensors that training could change, as they were before it.
+        progress: Of the training; its result becomes the average.
+        strategy: The shares to try, and what selects among them; ties go to the other measure, then to the earlier.
+        measure: Validation loss and accuracy of the model as it stands.
+
+    Returns:
+        The row of the history that stands for the average, as an epoch after the last.
+    """
+    end, tried = progress.best_tensors, []
+    for share in strategy.interpolate or ():
+        mixed = {name: torch.lerp(start[name].double(), end[name].double(), share).to(end[name]) for name in end}
+        models.overlay(model, mixed)
+        row = {"phase": f"share = {share:g}", "epoch": progress.epoch + 1, "lr": None}
+        tried.append(({**row, "train_loss": None, "train_accuracy": None, **measure()}, mixed))
+    row, tensors = max(tried, key=lambda pair: rank(pair[0], strategy.select_by))
+    progress.best = None
+    progress.add(row, strategy.select_by, lambda: tensors)
+    models.overlay(model, tensors)
+    return row
 
 
 def trained_parts(model: nn.Sequential, plans: Sequence[PhasePlan]) -> list[str]:

@@ -73,7 +73,7 @@ def train_on_source(
         images = load_images(folder / "processed/train", classes)
         rows = stratified_split(images.labels, params.train.validation_fraction, SEED, "validation")
         task = runs.Task(params=task_params, images=images, rows=rows, seed=SEED, place=place)
-        model = runs.starting_model(folder, "source", task, "")
+        model = runs.starting_model({}, "source", task)
         key = content_hash([runs.describe("source", task_params, images, "", place), images.digest, code])
         checkpoint = train.Checkpoint(cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds)
         done, _ = runs.learn(model, "source", task, checkpoint, log)

@@ -1,0 +1,49 @@
+"""What no strategy had a part in: the majority class, and the unmodified ImageNet head."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import backbones, device, models
+from .data import Images, load_images
+from .device import Place
+from .evaluate import HEAD, Observer, table
+from .files import read_json, write_csv
+from .params import Params
+
+IMAGENET_CLASSES = 1000
+
+
+def write(root: Path, params: Params) -> None:
+    """Write `predictions/controls/majority.csv` and, where it is possible, `imagenet_head.csv`."""
+    place = device.prepare(params.engine, read_json(root / "data/engine.json"))
+    classes = read_json(root / "data/processed/classes.json")["classes"]
+    train, test = (load_images(root / f"data/processed/{split}", classes) for split in ("train", "test"))
+    shares = np.bincount(train.labels, minlength=len(classes)) / len(train)
+    found = {"majority": np.tile(shares, (len(test), 1))}
+    if params.dataset.imagenet is not None and params.backbone.weights not in ("none", "source"):
+        found |= imagenet_head(root, params.dataset.imagenet, test, params, place)
+    columns = ["strategy", "seed", "id", "label", "predicted", *(f"p_{label}" for label in classes)]
+    for name, probabilities in found.items():
+        lines = table(name, "0", test, np.arange(len(test)), probabilities)
+        write_csv(root / f"predictions/controls/{name}.csv", columns, lines)
+
+
+def imagenet_head(
+    root: Path, imagenet: Mapping[str, Sequence[int]], test: Images, params: Params, place: Place
+) -> dict[str, np.ndarray]:
+    """Probabilities [N, K] of the starting weights with their own head; nothing where that head is not ImageNet's.
+
+    Of the 1000 probabilities, those of the classes that mean the same as one of ours are added up and made to sum to 1.
+    """
+    start = models.read(root / "data/weights/start.safetensors", read_json(root / "data/weights/start.json")["sha256"])
+    net = backbones.build(params.backbone.name, IMAGENET_CLASSES)
+    known = net.state_dict()
+    if any(value.shape != known[name].shape for name, value in start.items()):
+        return {}
+    models.overlay(net, start)
+    observer = Observer(net=backbones.move(net, place), cut=HEAD, params=params, place=place)
+    thousand = observer.predict(test, np.arange(len(test))).astype(float)
+    ours = np.stack([thousand[:, list(imagenet[label])].sum(1) for label in test.classes], axis=1)
+    return {"imagenet_head": ours / ours.sum(1, keepdims=True)}

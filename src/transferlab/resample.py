@@ -1,0 +1,177 @@
+"""The same trainings on other divisions of the images: cross-validation, and parts of the training images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import device, duplicates, runs, train
+from .data import Images, load_images, named_generator, stratified_split
+from .evaluate import Observer, first_part, table
+from .files import cache_folder, content_hash, read_csv, read_json, write_csv
+from .params import Params
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Joined(Images):
+    """The images of two splits, one after the other."""
+
+    first: Images
+    second: Images
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """One image, uint8 [H, W, 3]."""
+        return self.first[index] if index < len(self.first) else self.second[index - len(self.first)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """What one training learns from, and what it is asked afterwards.
+
+    Args:
+        seed: Draws the training.
+        fit: Rows to learn from.
+        validation: Rows that every choice is made on.
+        asked: Rows to predict.
+    """
+
+    seed: int
+    fit: np.ndarray
+    validation: np.ndarray
+    asked: np.ndarray
+
+
+def join(first: Images, second: Images) -> Joined:
+    """Two splits with the same classes as one."""
+    return Joined(
+        ids=first.ids + second.ids,
+        labels=np.concatenate([first.labels, second.labels]),
+        classes=first.classes,
+        digest=content_hash([first.digest, second.digest]),
+        pixels=first.pixels[:0],
+        places=first.places[:0],
+        first=first,
+        second=second,
+    )
+
+
+def cross_validate(root: Path, name: str, params: Params, code: str, log: runs.Log) -> None:
+    """Write `predictions/cross_validation/<name>.csv`: every image predicted once per repeat, which stands as its seed.
+
+    Training and test images take part alike, so this is for ranking; near-duplicates stay on one side of every
+    division, and every choice is made on a validation split inside the images of the other folds.
+
+    Args:
+        root: Checkout that holds data/.
+        name: Key of the strategy.
+        params: All parameters.
+        code: Digest of the code that trains.
+        log: Receives each epoch.
+    """
+    classes = read_json(root / "data/processed/classes.json")["classes"]
+    images = join(*(load_images(root / f"data/processed/{split}", classes) for split in ("train", "test")))
+    place = {id: row for row, id in enumerate(images.ids)}
+    alike = [(place[row["id"]], place[row["other"]]) for row in read_csv(root / "data/processed/near_duplicates.csv")]
+    groups, settings = duplicates.groups(len(images), alike), params.cross_validation
+    lines: list[dict[str, Any]] = []
+    for repeat in range(settings.repeats):
+        fold_of = folds(images.labels, groups, settings.folds, repeat)
+        found = np.zeros((len(images), len(classes)))
+        for fold in range(settings.folds):
+            inside = np.flatnonzero(fold_of != fold)
+            inner = folds(images.labels[inside], groups[inside], round(1 / params.train.validation_fraction), repeat)
+            division = Division(
+                seed=repeat,
+                fit=inside[inner != 0],
+                validation=inside[inner == 0],
+                asked=np.flatnonzero(fold_of == fold),
+            )
+            found[division.asked] = _predictions(
+                images, division, root=root, name=name, params=params, code=code, log=log
+            )
+        lines += table(name, str(repeat), images, np.arange(len(images)), found)
+    _write(root / f"predictions/cross_validation/{name}.csv", classes, lines)
+
+
+def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The fold of each image [N]: groups stay together, and every class is spread as evenly as they allow.
+
+    Groups come in random order, and each goes to the fold that has fewest images of its first image's class.
+
+    Raises:
+        ValueError: A class has fewer groups than there are folds.
+    """
+    fold_of, filled = np.empty(len(labels), dtype=np.int64), np.zeros((labels.max() + 1, count))
+    _, first, members = np.unique(groups, return_index=True, return_inverse=True)
+    few = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
+    if few < count:
+        raise ValueError(
+            f"cross_validation.folds: expected at most {few}, what the smallest class has of images that differ, "
+            f"got {count}. Use fewer folds."
+        )
+    for group in named_generator(seed, "cross-validation").permutation(len(first)):
+        rows, label = np.flatnonzero(members == group), labels[first[group]]
+        fold = int(filled[label].argmin())
+        fold_of[rows] = fold
+        filled[:, fold] += np.bincount(labels[rows], minlength=len(filled))
+    return fold_of
+
+
+def learning_curve(root: Path, name: str, params: Params, code: str, log: runs.Log) -> None:
+    """Write `predictions/learning_curve/<name>.csv`: the test images, by models that saw parts of the training images.
+
+    The parts are stratified and nested: a larger one holds all of a smaller one of the same seed. Validation images
+    are set aside inside each part.
+
+    Args:
+        root: Checkout that holds data/.
+        name: Key of the strategy.
+        params: All parameters.
+        code: Digest of the code that trains.
+        log: Receives each epoch.
+    """
+    classes = read_json(root / "data/processed/classes.json")["classes"]
+    images = join(*(load_images(root / f"data/processed/{split}", classes) for split in ("train", "test")))
+    training = images.labels[: len(images.first)]
+    lines: list[dict[str, Any]] = []
+    for fraction in params.learning_curve.fractions:
+        for seed in params.seeds:
+            part = stratified_split(training, fraction, seed, "learning curve")[1]
+            inner = stratified_split(training[part], params.train.validation_fraction, seed, "validation")
+            division = Division(
+                seed=seed,
+                fit=part[inner[0]],
+                validation=part[inner[1]],
+                asked=np.arange(len(training), len(images)),
+            )
+            found = _predictions(images, division, root=root, name=name, params=params, code=code, log=log)
+            used = {"fraction": fraction, "images": len(part)}
+            lines += [{**used, **line} for line in table(name, str(seed), images, division.asked, found)]
+    _write(root / f"predictions/learning_curve/{name}.csv", classes, lines, ("fraction", "images"))
+
+
+def _predictions(
+    images: Images, division: Division, *, root: Path, name: str, params: Params, code: str, log: runs.Log
+) -> np.ndarray:
+    """Train on one division; probabilities [n, K] of the rows that it is asked about."""
+    place = device.prepare(params.engine, read_json(root / "data/engine.json"))
+    start, strategy = read_json(root / "data/weights/start.json")["sha256"], params.strategies[name]
+    rows = division.fit, division.validation
+    facts = runs.describe(name, params, images, start, place)
+    key = content_hash([facts, images.digest, code, division.seed, *(part.tolist() for part in rows)])
+    checkpoint = train.Checkpoint(cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds)
+    task = runs.Task(params=params, images=images, rows=rows, seed=division.seed, place=place)
+    weights = {} if runs.starts_random(strategy) else runs.starting_weights(root, start)
+    net = runs.starting_model(weights, name, task)
+    done, _ = runs.learn(net, name, task, checkpoint, log)
+    if done.status == "diverged":
+        raise ValueError(f"{name}: expected losses that are numbers, got one in epoch {done.epoch} that is none.")
+    cut = first_part(runs.own_tensors(net, strategy, done))
+    return Observer(net=net, cut=cut, params=params, place=place).predict(images, division.asked)
+
+
+def _write(path: Path, classes: Sequence[str], lines: Sequence[dict[str, Any]], before: Sequence[str] = ()) -> None:
+    columns = ["strategy", "seed", "id", "label", "predicted", *(f"p_{label}" for label in classes)]
+    write_csv(path, [*before, *columns], lines)

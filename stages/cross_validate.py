@@ -1,0 +1,19 @@
+"""One strategy on all images, in repeated folds -> predictions/cross_validation. Absent unless asked for."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from transferlab import progress, resample, stage
+from transferlab.params import Params
+
+
+def work(root: Path, params: Params, strategy: str) -> None:
+    """Write predictions/cross_validation/<strategy>.csv."""
+    with progress.Bar(strategy, None) as bar:
+        resample.cross_validate(root, strategy, params, stage.code_digest(root, "cross_validate"), bar.step)
+
+
+if __name__ == "__main__":
+    stage.main("cross_validate", work)

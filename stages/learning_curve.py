@@ -1,0 +1,19 @@
+"""One strategy on parts of the training images -> predictions/learning_curve. Absent unless asked for."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from transferlab import progress, resample, stage
+from transferlab.params import Params
+
+
+def work(root: Path, params: Params, strategy: str) -> None:
+    """Write predictions/learning_curve/<strategy>.csv."""
+    with progress.Bar(strategy, None) as bar:
+        resample.learning_curve(root, strategy, params, stage.code_digest(root, "learning_curve"), bar.step)
+
+
+if __name__ == "__main__":
+    stage.main("learning_curve", work)
