@@ -1,25 +1,39 @@
-"""Predictions and costs of the strategies that params.yaml names -> metrics/summary.json."""
+"""Predictions and costs of the strategies that params.yaml names -> numbers, intervals and comparisons."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab import metrics, stage
+from transferlab import comparison, metrics, stage
 from transferlab.files import read_json, write_json
 from transferlab.params import Params
 
 
 def work(root: Path, params: Params, _: str) -> None:
-    """Write metrics/summary.json."""
+    """Write metrics/summary.json, numbers.json and comparison.json."""
     classes = read_json(root / "data/processed/classes.json")["classes"]
-    predictions = {
-        name: metrics.read_predictions(root / f"predictions/{name}.csv", classes) for name in params.strategies
-    }
-    facts = {name: read_json(root / f"runs/{name}/facts.json") for name in params.strategies}
-    costs = {name: read_json(root / f"runs/{name}/costs.json") for name in params.strategies}
-    summary = metrics.summarise(predictions, facts, costs, params.compare.confidence)
-    write_json(root / "metrics/summary.json", summary)
+    predictions, validation, tta = (
+        metrics.read_tables(root / folder, params.strategies, classes)
+        for folder in ("predictions", "predictions/validation", "predictions/tta")
+    )
+    controls = sorted(path.stem for path in (root / "predictions/controls").glob("*.csv"))
+    facts, costs = (
+        {name: read_json(root / f"runs/{name}/{kind}.json") for name in params.strategies}
+        for kind in ("facts", "costs")
+    )
+    found = comparison.evidence(
+        predictions,
+        validation=validation,
+        tta=tta,
+        controls=metrics.read_tables(root / "predictions/controls", controls, classes),
+        folds=metrics.read_tables(root / "predictions/cross_validation", params.cross_validation.strategies, classes),
+        facts=facts,
+        costs=costs,
+        settings=params.compare,
+    )
+    for name, content in found.items():
+        write_json(root / f"metrics/{name}.json", content)
 
 
 if __name__ == "__main__":

@@ -68,12 +68,27 @@ def test_random_weights_come_from_the_seed_and_leave_the_chance_of_others_alone(
 def test_new_head_has_the_classes_and_leaves_the_rest(tmp_path: Path) -> None:
     model = backbones.build("mobilenet_v2", 1000)
     before = {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("head.")}
-    backbones.new_head(model, 5, "zero", seed=0)
+    backbones.new_head(model, 5, start="zero", seed=0, hidden=None, dropout=None)
     after = model.state_dict()
     assert model(torch.zeros(1, 3, 64, 64)).tolist() == [[0.0] * 5]
     assert all(torch.equal(after[key], value) for key, value in before.items())
-    backbones.new_head(model, 5, "random", seed=0)
+    backbones.new_head(model, 5, start="random", seed=0, hidden=None, dropout=None)
     assert model.state_dict()["head.1.weight"].abs().sum() > 0
+
+
+def test_head_with_a_hidden_layer_replaces_whatever_was_there() -> None:
+    model = backbones.build("mobilenet_v2", 1000)
+    for _ in range(2):  # the second head is built on the features, not on the first one's hidden layer
+        backbones.new_head(model, 5, start="zero", seed=0, hidden=256, dropout=0.4)
+        kinds = [type(module).__name__ for module in model.get_submodule("head").children()]
+        assert kinds == ["Linear", "ReLU", "Dropout", "Linear"]
+        shapes = {key: list(value.shape) for key, value in model.state_dict().items() if key.startswith("head.")}
+        assert shapes["head.0.weight"] == [256, 1280]
+        assert shapes["head.3.weight"] == [5, 256]
+    assert model.get_submodule("head.2").p == 0.4
+    assert model.get_parameter("head.0.weight").any() and not model.get_parameter("head.3.weight").any()
+    backbones.new_head(model, 5, start="random", seed=0, hidden=None, dropout=0.1)
+    assert [type(module).__name__ for module in model.get_submodule("head").children()] == ["Dropout", "Linear"]
 
 
 def test_weights_file_of_any_number_of_classes_is_read(tmp_path: Path) -> None:

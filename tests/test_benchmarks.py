@@ -42,9 +42,9 @@ def engine(root: Path, strategy: str, *words: str) -> dict[str, Any]:
 def test_engine_decodes_each_image_once_and_passes_it_once_per_view(prepared: Path) -> None:
     probe = engine(prepared, "probe", "--decode")
     assert probe["decodes"] == 2 * (6 + 3)
-    # In training and in evaluation one image more, to measure what a feature takes.
+    # In training and in the test one image more, to measure what a feature takes.
     assert probe["passes"] == 2 * (6 + 3) + 2
-    assert probe["seconds"].keys() == {"decode", "train", "evaluate"}
+    assert probe["seconds"].keys() == {"decode", "train", "test"}
     assert probe["accuracy"].keys() == {"0"}
     cached = engine(prepared, "probe")
     assert cached["decodes"] == 0

@@ -1,5 +1,6 @@
 """Models and test images become one table of probabilities; nothing foreign or damaged is evaluated."""
 
+import copy
 import shutil
 from dataclasses import replace
 from functools import cache
@@ -53,6 +54,8 @@ def probabilities(root: Path, name: str) -> np.ndarray:
 def whole_model(root: Path, name: str, seed: int) -> torch.nn.Sequential:
     """The model of a seed, put together by hand."""
     model = backbones.build("tiny", len(CLASSES))
+    shape = models.head_shape(small_params().strategies[name])
+    backbones.new_head(model, len(CLASSES), start="zero", seed=0, **shape)
     start = read_json(root / "data/weights/start.json")["sha256"]
     tensors = models.read(root / "data/weights/start.safetensors", start)
     models.overlay(model, {key: value for key, value in tensors.items() if not key.startswith("head.")})
@@ -70,7 +73,7 @@ def by_hand(root: Path, model: torch.nn.Sequential) -> np.ndarray:
         return np.asarray(model(pixels).softmax(1).numpy())
 
 
-@pytest.mark.parametrize("name", ["scratch", "frozen", "probe", "partial", "finetune", "progressive"])
+@pytest.mark.parametrize("name", ["scratch", "frozen", "probe", "mlp_head", "partial", "wise_ft", "progressive"])
 def test_table_has_a_row_for_every_seed_and_test_image(name: str, root: Path) -> None:
     evaluate.evaluate(root, name, small_params())
     manifest = read_csv(root / "data/processed/test/manifest.csv")
@@ -86,7 +89,7 @@ def test_table_has_a_row_for_every_seed_and_test_image(name: str, root: Path) ->
     assert metrics.read_predictions(root / f"predictions/{name}.csv", CLASSES) is not None
 
 
-@pytest.mark.parametrize("name", ["scratch", "frozen", "probe", "partial", "finetune", "progressive"])
+@pytest.mark.parametrize("name", ["scratch", "frozen", "probe", "mlp_head", "partial", "wise_ft", "progressive"])
 def test_probabilities_are_those_of_the_whole_model(name: str, root: Path) -> None:
     evaluate.evaluate(root, name, small_params())
     found = probabilities(root, name)
@@ -94,18 +97,85 @@ def test_probabilities_are_those_of_the_whole_model(name: str, root: Path) -> No
         np.testing.assert_allclose(found[place], by_hand(root, whole_model(root, name, seed)), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("memory_mb", [0, 100])
+def observer(root: Path, name: str, cut: int, **engine: Any) -> evaluate.Observer:
+    params = small_params()
+    params = replace(params, engine=replace(params.engine, **engine))
+    return evaluate.Observer(net=whole_model(root, name, 0).train(), cut=cut, params=params, place=CPU)
+
+
+@pytest.mark.parametrize("memory_mb", [1, 100])
 def test_evaluation_from_kept_features_equals_that_of_the_whole_model(memory_mb: int, root: Path) -> None:
     images, model = data.load_images(root / "data/processed/test", CLASSES), whole_model(root, "frozen", 0)
-    settings: dict[str, Any] = {
-        "preprocessing": small_params().backbone.preprocessing,
-        "memory_mb": memory_mb,
-        "place": CPU,
-    }
-    from_features = evaluate.predict(model.train(), 5, images, **settings)
-    from_pixels = evaluate.predict(model.train(), 0, images, **settings)
+    everything = np.arange(len(images))
+    from_features = observer(root, "frozen", evaluate.HEAD, memory_mb=memory_mb).predict(images, everything)
+    from_pixels = observer(root, "frozen", 0).predict(images, everything)
     np.testing.assert_allclose(from_features, from_pixels, rtol=1e-5)
     np.testing.assert_allclose(from_pixels, by_hand(root, model.eval()), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["frozen", "finetune"])
+def test_validation_table_holds_what_each_seed_set_aside(name: str, root: Path) -> None:
+    evaluate.evaluate(root, name, small_params())
+    train = data.load_images(root / "data/processed/train", CLASSES)
+    expected = [
+        (str(seed), train.ids[row])
+        for seed in (0, 3)
+        for row in data.stratified_split(train.labels, 0.2, seed, "validation")[1]
+    ]
+    rows = read_csv(root / f"predictions/validation/{name}.csv")
+    assert [(row["seed"], row["id"]) for row in rows] == expected
+    facts = read_json(root / f"runs/{name}/facts.json")["seeds"]
+    for seed in ("0", "3"):
+        hits = [row["label"] == row["predicted"] for row in rows if row["seed"] == seed]
+        assert np.mean(hits) == pytest.approx(facts[seed]["validation_accuracy"])
+    metrics.read_predictions(root / f"predictions/validation/{name}.csv", CLASSES, same_images=False)
+
+
+@pytest.mark.parametrize("name", ["frozen", "finetune"])
+def test_augmented_predictions_are_means_over_random_views_that_all_models_share(name: str, root: Path) -> None:
+    evaluate.evaluate(root, name, small_params())
+    images, params = data.load_images(root / "data/processed/test", CLASSES), small_params()
+    everything, side = list(range(len(images))), params.backbone.preprocessing.crop_px
+    seen = features.Views(
+        images=images,
+        preprocessing=params.backbone.preprocessing,
+        ranges=params.train.augment,
+        seed=evaluate.TTA_SEED,
+        side=side,
+    )
+    model = whole_model(root, name, 0)
+    with torch.no_grad():
+        views = [seen.finish(seen.crops(everything, view), everything, view, CPU.device) for view in range(5)]
+        expected = torch.stack([model(pixels).softmax(1) for pixels in views]).mean(0)
+    np.testing.assert_allclose(probabilities(root, f"tta/{name}")[0], expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_without_augmented_views_their_table_has_no_rows(root: Path) -> None:
+    params = small_params()
+    evaluate.evaluate(root, "probe", replace(params, evaluate=replace(params.evaluate, tta_views=0)))
+    assert read_csv(root / "predictions/tta/probe.csv") == []
+    assert metrics.read_predictions(root / "predictions/tta/probe.csv", CLASSES).empty
+
+
+def test_pictures_hold_features_maps_and_views_of_the_first_seed(root: Path) -> None:
+    for name in ("probe", "scratch"):
+        evaluate.evaluate(root, name, small_params())
+    probe, tuned = (np.load(root / f"predictions/pictures/{name}.npz") for name in ("probe", "scratch"))
+    assert {key: probe[key].shape for key in probe} == {
+        "before": (9, 128),
+        "after": (9, 128),
+        "maps": (9, 2, 2),
+        "views": (3, 1, 112, 112, 3),
+    }
+    assert tuned["views"].shape == (3, 8, 112, 112, 3)
+    assert np.array_equal(probe["before"], probe["after"]) and np.array_equal(probe["before"], tuned["before"])
+    assert not np.array_equal(tuned["before"], tuned["after"])
+    images = data.load_images(root / "data/processed/test", CLASSES)
+    views = augment.test_view(images, range(9), small_params().backbone.preprocessing)
+    pixels = augment.normalise(augment.scaled(views, CPU.device), small_params().backbone.preprocessing)
+    with torch.no_grad():
+        after = whole_model(root, "scratch", 0)[: evaluate.HEAD](pixels)
+    np.testing.assert_allclose(tuned["after"], after.numpy(), rtol=2e-3, atol=1e-3)
 
 
 def test_metrics_are_means_over_seeds_of_accuracy_and_loss(root: Path) -> None:
@@ -123,7 +193,9 @@ def test_metrics_are_means_over_seeds_of_accuracy_and_loss(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["frozen", "finetune"])
 def test_evaluating_twice_gives_the_same_bytes(name: str, root: Path) -> None:
-    files = [root / f"predictions/{name}.csv", root / f"metrics/{name}.json"]
+    kinds = (".csv", "validation.csv", "tta.csv", "pictures.npz")
+    tables = [f"predictions/{kind.replace('.', f'/{name}.')}".replace("//", "/") for kind in kinds]
+    files = [root / table for table in [*tables, f"metrics/{name}.json"]]
     evaluate.evaluate(root, name, small_params())
     before = [path.read_bytes() for path in files]
     shutil.rmtree(cache_folder("features"))
@@ -137,11 +209,11 @@ def test_features_of_the_test_images_are_computed_once_for_all_that_share_them(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluate.evaluate(root, "probe", small_params())
-    assert len(list(cache_folder("features").iterdir())) == 1
+    tables = 2 + small_params().evaluate.tta_views  # test views of both splits, random ones of the test images
+    assert len(list(cache_folder("features").iterdir())) == tables
     monkeypatch.setattr(features.Source, "_all", lambda self, view: pytest.fail("computed again"))
     evaluate.evaluate(root, "frozen", small_params())
-    evaluate.evaluate(root, "finetune", small_params())
-    assert len(list(cache_folder("features").iterdir())) == 1
+    assert len(list(cache_folder("features").iterdir())) == tables
 
 
 @pytest.mark.parametrize(
@@ -166,8 +238,9 @@ def test_model_that_is_evaluated_is_the_one_that_was_trained(
     learn = runs.learn
 
     def watched(model: torch.nn.Sequential, name: str, task: runs.Task, *rest: Any) -> Any:
-        ends[task.seed] = model
-        return learn(model, name, task, *rest)
+        found = learn(model, name, task, *rest)
+        ends[task.seed] = copy.deepcopy(model)  # the next seed writes over it
+        return found
 
     monkeypatch.setattr(runs, "learn", watched)
     runs.run(root, "finetune", params, "code", Deaf())

@@ -14,7 +14,7 @@ from small import RANGES
 from transferlab import backbones, features, textures
 from transferlab.data import Images, named_generator
 from transferlab.device import Place
-from transferlab.features import Source, Views
+from transferlab.features import Shared, Source, Views
 from transferlab.files import cache_folder
 from transferlab.params import Preprocessing
 
@@ -71,9 +71,9 @@ def test_source_gives_what_the_frozen_parts_make_of_the_views(cut: int) -> None:
     torch.testing.assert_close(found.test(ROWS[1][::-1]), prefix(pixels))
 
 
-@pytest.mark.parametrize("shared", [None, {}], ids=["memory", "disk"])
-def test_above_the_memory_limit_the_same_is_computed_anew(shared: dict[str, float] | None) -> None:
-    kept, anew = source(shared=shared), source(memory_mb=0, shared=shared)
+@pytest.mark.parametrize("disk", [False, True])
+def test_above_the_memory_limit_the_same_is_computed_anew(disk: bool) -> None:
+    kept, anew = (source(memory_mb=limit, shared=Shared() if disk else None) for limit in (100, 0))
     for rows, epoch in ((np.array([3, 0, 9]), 0), (np.array([5]), 1), (np.array([0, 2]), 2)):
         torch.testing.assert_close(one(kept, rows, epoch), one(anew, rows, epoch))
     torch.testing.assert_close(kept.test(ROWS[1]), anew.test(ROWS[1]))
@@ -85,7 +85,7 @@ def test_limit_counts_every_view_of_every_image() -> None:
     width = 128 * 4 / 1e6
     assert source(count=2)._table_mb == pytest.approx(width * (6 * 2 + 4))
     assert source(count=None)._table_mb == pytest.approx(width * 4)
-    assert source(count=2, shared={})._table_mb == pytest.approx(width * (6 * 2 + 10))
+    assert source(count=2, shared=Shared())._table_mb == pytest.approx(width * (6 * 2 + 10))
 
 
 def test_a_view_is_computed_once_however_often_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,27 +124,40 @@ def test_without_a_number_of_views_every_epoch_sees_a_fresh_one() -> None:
 
 
 def test_disk_gives_the_bits_that_memory_had_and_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = source(shared={})
+    first = source(shared=Shared())
     trained, tested = one(first, ROWS[0], 1), first.test(ROWS[1])
     assert len(kept_files()) == 2
-    second = source(shared={})
+    second = source(shared=Shared())
     monkeypatch.setattr(second, "_all", lambda view: pytest.fail("computed again"))
     assert torch.equal(one(second, ROWS[0], 1), trained)
     assert torch.equal(second.test(ROWS[1]), tested)
 
 
 def test_test_views_of_all_images_serve_every_split() -> None:
-    first = source(shared={})
+    first = source(shared=Shared())
     first.test(ROWS[1])
-    other = source(shared={}, rows=(ROWS[1], ROWS[0]))
+    other = source(shared=Shared(), rows=(ROWS[1], ROWS[0]))
     torch.testing.assert_close(other.test(np.arange(10)), first.test(np.arange(10)), rtol=0, atol=0)
     assert len(kept_files()) == 1
+
+
+def test_seeds_that_share_a_table_read_it_once() -> None:
+    shared = Shared()
+    expected = source(shared=shared).test(ROWS[1])
+    for path in kept_files():
+        path.unlink()
+    second = source(shared=shared, rows=(ROWS[1], ROWS[0]))
+    assert torch.equal(second.test(ROWS[1]), expected)
+    assert not kept_files()
+    assert list(shared.tables) == list(shared.seconds) and second.aside == 0
+    other = source(4, shared=shared)
+    assert not other.kept
 
 
 @pytest.mark.parametrize("damage", ["flipped bit", "truncated", "empty", "text", "another file", "no facts"])
 def test_damaged_file_counts_as_absent(damage: str) -> None:
     everything = np.arange(10)
-    expected = source(shared={}).test(everything)
+    expected = source(shared=Shared()).test(everything)
     (path,) = kept_files()
     content = path.read_bytes()
     if damage == "another file":
@@ -154,20 +167,20 @@ def test_damaged_file_counts_as_absent(damage: str) -> None:
     else:
         flipped = content[:-1] + bytes([content[-1] ^ 1])
         path.write_bytes({"flipped bit": flipped, "truncated": content[:-9], "empty": b"", "text": b"x"}[damage])
-    assert torch.equal(source(shared={}).test(everything), expected)
+    assert torch.equal(source(shared=Shared()).test(everything), expected)
     table, _ = features._read(path) or pytest.fail("not written anew")
     assert torch.equal(table, expected)
 
 
 def other_weights() -> Source:
-    found = source(shared={})
+    found = source(shared=Shared())
     with torch.no_grad():
         found.prefix.get_parameter("stage2.0.weight")[0, 0, 0, 0] += 1e-6
     return found
 
 
 def other_statistics() -> Source:
-    found = source(shared={})
+    found = source(shared=Shared())
     found.prefix.get_buffer("stem.1.running_mean")[0] += 1e-6
     return found
 
@@ -175,53 +188,53 @@ def other_statistics() -> Source:
 CHANGES: dict[str, Callable[[], Source]] = {
     "weights": other_weights,
     "buffers": other_statistics,
-    "cut": lambda: source(4, shared={}),
-    "precision": lambda: source(place=replace(PLACE, precision="bf16"), shared={}),
-    "memory format": lambda: source(place=replace(PLACE, memory_format="contiguous"), shared={}),
-    "images": lambda: source(seen=views(images=replace(drawn(), digest="others")), shared={}),
-    "preprocessing": lambda: source(seen=views(preprocessing=replace(WEIGHTS, mean=(0.4,) * 3)), shared={}),
+    "cut": lambda: source(4, shared=Shared()),
+    "precision": lambda: source(place=replace(PLACE, precision="bf16"), shared=Shared()),
+    "memory format": lambda: source(place=replace(PLACE, memory_format="contiguous"), shared=Shared()),
+    "images": lambda: source(seen=views(images=replace(drawn(), digest="others")), shared=Shared()),
+    "preprocessing": lambda: source(seen=views(preprocessing=replace(WEIGHTS, mean=(0.4,) * 3)), shared=Shared()),
 }
 RANDOM: dict[str, Callable[[], Source]] = {
-    "seed": lambda: source(seen=views(seed=1), shared={}),
-    "side": lambda: source(seen=views(side=24), shared={}),
-    "ranges": lambda: source(seen=views(ranges=replace(RANGES, flip=0.0)), shared={}),
-    "rows": lambda: source(rows=(ROWS[0][1:], ROWS[1]), shared={}),
+    "seed": lambda: source(seen=views(seed=1), shared=Shared()),
+    "side": lambda: source(seen=views(side=24), shared=Shared()),
+    "ranges": lambda: source(seen=views(ranges=replace(RANGES, flip=0.0)), shared=Shared()),
+    "rows": lambda: source(rows=(ROWS[0][1:], ROWS[1]), shared=Shared()),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_name_changes_with_what_every_view_depends_on(change: str) -> None:
     for view in (None, 0):
-        assert CHANGES[change]()._path(view) != source(shared={})._path(view)
+        assert CHANGES[change]()._path(view) != source(shared=Shared())._path(view)
 
 
 @pytest.mark.parametrize("change", RANDOM)
 def test_only_names_of_random_views_change_with_their_chance(change: str) -> None:
-    assert RANDOM[change]()._path(0) != source(shared={})._path(0)
-    assert RANDOM[change]()._path(None) == source(shared={})._path(None)
+    assert RANDOM[change]()._path(0) != source(shared=Shared())._path(0)
+    assert RANDOM[change]()._path(None) == source(shared=Shared())._path(None)
 
 
 def test_name_tells_views_apart_and_not_strategies() -> None:
-    paths = {source(shared={})._path(view) for view in (None, 0, 1, 2)}
+    paths = {source(shared=Shared())._path(view) for view in (None, 0, 1, 2)}
     assert len(paths) == 4
-    assert source(shared={}, count=100)._path(1) == source(shared={}, count=2, memory_mb=7)._path(1)
+    assert source(shared=Shared(), count=100)._path(1) == source(shared=Shared(), count=2, memory_mb=7)._path(1)
 
 
 def test_name_changes_with_the_code_and_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = source(shared={})._path(0)
+    before = source(shared=Shared())._path(0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
-    other_threads = source(shared={})._path(0)
+    other_threads = source(shared=Shared())._path(0)
     monkeypatch.setattr(features, "file_hash", lambda path: "edited" if path.stem == "augment" else "")
-    assert len({before, other_threads, source(shared={})._path(0)}) == 3
+    assert len({before, other_threads, source(shared=Shared())._path(0)}) == 3
 
 
 def test_seconds_of_a_kept_table_are_those_it_took_at_first_and_stand_aside() -> None:
-    first, second = source(shared={}), source(shared={})
+    first, second = source(shared=Shared()), source(shared=Shared())
     one(first, ROWS[0], 0)
     one(second, ROWS[0], 0)
     one(second, ROWS[0], 2)
-    assert first.shared == second.shared
-    assert first.shared is not None
-    (seconds,) = first.shared.values()
+    assert first.shared is not None and second.shared is not None
+    assert first.shared.seconds == second.shared.seconds
+    (seconds,) = first.shared.seconds.values()
     assert first.aside >= seconds > 0
     assert source().aside == 0

@@ -82,6 +82,15 @@ WRONG = [
     ("strategies.progressive.epochs", 2, "expected at least one per phase (3), got 2"),
     ("strategies.frozen.nesterov", "yes", "expected boolean, got 'yes'"),
     ("strategies.frozen.step_epochs", 5, "expected a number with schedule 'step' and null without, got 5"),
+    ("strategies.frozen.patience", 5, "expected a number with schedule 'plateau' and null without, got 5"),
+    ("strategies.frozen.head_dropout", 1, "expected less than 1, got 1"),
+    ("strategies.frozen.head_hidden", 0, "expected greater than or equal to 1, got 0"),
+    ("strategies.frozen.interpolate", [], "expected at least 1 item after validation, not 0, got []"),
+    ("strategies.frozen.interpolate", [1.5], "expected less than or equal to 1, got 1.5"),
+    ("evaluate.tta_views", -1, "expected greater than or equal to 0, got -1"),
+    ("cross_validation.folds", 1, "expected greater than or equal to 2, got 1"),
+    ("learning_curve.fractions", [1.0], "expected less than 1, got 1.0"),
+    ("compare.margin", 0, "expected greater than 0, got 0"),
     ("strategies.frozen.phases", {}, "expected at least 1 item after validation, not 0, got {}"),
     ("strategies.frozen.learner", "magic", "expected 'gradient' or 'logistic_regression', got 'magic'"),
     ("strategies.probe.log10_c", [5, -6], "expected [low, high], got [5.0, -6.0]"),
@@ -122,6 +131,45 @@ def test_batch_of_one_image_is_refused_where_a_strategy_normalises_by_batch() ->
     found = problems(edited(("train.batch_size", 1), ("strategies.progressive.norm_statistics", "batch")))
     expected = "train.batch_size: expected 2 or more, since progressive normalises by batch, got 1."
     assert found == [f"params.yaml: {expected}"]
+
+
+PROBE = {"log10_c": [-6, 5], "c_values": 3, "folds": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"head_start": "probe"}, "probe: expected a section with head_start 'probe' and null without, got None."),
+        ({"probe": PROBE}, "probe: expected a section with head_start 'probe' and null without, got Regression"),
+        (
+            {"head_start": "probe", "probe": PROBE, "head_hidden": 8},
+            "head_start: expected zero or random, since a probe needs weights and a linear head, got 'probe'.",
+        ),
+        ({"head_start": "probe", "probe": PROBE, "start": "random"}, "a probe needs weights and a linear head"),
+        (
+            {"head_start": "probe", "probe": {**PROBE, "log10_c": [5, -6]}},
+            "log10_c: expected [low, high], got [5.0, -6.0].",
+        ),
+        ({"loss": "nll", "label_smoothing": 0.1}, "expected 0 with loss 'nll', which knows none, got 0.1."),
+        ({"interpolate": [0, 1], "norm_statistics": "batch"}, "since statistics do not interpolate."),
+    ],
+)
+def test_settings_of_a_strategy_that_do_not_go_together_are_refused(changes: dict[str, Any], message: str) -> None:
+    (found,) = problems(edited(*((f"strategies.frozen.{key}", value) for key, value in changes.items())))
+    assert found.startswith("params.yaml: strategies.frozen.") and message in found
+
+
+def test_protocols_name_strategies_that_there_are() -> None:
+    found = problems(edited(("cross_validation.strategies", ["frozen", "luck"]), ("learning_curve.strategies", ["x"])))
+    assert found == [
+        "params.yaml: cross_validation.strategies: expected some of frozen, probe, progressive, got 'luck'.",
+        "params.yaml: learning_curve.strategies: expected some of frozen, probe, progressive, got 'x'.",
+    ]
+
+
+def test_classes_of_imagenet_are_given_for_every_class_or_none() -> None:
+    found = problems(edited(("dataset.imagenet", {"ants": [310]})))
+    assert found == ["params.yaml: dataset.imagenet: expected the names of classes (('ants', 'bees')), got ['ants']."]
 
 
 def test_all_problems_of_the_file_are_told_at_once() -> None:

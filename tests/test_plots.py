@@ -1,5 +1,6 @@
 """Tables in, figures out."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from transferlab import plots
@@ -17,7 +20,7 @@ AWKWARD = ["$x^", "<img src=x>", "犬", "a\nb", "", "very long class name that n
 
 
 def names(strategies: int) -> list[str]:
-    return ["probe", "frozen", *(f"strategy_{i}" for i in range(strategies))][:strategies]
+    return ["probe", "frozen", *AWKWARD, *(f"strategy_{i}" for i in range(strategies))][:strategies]
 
 
 def classes(count: int) -> list[str]:
@@ -54,22 +57,68 @@ def record(mean: float | None = 0.9, **rest: Any) -> dict[str, Any]:
     return {"accuracy": mean, **ends, "train_seconds": 10.0, "trainable_parameters": 1026, "status": status, **rest}
 
 
+def numbers(labels: int) -> dict[str, Any]:
+    """Calibration of one strategy: the bins that cannot occur with so many classes are empty."""
+    edges = [(i / 10, (i + 1) / 10) for i in range(10)]
+    bins = [
+        {"low": low, "high": high, "images": 5, "confidence": low + 0.05, "accuracy": low}
+        if high > 1 / labels
+        else {"low": low, "high": high, "images": 0, "confidence": None, "accuracy": None}
+        for low, high in edges
+    ]
+    measures = {"ece": {"mean": 0.061}, "ece_scaled": {"mean": 0.0249}}
+    return {"measures": measures, "reliability": bins, "reliability_scaled": bins, "temperature": {"0": 1.3}}
+
+
+def pair(first: str, second: str, difference: float | None) -> dict[str, Any]:
+    low, high = (None, None) if difference is None else (difference - 0.03, difference + 0.03)
+    clear = difference is not None and abs(difference) > 0.03
+    verdict = ("better" if difference and difference > 0 else "worse") if clear else "indistinguishable"
+    return {"first": first, "second": second, "difference": difference, "low": low, "high": high, "verdict": verdict}
+
+
+def comparison(keys: list[str]) -> dict[str, Any]:
+    places = {key: i for i, key in enumerate(keys)}
+    pairs = [pair(a, b, (places[b] - places[a]) / 50) for a, b in itertools.combinations(keys, 2)]
+    return {"pairs": pairs, "images": 60, "confidence": 0.95}
+
+
+def growth(keys: list[str], seeds: int) -> pd.DataFrame:
+    rows = [
+        {
+            "strategy": key,
+            "fraction": share,
+            "images": int(240 * share),
+            "seed": seed,
+            "accuracy": 0.9 - 0.1 / share / 20,
+        }
+        for key in keys
+        for share in (0.1, 0.5, 1)
+        for seed in range(seeds)
+    ]
+    return pd.DataFrame(rows)
+
+
 def all_figures(strategies: int, count: int, seeds: int) -> dict[str, Figure]:
     labels, keys = classes(count), names(strategies)
     tables = {key: table(labels, seeds, wrong) for wrong, key in enumerate(keys)}
     summary = {key: record(0.9 - i / 50, train_seconds=3.0 ** (i % 5)) for i, key in enumerate(keys)}
-    rows = plots.examples(tables)
+    points = np.arange(2.0 * count).reshape(count, 2)
+    controls = {name: {"accuracy": 0.5 + i / 100} for i, name in enumerate(AWKWARD)}
     return {
         "curves": plots.curves({key: history(seeds, 0 if key == "probe" else 3) for key in keys}),
-        "accuracy": plots.accuracy(summary, {key: dict.fromkeys(range(seeds), 0.9) for key in keys}),
+        "accuracy": plots.accuracy(summary, {key: dict.fromkeys(range(seeds), 0.9) for key in keys}, controls),
         "cost": plots.cost(summary),
         "confusion": plots.confusion(tables, labels),
-        "predictions": plots.prediction_grid([np.zeros((20, 30, 3), np.uint8)] * len(rows), rows),
+        "verdicts": plots.verdicts(comparison(keys)),
+        "reliability": plots.reliability(dict.fromkeys(keys, numbers(count)) | {"diverged": None}),
+        "features": plots.features(dict.fromkeys(keys, (points, np.array(labels)))),
+        "learning_curve": plots.learning_curve(growth(keys, seeds)),
     }
 
 
 def words(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+    return [text.get_text() for text in figure.findobj(Text)]
 
 
 @pytest.mark.parametrize(("strategies", "count", "seeds"), SIZES)
@@ -81,36 +130,52 @@ def test_every_figure_is_drawn_at_every_size_without_a_warning(
         with Image.open(tmp_path / f"{name}.png") as image:
             image.load()
             assert image.format == "PNG" and image.mode == "RGB"
-            assert image.width in (1032, 1290)
+            assert image.width == 1290
             assert image.height < 4 * image.width
 
 
 def test_the_same_table_gives_the_same_bytes_whatever_the_users_style(tmp_path: Path) -> None:
     for name, figure in all_figures(2, 2, 2).items():
         plots.save(figure, tmp_path / f"{name}.png")
-    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "figure.dpi": 30, "text.color": "blue"}):
+    styles = {"font.size": 20, "axes.facecolor": "red", "figure.dpi": 30, "text.color": "blue", "svg.hashsalt": "x"}
+    with matplotlib.rc_context(styles | {"svg.fonttype": "none", "savefig.facecolor": "red", "savefig.dpi": 30}):
         for name, figure in all_figures(2, 2, 2).items():
             plots.save(figure, tmp_path / "again.png")
-            assert (tmp_path / "again.png").read_bytes() == (tmp_path / f"{name}.png").read_bytes()
+            for suffix in (".png", ".svg"):
+                again = (tmp_path / "again.png").with_suffix(suffix).read_bytes()
+                assert again == (tmp_path / f"{name}.png").with_suffix(suffix).read_bytes()
     with Image.open(tmp_path / "again.png") as image:
         assert image.info == {}
+
+
+def test_the_drawing_beside_the_picture_carries_its_own_letters_and_neither_date_nor_version(tmp_path: Path) -> None:
+    figure = plots.cost({"probe": record(0.8)})
+    plots.save(figure, tmp_path / "cost.png")
+    first = (tmp_path / "cost.svg").read_bytes()
+    plots.save(figure, tmp_path / "cost.png")
+    assert (tmp_path / "cost.svg").read_bytes() == first
+    drawing = first.decode()
+    assert "<text" not in drawing and "font-family" not in drawing
+    assert "metadata" not in drawing and matplotlib.__version__ not in drawing
+    assert 'style="fill: #ffffff"' in drawing.split("</g>")[0]  # an opaque page, first of all
 
 
 def test_a_known_strategy_looks_the_same_whichever_others_are_shown() -> None:
     alone = {name: plots.looks([name])[name] for name in plots.KNOWN}
     assert plots.looks(["mine", *reversed(plots.KNOWN), "other"]).items() >= alone.items()
-    assert len({look.color for look in alone.values()}) == len(plots.KNOWN)
+    assert len({(look.color, look.marker) for look in alone.values()}) == 10
+    assert len({(look.color, str(look.dash)) for look in alone.values()}) == 10
 
 
 def test_other_strategies_look_different_from_each_other_until_looks_run_out() -> None:
-    some = plots.looks([*plots.KNOWN, *(f"s{i}" for i in range(14))])
-    assert len({(look.color, look.marker) for look in some.values()}) == 21
+    some = plots.looks([*plots.KNOWN, *(f"s{i}" for i in range(18))])
+    assert len({(look.color, look.marker) for look in some.values()}) == 28
     assert len(plots.looks(f"s{i}" for i in range(40))) == 40
 
 
 def test_the_probe_is_a_line_across_all_epochs() -> None:
     figure = plots.curves({"probe": history(2, 0), "frozen": history(2, 4)})
-    top = figure.subfigs[0].axes[0]
+    top = figure.axes[0]
     assert [list(map(float, line.get_xdata())) for line in top.lines] == [[0, 100], [25, 50, 75, 100]]  # type: ignore[arg-type]
     assert {"probe  (solved, no epochs)", "frozen  (4 epochs)"} <= set(words(figure))
 
@@ -120,13 +185,13 @@ def test_a_strategy_without_a_finite_value_has_a_panel_and_no_line() -> None:
     empty = pd.DataFrame({column: [] for column in nothing.columns}, dtype=object)
     figure = plots.curves({"frozen": nothing, "partial": empty})
     assert {"frozen", "partial"} <= set(words(figure))
-    assert not figure.subfigs[0].axes[0].lines
+    assert not figure.axes[0].lines
 
 
 def test_an_exploding_loss_does_not_flatten_the_others() -> None:
     huge = history(1, 3).assign(train_loss=1e9, validation_loss=1e9)
     figure = plots.curves({name: history(1, 3) for name in "abc"} | {"huge": huge})
-    assert figure.subfigs[1].axes[0].get_ylim()[1] < 10
+    assert figure.axes[1].get_ylim()[1] < 10
 
 
 def test_accuracy_keeps_the_order_and_shows_a_diverged_strategy_by_its_status() -> None:
@@ -138,9 +203,96 @@ def test_accuracy_keeps_the_order_and_shows_a_diverged_strategy_by_its_status() 
     assert [list(map(float, line.get_xdata())) for line in rings] == [[75, 85], [90]]  # type: ignore[arg-type]
 
 
-def test_cost_leaves_out_what_has_no_accuracy() -> None:
-    figure = plots.cost({"probe": record(0.8), "frozen": record(None)})
-    assert [word for word in words(figure) if "trainable" in word] == ["probe\n1,026 trainable"]
+@pytest.mark.parametrize(
+    ("costs", "gains", "best"),
+    [
+        ([], [], []),
+        ([5], [1], [0]),
+        ([1, 2, 3], [1, 2, 3], [0, 1, 2]),
+        ([3, 2, 1], [1, 2, 3], [2]),
+        ([1, 1, 2], [5, 6, 6], [1]),  # as cheap and better; as good and cheaper
+        ([1, 1], [5, 5], [0, 1]),  # the same: neither beats the other
+        ([30, 10, 20, 40], [0.95, 0.9, 0.85, 0.96], [1, 0, 3]),
+    ],
+)
+def test_the_front_holds_what_nothing_beats(costs: list[float], gains: list[float], best: list[int]) -> None:
+    assert plots.front(costs, gains) == best
+
+
+def test_cost_leaves_out_what_has_no_accuracy_and_names_the_others_in_both_panels() -> None:
+    said = words(plots.cost({"probe": record(0.8), "frozen": record(None), "lp_ft": record(0.7)}))
+    assert [said.count(name) for name in ("probe", "lp_ft", "frozen")] == [2, 2, 0]
+
+
+@pytest.mark.parametrize("parameters", [0, 1, 10**12])
+def test_cost_has_room_for_any_number_of_parameters(tmp_path: Path, parameters: int) -> None:
+    some = {"few": record(0.8, trainable_parameters=parameters), "many": record(0.9)}
+    plots.save(plots.cost(some), tmp_path / "cost.png")
+
+
+def test_controls_are_named_with_their_accuracy_and_far_ones_at_the_edge() -> None:
+    controls = {"near": {"accuracy": 0.86}, "far": {"accuracy": 0.1}, "unknown": {"accuracy": None}}
+    figure = plots.accuracy({"probe": record(0.9)}, {"probe": {0: 0.9}}, controls)
+    assert {"near 86.0 %", "← far 10.0 %"} <= set(words(figure))
+    assert not [word for word in words(figure) if "unknown" in word]
+    assert figure.axes[0].get_xlim()[0] > 80
+
+
+def test_verdicts_show_each_pair_from_both_sides_with_the_better_row_on_top() -> None:
+    figure = plots.verdicts({"pairs": [pair("a", "b", -0.1), pair("b", "c", 0.1), pair("a", "c", 0.001)]})
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["b", "a", "c"]
+    said = words(figure)
+    for text, times in {"▲ +10.0": 2, "▼ −10.0": 2, "≈ +0.1": 1, "≈ −0.1": 1, "+7.0 to +13.0": 2}.items():
+        assert said.count(text) == times, text
+    assert "row minus column in points of test accuracy, with its 95 % interval; better rows on top" in said
+
+
+def test_where_there_is_nothing_to_draw_stands_why(tmp_path: Path) -> None:
+    figure = plots.nothing("no pairs: fewer than two strategies finished")
+    plots.save(figure, tmp_path / "verdicts.png")
+    assert words(figure) == ["no pairs: fewer than two strategies finished"]
+
+
+def test_verdicts_leave_out_what_has_no_difference() -> None:
+    figure = plots.verdicts({"pairs": [pair("a", "b", 0.1), pair("a", "gone", None)]})
+    assert not {"gone", "None"} & set(words(figure))
+
+
+def test_reliability_says_the_error_before_and_after_and_leaves_out_what_diverged() -> None:
+    figure = plots.reliability({"probe": numbers(2), "gone": None, "empty": {"reliability": []}})
+    assert [axes.get_title("left") for axes in figure.axes] == ["probe\nECE 6.1 → 2.5 %"]
+    _, before, after = figure.axes[0].lines
+    assert len(before.get_xdata()) == len(after.get_xdata()) == 5  # type: ignore[arg-type]
+
+
+def test_features_name_every_class_once_and_stop_after_some_lines() -> None:
+    labels = np.array(classes(300))
+    figure = plots.features({"before": (np.zeros((300, 2)), labels), "after": (np.ones((300, 2)), labels)})
+    assert words(figure).count("class 3") == 1
+    assert [word for word in words(figure) if word.startswith("and ") and word.endswith(" more")]
+    assert [axes.get_title("left") for axes in figure.axes] == ["before", "after"]
+
+
+def test_a_layout_is_the_same_every_time_and_keeps_groups_together() -> None:
+    rows = np.random.default_rng(0).normal(0, 0.1, (24, 8))
+    rows[12:] += 5
+    places = plots.layout(rows)
+    assert places.shape == (24, 2)
+    assert np.array_equal(places, plots.layout(rows))
+    middle = [places[:12].mean(axis=0), places[12:].mean(axis=0)]
+    near = np.linalg.norm(places[:, None] - np.array(middle)[None], axis=2).argmin(axis=1)
+    assert near.tolist() == [0] * 12 + [1] * 12
+
+
+def test_a_learning_curve_has_the_mean_over_seeds_at_every_size() -> None:
+    some = growth(["probe", "gone"], 2)
+    some.loc[some["strategy"] == "gone", "accuracy"] = np.nan
+    some.loc[some["seed"] == 1, "accuracy"] += 0.02
+    figure = plots.learning_curve(some)
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["24", "120", "240"]
+    assert "probe" in words(figure) and "gone" not in words(figure)
+    line = figure.axes[0].lines[0]
+    assert list(line.get_ydata()) == pytest.approx([86, 90, 90.5])  # type: ignore[arg-type]
 
 
 def test_figures_of_nothing_but_diverged_strategies_are_drawn(tmp_path: Path) -> None:
@@ -150,7 +302,8 @@ def test_figures_of_nothing_but_diverged_strategies_are_drawn(tmp_path: Path) ->
         plots.cost(summary),
         plots.confusion({"frozen": none}, ["a", "b"]),
     ]
-    for figure in [*figures, plots.prediction_grid([], plots.examples({"frozen": none}))]:
+    figures += [plots.verdicts({"pairs": []}), plots.reliability({"frozen": None}), plots.features({})]
+    for figure in [*figures, plots.learning_curve(growth([], 0).reindex(columns=growth(["a"], 1).columns))]:
         plots.save(figure, tmp_path / "figure.png")
 
 
@@ -164,44 +317,51 @@ def test_confusion_counts_images_per_seed() -> None:
     ]
 
 
-def test_cost_labels_do_not_cover_each_other() -> None:
-    figure = plots.cost({f"s{i}": record(0.9 + i / 1000) for i in range(5)})
-    figure.draw_without_rendering()
-    boxes = [
-        text.get_window_extent() for text in figure.findobj(matplotlib.text.Text) if "trainable" in text.get_text()
+def beyond_the_axis(figure: Figure) -> set[Text]:
+    """Labels of ticks that matplotlib keeps but does not draw."""
+    axis = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    ends = [sorted(one.get_view_interval()) for one in axis]
+    ticks = [
+        tick
+        for one, (a, b) in zip(axis, ends, strict=True)
+        for tick in one.get_major_ticks()
+        if not a <= tick.get_loc() <= b
     ]
-    assert len(boxes) == 5
-    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    return {text for tick in ticks for text in (tick.label1, tick.label2)}
 
 
-def test_examples_begin_with_the_most_mistaken_and_end_with_classes_in_turn() -> None:
-    tables = {"a": table(["x", "y", "z"], 2, 1), "b": table(["x", "y", "z"], 2, 2)}
-    chosen = plots.examples(tables, 6)
-    assert [example.id for example in chosen] == [f"test/{i}.jpg" for i in (0, 1, 2, 3, 6, 4)]
-    assert [example.label for example in chosen] == ["x", "x", "x", "y", "z", "y"]
-    assert chosen[1].verdicts == {
-        "a": plots.Verdict(right=2, seeds=2, mistaken_for=None),
-        "b": plots.Verdict(right=0, seeds=2, mistaken_for="z"),
+def overlapping(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of texts that cover each other, and texts that leave the page (paired with an empty one)."""
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+    hidden = beyond_the_axis(figure)
+    texts = [text for text in figure.findobj(Text) if text.get_text().strip() and text not in hidden]
+    # Not a method of each: that of an annotation counts its arrow.
+    boxes = [(text.get_text(), Text.get_window_extent(text).padded(-1)) for text in texts if text.get_visible()]
+    page = figure.bbox
+    cut = [(text, "") for text, box in boxes if box.x0 < page.x0 or box.x1 > page.x1 or box.y0 < 0 or box.y1 > page.y1]
+    return cut + [(a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.overlaps(two)]
+
+
+@pytest.mark.parametrize("strategies", [1, 6, 12])
+def test_no_text_is_cut_or_covered_by_another(strategies: int) -> None:
+    keys = [*plots.KNOWN, "strategy_with_a_long_name", "犬"][:strategies]
+    summary = {
+        key: record(0.9 - i / 100, train_seconds=3.0 ** (i % 5), trainable_parameters=10 ** (i % 3 + 4))
+        for i, key in enumerate(keys)
     }
-
-
-@pytest.mark.parametrize("wrong", [0, 3, 9])
-def test_examples_fill_up_where_one_kind_is_rare(wrong: int) -> None:
-    assert len(plots.examples({"a": table(["x", "y", "z"], 1, wrong)}, 6)) == 6
-
-
-@pytest.mark.parametrize(
-    ("right", "said"),
-    [
-        (5, "\N{CHECK MARK} probe"),
-        (2, "\N{CIRCLE WITH LEFT HALF BLACK} probe: 2 of 5"),
-        (0, "\N{BALLOT X} probe: bees"),
-    ],
-)
-def test_a_verdict_says_who_was_right(right: int, said: str) -> None:
-    verdict = plots.Verdict(right=right, seeds=5, mistaken_for="bees")
-    row = plots.Example(id="x", label="ants", verdicts={"probe": verdict})
-    assert {"ants", said} <= set(words(plots.prediction_grid([np.zeros((4, 4, 3), np.uint8)], [row])))
+    controls = {"majority": {"accuracy": 0.86}, "imagenet_head": {"accuracy": 0.861}, "far": {"accuracy": 0.1}}
+    figures = {
+        "accuracy": plots.accuracy(summary, {key: {0: 0.9} for key in keys}, controls),
+        "verdicts": plots.verdicts(comparison(keys)),
+        "reliability of 2 classes": plots.reliability(dict.fromkeys(keys, numbers(2))),
+        "reliability of 12 classes": plots.reliability(dict.fromkeys(keys, numbers(12))),
+        "learning curve": plots.learning_curve(growth(keys, 2)),
+        "curves": plots.curves({key: history(2, 0 if key == "probe" else 30) for key in keys}),
+        "cost": plots.cost(summary),
+        "features": plots.features({key: (np.zeros((12, 2)), np.array(classes(12))) for key in keys}),
+    }
+    found = {name: overlapping(figure) for name, figure in figures.items()}
+    assert found == {name: [] for name in figures}
 
 
 @pytest.mark.parametrize(

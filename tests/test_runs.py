@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from small import CPU, params_of, prepare
 
 from transferlab import backbones, data, models, runs
@@ -214,7 +215,8 @@ def test_start_is_the_file_of_weights_with_a_new_head_of_its_own(root: Path) -> 
 
     def tensors(name: str, seed: int) -> dict[str, torch.Tensor]:
         task = runs.Task(params=params, images=images, rows=rows, seed=seed, place=place)
-        return dict(runs.starting_model(root, name, task, start).state_dict())
+        weights = {} if name == "scratch" else runs.starting_weights(root, start)
+        return dict(runs.starting_model(weights, name, task).state_dict())
 
     frozen = tensors("frozen", 0)
     assert all(torch.equal(value, stored[key]) for key, value in frozen.items() if not key.startswith("head."))
@@ -234,8 +236,37 @@ def test_random_heads_are_drawn_for_each_strategy(root: Path) -> None:
     for name in ("partial", "finetune"):
         params = changed(name, head_start="random")
         task = runs.Task(params=params, images=images, rows=rows, seed=0, place=CPU)
-        heads.append(runs.starting_model(root, name, task, start).get_parameter("head.0.weight"))
+        model = runs.starting_model(runs.starting_weights(root, start), name, task)
+        heads.append(model.get_parameter("head.0.weight"))
     assert not torch.equal(*heads)
+
+
+def test_model_of_an_earlier_seed_is_written_over_without_a_trace(root: Path) -> None:
+    params = changed("mlp_head", head_start="random")
+    run(root, "mlp_head", params)
+    both = [path.read_bytes() for path in sorted((root / "models/mlp_head").iterdir())]
+    for seed, expected in zip((0, 3), both, strict=True):
+        run(root, "mlp_head", replace(params, seeds=(seed,)))
+        assert (root / f"models/mlp_head/seed-{seed}.safetensors").read_bytes() == expected
+
+
+def test_head_starts_as_the_probe_of_the_same_seed(root: Path) -> None:
+    run(root, "probe", changed("probe", c_values=5))
+    probes = load_file(root / "models/probe/seed-0.safetensors")
+    section = changed("probe", c_values=5).strategies["probe"]
+    still = {"lr": 1e-30, "weight_decay": 0.0, "epochs": 1}
+    run(root, "lp_ft", changed("lp_ft", probe=section, **still))
+    tuned = load_file(root / "models/lp_ft/seed-0.safetensors")
+    assert all(torch.equal(tuned[key], value) for key, value in probes.items())
+
+
+def test_average_is_what_is_stored_and_its_row_stands_in_the_history(root: Path) -> None:
+    run(root, "wise_ft", changed("wise_ft", interpolate=(0.0,)))
+    assert {row["phase"] for row in read_csv(root / "runs/wise_ft/history.csv")} == {"all", "share = 0"}
+    stored = load_file(root / "models/wise_ft/seed-0.safetensors")
+    start = load_file(root / "data/weights/start.safetensors")
+    assert all(torch.equal(value, start[key]) for key, value in stored.items() if not key.startswith("head."))
+    assert read_json(root / "runs/wise_ft/facts.json")["seeds"]["0"]["best_epoch"] == 4
 
 
 def test_costs_have_the_promised_keys_and_add_up(root: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 import yaml
 from small import CPU
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from transferlab import backbones, compose, features, models, runs, strategies, textures, train
 from transferlab.data import Images, named_generator, stratified_split
@@ -80,8 +81,12 @@ def model_of(dropout: float = 0.0) -> nn.Sequential:
             sequence = model.get_submodule(part)
             assert isinstance(sequence, nn.Sequential)
             sequence.insert(0, nn.Dropout(dropout))
-    backbones.new_head(model, 2, "zero", seed=0)
+    new_head(model, "zero", seed=0)
     return backbones.move(model, CPU)
+
+
+def new_head(model: nn.Sequential, start: str, seed: int) -> None:
+    backbones.new_head(model, 2, start=start, seed=seed, hidden=None, dropout=None)
 
 
 def task_of(strategy: GradientStrategy, seed: int = 0, images: Images | None = None) -> runs.Task:
@@ -283,6 +288,7 @@ def kill_at(epoch: int) -> Log:
 
 RESUMED = {
     "head only, kept features": ("frozen", {}, 0.0),
+    "plateau": ("finetune", {"schedule": "plateau", "patience": 0, "warmup": 0.0}, 0.0),
     "phases, Adam, batch statistics": ("progressive", {"optimizer": "adam", "norm_statistics": "batch"}, 0.0),
     "dropout and AdamW": ("finetune", {"optimizer": "adamw"}, 0.3),
 }
@@ -482,7 +488,33 @@ def test_batch_norm_trains_where_one_image_would_be_left_over(tmp_path: Path) ->
     ],
 )
 def test_schedules_by_value(changes: dict[str, Any], position: float, epoch: int, expected: float) -> None:
-    assert train.rate(strategy_of("finetune", **changes), position, epoch) == pytest.approx(expected, abs=4e-3)
+    now = train.Moment(epoch=9, phase_epoch=epoch, length=1)
+    assert train.rate(strategy_of("finetune", **changes), now, position) == pytest.approx(expected, abs=4e-3)
+
+
+def test_warmup_and_cosine_span_the_phase() -> None:
+    strategy = strategy_of("finetune", schedule="cosine", warmup=0.0)
+    now = train.Moment(epoch=9, phase_epoch=2, length=4)
+    assert train.rate(strategy, now, 0.5) == pytest.approx((1 + math.cos(math.pi * 2.5 / 4)) / 2)
+
+
+@pytest.mark.parametrize("patience", [0, 1, 3])
+def test_plateau_is_the_rate_that_torchs_scheduler_would_have(patience: int) -> None:
+    losses = [1.0, 0.8, 0.81, 0.82, 0.79, 0.9, 0.9, 0.9, 0.9, 0.7, 0.7, 0.7]
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.5)
+    scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=patience)
+    for i, loss in enumerate(losses):
+        scheduler.step(loss)
+        rates = 0.5 * train.plateau(losses[: i + 1], patience), optimizer.param_groups[0]["lr"]
+        assert rates[0] == pytest.approx(rates[1])
+    assert optimizer.param_groups[0]["lr"] < 0.5
+
+
+def test_plateau_lowers_the_rate_of_a_training_that_stands_still(tmp_path: Path) -> None:
+    # At this rate nothing moves: the first epoch is the best, and each one after the patience lowers the rate.
+    strategy = strategy_of("finetune", epochs=5, schedule="plateau", patience=1, warmup=0.0, lr=1e-30)
+    _, done = training(strategy, tmp_path)
+    assert [entry["lr"] for entry in done.history] == pytest.approx([1e-30, 1e-30, 1e-30, 1e-31, 1e-31])
 
 
 def test_every_phase_begins_its_schedule_anew_and_the_history_shows_the_rate(tmp_path: Path) -> None:
@@ -499,7 +531,7 @@ def test_every_phase_begins_its_schedule_anew_and_the_history_shows_the_rate(tmp
 def test_losses_are_means_over_images_whatever_the_batches(label_smoothing: float, tmp_path: Path) -> None:
     strategy = strategy_of("finetune", epochs=1, lr=1e-30, label_smoothing=label_smoothing, head_start="random")
     task, model = task_of(strategy), model_of()
-    backbones.new_head(model, 2, "random", seed=3)
+    new_head(model, "random", seed=3)
     assert len(task.rows[0]) % small_params().train.batch_size not in (0, 1)
     checkpoint = train.Checkpoint(tmp_path / "it.pt", 0.0)
     (found,) = runs.learn(model, "it", task, checkpoint, lambda row: None)[0].history
@@ -518,13 +550,62 @@ def test_validation_sums_over_images_of_unequal_batches(monkeypatch: pytest.Monk
     monkeypatch.setattr(train, "CHUNK", 5)
     task, model = task_of(strategy_of("finetune")), model_of()
     task = replace(task, rows=task.rows[::-1])  # the larger part, for several batches
-    backbones.new_head(model, 2, "random", seed=3)
+    new_head(model, "random", seed=3)
     source, labels = task.source(model, None, 1, 0), torch.from_numpy(task.images.labels)
     found = train.validate(model, source, labels, task.rows[1])
     with torch.no_grad():
         logits = model(source.test(task.rows[1]))
     assert found["validation_loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels[task.rows[1]]).item())
     assert found["validation_accuracy"] == (logits.argmax(1) == labels[task.rows[1]]).float().mean().item()
+
+
+def test_nll_of_log_softmax_is_the_same_function_as_cross_entropy(tmp_path: Path) -> None:
+    histories = [
+        training(strategy_of("finetune", epochs=2, loss=loss), tmp_path / loss)[1].history
+        for loss in ("cross_entropy", "nll")
+    ]
+    for first, second in zip(*histories, strict=True):
+        assert first["train_loss"] == pytest.approx(second["train_loss"], rel=1e-5)
+
+
+# ---------------------------------------------------------------- the average of trained and starting weights
+
+
+def averaged(shares: tuple[float, ...], folder: Path) -> tuple[nn.Sequential, train.Progress]:
+    return training(strategy_of("finetune", epochs=3, lr=0.3, schedule="constant", interpolate=shares), folder)
+
+
+def test_whole_share_is_the_trained_model_and_none_is_the_start(tmp_path: Path) -> None:
+    plain, _ = training(strategy_of("finetune", epochs=3, lr=0.3, schedule="constant"), tmp_path / "plain")
+    assert same(averaged((1.0,), tmp_path / "one")[0].state_dict(), plain.state_dict())
+    assert same(averaged((0.0,), tmp_path / "none")[0].state_dict(), model_of().state_dict())
+
+
+def test_share_that_is_kept_validates_best_and_is_the_last_row_of_the_history(tmp_path: Path) -> None:
+    shares = (0.0, 0.25, 0.5, 1.0)
+    ends = {share: averaged((share,), tmp_path / str(share))[1] for share in shares}
+    ranks = [train.rank(end.history[-1], "accuracy") for end in ends.values()]
+    best = shares[ranks.index(max(ranks))]
+    model, done = averaged(shares, tmp_path / "all")
+    assert done.history[-1] == ends[best].history[-1]
+    assert (done.history[-1]["phase"], done.best_epoch, len(done.history)) == (f"share = {best:g}", 4, 4)
+    assert same(done.best_tensors, ends[best].best_tensors)
+    assert same(models.tensors_of(model, PARTS), done.best_tensors)
+
+
+def test_average_lies_between_both_ends(tmp_path: Path) -> None:
+    start, middle = model_of().state_dict(), averaged((0.25,), tmp_path / "middle")[0].state_dict()
+    end = averaged((1.0,), tmp_path / "end")[0].state_dict()
+    for name, value in middle.items():
+        torch.testing.assert_close(value, (0.75 * start[name] + 0.25 * end[name]).to(value.dtype))
+
+
+def test_average_of_a_training_that_was_killed_is_the_same(tmp_path: Path) -> None:
+    whole, _ = averaged((0.0, 0.5, 1.0), tmp_path / "whole")
+    averaged((0.0, 0.5, 1.0), tmp_path / "again")
+    again, done = averaged((0.0, 0.5, 1.0), tmp_path / "again")
+    assert same(whole.state_dict(), again.state_dict())
+    assert len(done.history) == 4
 
 
 @pytest.mark.parametrize("clip_norm", [0.001, None])
@@ -548,7 +629,7 @@ def test_training_learns(tmp_path: Path) -> None:
 def test_weight_decay_shrinks_weights_and_not_biases(tmp_path: Path) -> None:
     strategy = one_phase({"head": 1.0, "*": None}, optimizer="adamw", lr=0.1, weight_decay=1.0, schedule="constant")
     model = model_of()
-    backbones.new_head(model, 2, "random", seed=3)
+    new_head(model, "random", seed=3)
     (plan,) = strategies.plan(model, strategy, None)
     optimizer = train.begin_phase(model, plan, strategy)
     for parameter in model.get_submodule("head").parameters():

@@ -120,3 +120,18 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, A
             yield from differences(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
     elif old != new:
         yield key, old, new
+
+
+def override_value(value: Any) -> str:
+    """A value as the right side of an override, so that Hydra reads the same value."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{override_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(override_value, value)) + "]"
+    text = str(value)
+    words = ("null", "true", "false", "nan", "inf")
+    if not isinstance(value, str) or (re.fullmatch(r"[A-Za-z_][\w./:@-]*", text) and text.lower() not in words):
+        return text
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -46,4 +46,5 @@ def imagenet_head(
     observer = Observer(net=backbones.move(net, place), cut=HEAD, params=params, place=place)
     thousand = observer.predict(test, np.arange(len(test))).astype(float)
     ours = np.stack([thousand[:, list(imagenet[label])].sum(1) for label in test.classes], axis=1)
+    ours = np.maximum(ours, np.finfo(float).tiny)  # of an image that looks like nothing of the kind
     return {"imagenet_head": ours / ours.sum(1, keepdims=True)}

@@ -1,4 +1,7 @@
-"""Images that look the same: copies that were scaled, compressed or slightly cropped, which no checksum finds."""
+"""Images that look the same: copies that were scaled, compressed or slightly cropped, which no checksum finds.
+
+Mirrored copies are not found: their hashes differ in about half of the bits.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

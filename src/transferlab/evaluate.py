@@ -1,6 +1,6 @@
 """Models and images -> predictions tables, where torch ends and statistics begin."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,30 +34,17 @@ def evaluate(root: Path, name: str, params: Params) -> None:
         ValueError: The models were trained with other parameters or on other classes.
     """
     place = device.prepare(params.engine, read_json(root / "data/engine.json"))
-    facts, start = read_json(root / f"runs/{name}/facts.json"), read_json(root / "data/weights/start.json")
-    require_same(facts, name, params)
     classes = read_json(root / "data/processed/classes.json")["classes"]
-    if facts["classes"] != classes or facts["start_sha256"] != start["sha256"]:
-        raise ValueError(f"runs/{name}: expected the classes and weights of data/, got others. Run: dvc repro")
     train, test = (load_images(root / f"data/processed/{split}", classes) for split in ("train", "test"))
     everything, views = np.arange(len(test)), params.evaluate.tta_views
-    untrained = models.read(root / "data/weights/start.safetensors", start["sha256"])
-    untrained = {key: value for key, value in untrained.items() if not key.startswith("head.")}
-    net = backbones.build(params.backbone.name, len(classes))
-    backbones.new_head(net, len(classes), start="zero", seed=0, **models.head_shape(params.strategies[name]))
-    backbones.move(net, place)
-    models.overlay(net, untrained)
-    before = Observer(net=net, cut=HEAD, params=params, place=place).features(test)
     rows: dict[str, list[dict[str, Any]]] = {"": [], "validation/": [], "tta/": []}
     seeds: dict[str, dict[str, float]] = {}
-    for seed, fact in sorted(facts["seeds"].items(), key=lambda item: int(item[0])):
-        trained = models.read(root / f"models/{name}/seed-{seed}.safetensors", fact["model_sha256"])
-        models.overlay(net, {**untrained, **trained})
-        observer = Observer(net=net, cut=first_part(trained), params=params, place=place)
-        if not seeds:
-            shown = pictures(observer, name, int(seed), (train, test))
-            with atomic(root / f"predictions/pictures/{name}.npz", "wb") as file:
-                np.savez_compressed(file, allow_pickle=False, before=before.astype(np.float16), **shown)
+    shown: dict[str, np.ndarray] = {}
+    for seed, observer in trained(root, name, params, classes, place):
+        if seed is None:
+            before = observer.features(test)
+            continue
+        shown = shown or pictures(observer, name, int(seed), (train, test))
         probabilities = observer.predict(test, everything)
         seeds[seed] = scores(probabilities, test.labels)
         rows[""] += table(name, seed, test, everything, probabilities)
@@ -68,6 +55,8 @@ def evaluate(root: Path, name: str, params: Params) -> None:
     columns = ["strategy", "seed", "id", "label", "predicted", *(f"p_{label}" for label in classes)]
     for kind, lines in rows.items():
         write_csv(root / f"predictions/{kind}{name}.csv", columns, lines)
+    with atomic(root / f"predictions/pictures/{name}.npz", "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, before=before.astype(np.float16), **shown)
     means = {key: float(np.mean([values[key] for values in seeds.values()])) for key in ("accuracy", "loss")}
     write_json(root / f"metrics/{name}.json", {"strategy": name, "images": len(test), **means, "seeds": seeds})
 
@@ -130,6 +119,31 @@ class Observer:
             logits = torch.cat([upper(batch) for batch in entering])
         found: np.ndarray = logits.float().softmax(1).cpu().numpy()
         return found
+
+
+def trained(
+    root: Path, name: str, params: Params, classes: Sequence[str], place: Place
+) -> Iterator[tuple[str | None, Observer]]:
+    """The models of a strategy, one after the other in the same network: first the starting weights, as seed None.
+
+    Raises:
+        ValueError: They were trained with other parameters or on other classes, or a file was damaged.
+    """
+    facts, start = read_json(root / f"runs/{name}/facts.json"), read_json(root / "data/weights/start.json")
+    require_same(facts, name, params)
+    if facts["classes"] != classes or facts["start_sha256"] != start["sha256"]:
+        raise ValueError(f"runs/{name}: expected the classes and weights of data/, got others. Run: dvc repro")
+    weights = models.read(root / "data/weights/start.safetensors", start["sha256"])
+    weights = {key: value for key, value in weights.items() if not key.startswith("head.")}
+    net = backbones.build(params.backbone.name, len(classes))
+    backbones.new_head(net, len(classes), start="zero", seed=0, **models.head_shape(params.strategies[name]))
+    backbones.move(net, place)
+    models.overlay(net, weights)
+    yield None, Observer(net=net, cut=HEAD, params=params, place=place)
+    for seed, fact in sorted(facts["seeds"].items(), key=lambda item: int(item[0])):
+        tensors = models.read(root / f"models/{name}/seed-{seed}.safetensors", fact["model_sha256"])
+        models.overlay(net, {**weights, **tensors})
+        yield seed, Observer(net=net, cut=first_part(tensors), params=params, place=place)
 
 
 def pictures(observer: Observer, name: str, seed: int, images: tuple[Images, Images]) -> dict[str, np.ndarray]:

@@ -76,23 +76,28 @@ def cross_validate(root: Path, name: str, params: Params, code: str, log: runs.L
     alike = [(place[row["id"]], place[row["other"]]) for row in read_csv(root / "data/processed/near_duplicates.csv")]
     groups, settings = duplicates.groups(len(images), alike), params.cross_validation
     lines: list[dict[str, Any]] = []
+    checkpoints: list[train.Checkpoint] = []
     for repeat in range(settings.repeats):
         fold_of = folds(images.labels, groups, settings.folds, repeat)
         found = np.zeros((len(images), len(classes)))
         for fold in range(settings.folds):
             inside = np.flatnonzero(fold_of != fold)
-            inner = folds(images.labels[inside], groups[inside], round(1 / params.train.validation_fraction), repeat)
+            aside = max(2, round(1 / params.train.validation_fraction))
+            inner = folds(images.labels[inside], groups[inside], aside, repeat)
             division = Division(
                 seed=repeat,
                 fit=inside[inner != 0],
                 validation=inside[inner == 0],
                 asked=np.flatnonzero(fold_of == fold),
             )
-            found[division.asked] = _predictions(
+            found[division.asked], checkpoint = _predictions(
                 images, division, root=root, name=name, params=params, code=code, log=log
             )
+            checkpoints.append(checkpoint)
         lines += table(name, str(repeat), images, np.arange(len(images)), found)
     _write(root / f"predictions/cross_validation/{name}.csv", classes, lines)
+    for checkpoint in checkpoints:
+        checkpoint.remove()
 
 
 def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -109,7 +114,7 @@ def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.n
     if few < count:
         raise ValueError(
             f"cross_validation.folds: expected at most {few}, what the smallest class has of images that differ, "
-            f"got {count}. Use fewer folds."
+            f"got {count}. Use fewer folds, or a larger train.validation_fraction."
         )
     for group in named_generator(seed, "cross-validation").permutation(len(first)):
         rows, label = np.flatnonzero(members == group), labels[first[group]]
@@ -136,6 +141,7 @@ def learning_curve(root: Path, name: str, params: Params, code: str, log: runs.L
     images = join(*(load_images(root / f"data/processed/{split}", classes) for split in ("train", "test")))
     training = images.labels[: len(images.first)]
     lines: list[dict[str, Any]] = []
+    checkpoints: list[train.Checkpoint] = []
     for fraction in params.learning_curve.fractions:
         for seed in params.seeds:
             part = stratified_split(training, fraction, seed, "learning curve")[1]
@@ -146,16 +152,19 @@ def learning_curve(root: Path, name: str, params: Params, code: str, log: runs.L
                 validation=part[inner[1]],
                 asked=np.arange(len(training), len(images)),
             )
-            found = _predictions(images, division, root=root, name=name, params=params, code=code, log=log)
+            found, checkpoint = _predictions(images, division, root=root, name=name, params=params, code=code, log=log)
+            checkpoints.append(checkpoint)
             used = {"fraction": fraction, "images": len(part)}
             lines += [{**used, **line} for line in table(name, str(seed), images, division.asked, found)]
     _write(root / f"predictions/learning_curve/{name}.csv", classes, lines, ("fraction", "images"))
+    for checkpoint in checkpoints:
+        checkpoint.remove()
 
 
 def _predictions(
     images: Images, division: Division, *, root: Path, name: str, params: Params, code: str, log: runs.Log
-) -> np.ndarray:
-    """Train on one division; probabilities [n, K] of the rows that it is asked about."""
+) -> tuple[np.ndarray, train.Checkpoint]:
+    """Train on one division; probabilities [n, K] of the rows it is asked about, and the file that is then spare."""
     place = device.prepare(params.engine, read_json(root / "data/engine.json"))
     start, strategy = read_json(root / "data/weights/start.json")["sha256"], params.strategies[name]
     rows = division.fit, division.validation
@@ -167,9 +176,12 @@ def _predictions(
     net = runs.starting_model(weights, name, task)
     done, _ = runs.learn(net, name, task, checkpoint, log)
     if done.status == "diverged":
-        raise ValueError(f"{name}: expected losses that are numbers, got one in epoch {done.epoch} that is none.")
+        raise ValueError(
+            f"{name}: expected losses that are numbers, got one in epoch {done.epoch} that is none. "
+            f"Lower strategies.{name}.lr, or leave {name} out."
+        )
     cut = first_part(runs.own_tensors(net, strategy, done))
-    return Observer(net=net, cut=cut, params=params, place=place).predict(images, division.asked)
+    return Observer(net=net, cut=cut, params=params, place=place).predict(images, division.asked), checkpoint
 
 
 def _write(path: Path, classes: Sequence[str], lines: Sequence[dict[str, Any]], before: Sequence[str] = ()) -> None:

@@ -622,12 +622,16 @@ def _send_comparison(
         numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
         writer.set({f"{strategy}.{name}": value for name, value in numbers.items()})
         writer.tag({f"status.{strategy}": str(values["status"])})
-    reports = sorted(path for path in (root / "reports").rglob("*") if path.is_file())
+    examples = root / "reports/examples"
+    reports = sorted(
+        path for path in (root / "reports").rglob("*") if path.is_file() and not path.is_relative_to(examples)
+    )
     places = [("report" / path.parent.relative_to(root / "reports"), path) for path in reports]
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "trainings.csv"
         write_csv(table, list(trainings[0]), trainings)
-        files = [("", root / "params.yaml"), ("", root / "metrics/summary.json"), ("", table)]
+        measured = [root / f"metrics/{name}.json" for name in ("summary", "numbers", "comparison")]
+        files = [("", path) for path in (root / "params.yaml", *measured, table) if path.exists()]
         files += [(place.as_posix(), path) for place, path in places]
         writer.files(files, content_hash([[place, path.name, file_hash(path)] for place, path in files]))
     writer.tag({**common, COMPLETE: "true", "strategies": " ".join(summary)})

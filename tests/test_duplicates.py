@@ -1,0 +1,184 @@
+"""Copies that no checksum finds are found, across splits too; pictures that differ are not."""
+
+import io
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from small import params_of
+
+from transferlab import data, duplicates
+from transferlab.data import Images, Pixels
+
+HEADER = "id,other,split,other_split,distance\n"
+
+
+def photograph(seed: int) -> Pixels:
+    """Colours that change slowly under grain, 120 x 160."""
+    chance = np.random.default_rng(seed)
+    coarse = chance.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize((160, 120), Image.Resampling.BICUBIC), dtype=float)
+    return np.clip(smooth + chance.normal(0, 8, (120, 160, 1)), 0, 255).astype(np.uint8)
+
+
+def rescaled(image: Pixels) -> Pixels:
+    return np.asarray(Image.fromarray(image).resize((90, 67), Image.Resampling.BILINEAR))
+
+
+def jpeg(image: Pixels) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=40)
+    return file.getvalue()
+
+
+def recompressed(image: Pixels) -> Pixels:
+    return np.asarray(Image.open(io.BytesIO(jpeg(image))))
+
+
+def cropped(image: Pixels) -> Pixels:
+    return image[2:-2, 3:-3]
+
+
+def all_at_once(image: Pixels) -> Pixels:
+    return recompressed(rescaled(cropped(image)))
+
+
+def images_of(pictures: list[Pixels]) -> Images:
+    """Images that never were on disk."""
+    sizes = [picture.size for picture in pictures]
+    return Images(
+        ids=tuple(f"{i}.jpg" for i in range(len(pictures))),
+        labels=np.zeros(len(pictures), dtype=np.int64),
+        classes=("any",),
+        digest="0" * 64,
+        pixels=np.concatenate([picture.ravel() for picture in pictures]),
+        places=np.array([[sum(sizes[:i]), *picture.shape[:2]] for i, picture in enumerate(pictures)]),
+    )
+
+
+def found_in(pictures: list[Pixels]) -> list[tuple[int, int]]:
+    hashes = duplicates.perceptual_hashes(images_of(pictures))
+    return [(i, j) for i, j, _ in duplicates.near(hashes)]
+
+
+def by_definition(hashes: npt.NDArray[np.uint64]) -> list[tuple[int, int, int]]:
+    values = hashes.tolist()
+    pairs = ((i, j, (values[i] ^ values[j]).bit_count()) for i, j in combinations(range(len(values)), 2))
+    return [pair for pair in pairs if pair[2] <= 6]
+
+
+@pytest.mark.parametrize("changed", [rescaled, recompressed, cropped, all_at_once])
+def test_changed_copy_is_found_among_different_pictures(changed: Callable[[Pixels], Pixels]) -> None:
+    pictures = [photograph(seed) for seed in range(6)]
+    copies = [changed(picture) for picture in pictures]
+    assert all(copy.shape != one.shape or (copy != one).any() for copy, one in zip(copies, pictures, strict=True))
+    assert found_in([*pictures, *copies]) == [(i, i + 6) for i in range(6)]
+
+
+def test_different_pictures_are_not_found() -> None:
+    assert found_in([photograph(seed) for seed in range(40)]) == []
+
+
+def test_hash_is_that_of_imagehash() -> None:
+    pictures = [photograph(seed) for seed in range(5)]
+    hashes = duplicates.perceptual_hashes(images_of(pictures))
+    assert hashes.dtype == np.uint64
+    assert [f"{value:016x}" for value in hashes] == [str(imagehash.phash(Image.fromarray(one))) for one in pictures]
+
+
+def test_hashes_are_near_up_to_six_bits() -> None:
+    hashes = np.array([0, 0b111111, 0b1111111], dtype=np.uint64)
+    assert list(duplicates.near(hashes)) == [(0, 1, 6), (1, 2, 1)]
+    ends = np.array([2**63, 2**64 - 1, 2**63 + 1], dtype=np.uint64)
+    assert list(duplicates.near(ends)) == [(0, 2, 1)]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 7, 1000])
+def test_every_pair_is_found_once_and_in_order_wherever_chunks_end(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "CHUNK", chunk)
+    chance = np.random.default_rng(0)
+    drawn = chance.integers(0, 2**64, 6, dtype=np.uint64)
+    flips = np.uint64(1) << chance.integers(0, 64, (14, 2), dtype=np.uint64)
+    hashes = drawn[np.arange(14) % 6] ^ np.bitwise_xor.reduce(flips, axis=1)
+    expected = by_definition(hashes)
+    assert len(expected) > 5 and any(j - i > 7 for i, j, _ in expected), "some within chunks, some across"
+    assert list(duplicates.near(hashes)) == expected
+
+
+# ---------------------------------------------------------------- groups
+
+
+@pytest.mark.parametrize(
+    "pairs, expected",
+    [
+        ([], [{0}, {1}, {2}, {3}, {4}, {5}]),
+        ([(0, 4)], [{0, 4}, {1}, {2}, {3}, {5}]),
+        ([(0, 1), (1, 4), (3, 5)], [{0, 1, 4}, {2}, {3, 5}]),
+        ([(3, 5), (0, 3), (1, 2), (0, 3)], [{0, 3, 5}, {1, 2}, {4}]),
+    ],
+)
+def test_groups_are_what_pairs_connect_through_others_too(
+    pairs: list[tuple[int, int]], expected: list[set[int]]
+) -> None:
+    groups = duplicates.groups(6, pairs)
+    assert groups.shape == (6,) and groups.dtype == np.int64
+    found = [set(np.flatnonzero(groups == group).tolist()) for group in np.unique(groups)]
+    assert sorted(found, key=min) == expected
+
+
+# ---------------------------------------------------------------- the file
+
+
+def png(image: Pixels) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def processed(root: Path, members: dict[str, Path | bytes]) -> Path:
+    """What preprocessing makes of an archive."""
+    params = params_of("dataset.store_px=64", "dataset.on_bad_image=error")
+    data.write_zip(root / "archive.zip", members)
+    data.preprocess(root / "archive.zip", params.dataset, root / "processed")
+    return root / "processed"
+
+
+@pytest.fixture
+def different() -> dict[str, Path | bytes]:
+    names = ["train/stripes/0", "train/stripes/1", "train/dots/0", "train/dots/1", "test/stripes/0", "test/dots/0"]
+    return {f"{name}.png": png(photograph(seed)) for seed, name in enumerate(names)}
+
+
+def test_file_names_both_images_and_their_splits(different: dict[str, Path | bytes], tmp_path: Path) -> None:
+    copies = {"test/dots/1.jpg": jpeg(photograph(2)), "train/stripes/2.png": png(rescaled(photograph(0)))}
+    folder = processed(tmp_path, {**different, **copies})
+    duplicates.write(folder)
+    lines = (folder / "near_duplicates.csv").read_text().splitlines()
+    assert lines[0] + "\n" == HEADER
+    found = [line.split(",") for line in lines[1:]]
+    assert sorted(row[:4] for row in found) == [
+        ["train/dots/0.png", "test/dots/1.jpg", "train", "test"],
+        ["train/stripes/0.png", "train/stripes/2.png", "train", "train"],
+    ]
+    assert all(0 <= int(row[4]) <= duplicates.DISTANCE for row in found)
+
+
+def test_file_without_near_duplicates_is_its_header(different: dict[str, Path | bytes], tmp_path: Path) -> None:
+    folder = processed(tmp_path, different)
+    duplicates.write(folder)
+    assert (folder / "near_duplicates.csv").read_text() == HEADER
+
+
+def test_writing_twice_gives_the_same_bytes(different: dict[str, Path | bytes], tmp_path: Path) -> None:
+    copies = {"test/dots/1.jpg": jpeg(photograph(0)), "test/stripes/1.jpg": jpeg(photograph(3))}
+    folder = processed(tmp_path, {**different, **copies})
+    duplicates.write(folder)
+    before = (folder / "near_duplicates.csv").read_bytes()
+    assert before.count(b"\n") == 3
+    duplicates.write(folder)
+    assert (folder / "near_duplicates.csv").read_bytes() == before

@@ -1,0 +1,317 @@
+"""Results -> Markdown: an answer that says no more than the numbers."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished import STRATEGIES, compare, diverge, facts_of, parameters, write_all
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from markdown_it import MarkdownIt
+
+from transferlab import files, markdown, report
+
+FIGURES = [*markdown.CAPTIONS]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("finished")
+    write_all(root, parameters())
+    return root
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_all(tmp_path, parameters())
+    return tmp_path
+
+
+def read(root: Path, params: dict[str, Any] | None = None) -> markdown.Results:
+    params = params or parameters()
+    return report.read_results(root, params, params, "abc1234")
+
+
+def text_of(root: Path, params: dict[str, Any] | None = None) -> str:
+    return markdown.render(read(root, params), FIGURES)
+
+
+@pytest.fixture
+def results(finished: Path) -> Any:
+    """The results of the fixture with other values."""
+
+    def changed(params: dict[str, Any] | None = None, **values: Any) -> markdown.Results:
+        whole = {**vars(read(finished)), "params": params or parameters(), "defaults": params or parameters()}
+        return markdown.Results(**{**whole, **values})
+
+    return changed
+
+
+def render(some: markdown.Results) -> str:
+    return markdown.render(some, FIGURES)
+
+
+def answer(some: markdown.Results) -> str:
+    return render(some).split("\n\n")[1]
+
+
+def test_answer_says_which_how_sure_and_at_what_cost_in_three_sentences(root: Path) -> None:
+    paragraphs = text_of(root).split("\n\n")
+    assert paragraphs[0] == "# Which strategy for hymenoptera, resnet18?"
+    # `frozen` has the best validation accuracy; the probe is cheaper and cannot be told from it.
+    assert paragraphs[1] == (
+        "**Use `probe`**: of 3 strategies it is the cheapest that cannot be told from `frozen`, which has the highest "
+        "validation accuracy (95.0 %, mean of 2 seeds). It recognises 97.5 % of the 40 held-out test images (95 % "
+        "interval 87.1 to 99.6 %); it is better than `scratch`, indistinguishable from `frozen` with these images. "
+        "Training it takes 5.0 s (2 seeds together, CPU) and changes 1,026 parameters; `scratch`, the dearest, takes "
+        "2 min 28 s."
+    )
+
+
+def test_best_validated_strategy_is_used_where_nothing_cheaper_keeps_up(root: Path) -> None:
+    files.write_json(root / "runs/probe/costs.json", {"train_seconds": 30.0})
+    compare(root, parameters())
+    assert answer(read(root)).startswith(
+        "**Use `frozen`**: of 3 strategies it has the highest validation accuracy (95.0 %, mean of 2 seeds) and is the "
+        "cheapest of those that cannot be told from it. It recognises 92.5 %"
+    )
+
+
+def test_equal_validation_accuracy_is_decided_by_the_loss_and_said(root: Path) -> None:
+    for name in STRATEGIES:
+        facts = facts_of(name, parameters(), 0.9)
+        for seed in facts["seeds"].values():
+            seed["validation_loss"] = 0.1 if name == "probe" else 0.2
+        files.write_json(root / f"runs/{name}/facts.json", facts)
+    compare(root, parameters())
+    assert "(90.0 %, mean of 2 seeds, as high as that of `scratch` and `frozen` and with the lower loss)" in answer(
+        read(root)
+    )
+
+
+def test_table_has_a_row_for_each_strategy_in_the_order_of_the_parameters(root: Path) -> None:
+    text = text_of(root)
+    table = text[text.index("## Results") : text.index("Test accuracy is")]
+    assert re.findall(r"^\| \**`(\w+)`", table, re.MULTILINE) == ["scratch", "frozen", "probe"]
+    dash = "\N{EN DASH}"
+    assert "| **`probe`** | 97.5 % | 87.1 to 99.6 % | 97.5 to 97.5 % | 2 | 5.0 s | 1,026 | 90.0 % | finished |" in table
+    assert f"| {dash} |" not in table
+
+
+def test_every_other_strategy_is_compared_with_the_recommended_one(root: Path) -> None:
+    text = text_of(root)
+    table = text[text.index("### Compared") : text.index("### More than accuracy")]
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \|.*\| (\d+ : \d+) \|.*\| \**(\w+)\** \| (.*) \|$", table, re.MULTILINE)
+    assert rows == [
+        ("scratch", "+45.0", "17 : 0", "better", "yes"),
+        ("frozen", "+5.0", "1 : 0", "indistinguishable", "not shown"),
+    ]
+    assert "needs a split of 6 images to none (15.0 points) for one pair" in table
+    assert "Indistinguishable does not mean equal." in table
+
+
+def test_controls_are_shown_beside_the_strategies(root: Path) -> None:
+    row = "| `majority` | always the class with most training images | 50.0 % | 35.2 to 64.8 % |"
+    assert row in text_of(root)
+
+
+def test_other_measures_have_their_intervals_and_the_bins_are_stated(root: Path) -> None:
+    text = text_of(root)
+    table = text[text.index("### More than accuracy") :]
+    (row,) = re.findall(r"^\| `probe` \| (.*) \|$", table[: table.index("Means over")], re.MULTILINE)
+    cells = row.split(" | ")
+    assert len(cells) == 8 and all(re.fullmatch(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", cell) for cell in cells[:-1])
+    assert cells[-1] == "97.5 % (87.1 to 99.6 %)"
+    assert "with 10 bins of equal width" in text
+    assert re.search(r"^\| ants \| \d\.\d{3} \| \d\.\d{3} \| \d\.\d{3} \| 20 \|$", text, re.MULTILINE)
+
+
+def test_without_augmented_views_there_is_no_column_for_them(results: Any) -> None:
+    assert "accuracy over 5 views" in render(results())
+    assert "views |" not in render(results(parameters(evaluate={"tta_views": 0})))
+
+
+def test_one_strategy_is_reported_without_a_comparison(root: Path) -> None:
+    compare(root, parameters("frozen"))
+    text = text_of(root, parameters("frozen"))
+    assert text.startswith("# `frozen` on hymenoptera, resnet18\n\n**`frozen` recognises 92.5 % of the 40 held-out")
+    assert "It is the only strategy of this run, so nothing is compared." in text
+    assert not re.search("recommend|Use `|probe|scratch|### Compared", text.split("## Figures")[0])
+
+
+def test_a_diverged_strategy_is_a_row_with_its_status_and_never_ranked(root: Path) -> None:
+    diverge(root, parameters(), "frozen")
+    text = text_of(root)
+    assert "**Use `probe`**: of 2 strategies that finished" in text
+    assert "; `frozen` diverged and is not ranked." in text
+    dash = "\N{EN DASH}"
+    row = (
+        f"| `frozen` | {dash} | {dash} | {dash} | 2 | 20.0 s | 1,026 | {dash} | diverged at epoch 2 (seed 1, lr 0.32) |"
+    )
+    assert row in text
+
+
+def test_cross_validation_is_a_section_of_its_own(root: Path, results: Any) -> None:
+    params = parameters(cross_validation={"strategies": ["scratch", "probe"], "repeats": 2, "folds": 5})
+    for name in ("scratch", "probe"):
+        table = (root / f"predictions/{name}.csv").read_text(encoding="utf-8")
+        files.write_text(root / f"predictions/cross_validation/{name}.csv", table)
+    compare(root, params)
+    text = text_of(root, params)
+    section = text[text.index("### Cross-validation") : text.index("### More than")]
+    assert "| `probe` | 97.5 % | 87.1 to 99.6 % |" in section
+    assert "Training and test images together, 40, in 5 folds, repeated 2 times" in section
+    assert "`scratch` is worse than `probe` (\N{MINUS SIGN}45.0 points" in section
+    assert "### Cross-validation" not in render(results())
+
+
+@pytest.mark.parametrize("across", [True, False])
+def test_images_that_look_the_same_are_reported(results: Any, across: bool) -> None:
+    row = {"id": "a.jpg", "other": "b.jpg", "split": "train", "other_split": "test" if across else "train"}
+    text = render(results(alike=[{**row, "distance": "3"}]))
+    assert f"1 pair of images look the same (perceptual hashes), {int(across)} of them across training and test" in text
+    assert ("easier than it should be" in text) is across
+    assert ("| a.jpg | b.jpg | 3 |" in text) is across
+    assert "No two images look the same" in render(results())
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "shown"),
+    [
+        ("hymenoptera", "official", True),
+        ("hymenoptera", "mine.pth", True),
+        ("hymenoptera", "none", False),
+        ("birds", "official", False),
+    ],
+)
+def test_only_hymenoptera_with_foreign_weights_may_have_been_seen_before(
+    name: str, weights: str, shown: bool, results: Any
+) -> None:
+    params = parameters()
+    params["dataset"]["name"], params["backbone"]["weights"] = name, weights
+    text = render(results(params))
+    assert ("(classes 310, ant, and 309, bee)" in text) is shown
+    assert ("`scratch` starts from random weights and cannot." in text) is shown
+
+
+def test_the_source_task_of_the_weights_is_named(results: Any) -> None:
+    params = parameters()
+    params["dataset"]["textures"] = {"classes": ["stripes", "dots"]}
+    params["backbone"] |= {"weights": "source"}
+    drawn = {"classes": ["rings", "dots"], "train_per_class": 150}
+    params["backbone"]["source"] = {"dataset": {"name": "source_textures", "textures": drawn}}
+    text = render(results(params))
+    assert "2 drawn classes (rings and dots; dots of them also classes here), 150 training images of each" in text
+    assert "say nothing about photographs" in text
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "caveat"),
+    [
+        ("train", "max_epochs", 4, "capped at 4 epochs"),
+        ("backbone", "weights", "none", "nothing was transferred"),
+        (None, "seeds", [0], "With one seed nothing is known"),
+    ],
+)
+def test_what_weakens_the_result_is_a_caveat(
+    section: str | None, key: str, value: Any, caveat: str, results: Any
+) -> None:
+    params = parameters()
+    assert caveat not in render(results(params))
+    (params[section] if section else params)[key] = value
+    assert caveat in render(results(params))
+
+
+def test_models_of_different_machines_are_told_apart(results: Any) -> None:
+    some = results()
+    some.facts["probe"]["device"] = "GPU"
+    assert "| device | CPU (scratch, frozen); GPU (probe) |" in render(some)
+
+
+FOREIGN = [
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)</script>",
+    "a|b",
+    "`code`",
+    "*a* _b_ **c** ~~d~~",
+    "[link](javascript:alert(1))",
+    "![x](http://x)",
+    "&lt;b&gt;",
+    "# title",
+    "back\\slash",
+    "line\nbreak",
+    "犬 \N{DOG FACE}",
+    "snake_case_name.jpg",
+]
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_foreign_names_stay_text_in_markdown(foreign: str, results: Any) -> None:
+    params = parameters()
+    params["dataset"]["name"] = foreign
+    some = results(
+        params,
+        counts=[{"class": foreign, "train": "1", "test": "1"}],
+        skipped=[{"id": foreign, "reason": foreign}],
+        facts={name: facts_of(name, params) | {"title": foreign} for name in STRATEGIES},
+    )
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    tokens = [child for token in parser.parse(render(some)) for child in [token, *(token.children or [])]]
+    assert not [
+        token for token in tokens if token.type in ("html_block", "html_inline", "link_open", "em_open", "s_open")
+    ]
+    assert {token.attrGet("src") for token in tokens if token.type == "image"} <= {
+        f"figures/{name}.png" for name in (*FIGURES, "samples")
+    }
+    cells = [token.content for token in tokens if token.type == "inline"]
+    shown = ["".join(child.content for child in parser.parseInline(cell)[0].children or []) for cell in cells]
+    line = " ".join(foreign.split())
+    assert shown.count(line) == 3  # the class, the file and its reason
+    assert [cell for cell in shown if cell.endswith(f": {line}")] == [f"{name}: {line}" for name in STRATEGIES]
+
+
+def test_long_lists_of_skipped_files_are_cut(results: Any) -> None:
+    skipped = [{"id": f"f{i}.jpg", "reason": "bad"} for i in range(25)]
+    text = render(results(skipped=skipped))
+    assert "25 files of the archive are not among them" in text
+    assert "f19.jpg" in text and "f20.jpg" not in text and "and 5 more" in text
+
+
+def test_settings_that_differ_are_shown_as_overrides_that_hydra_reads(results: Any) -> None:
+    params = parameters("frozen", "probe")
+    params["seeds"] = [0, 1, 2]
+    params["dataset"] |= {"name": "it's", "classes": ["a b", "null", "=x"], "path_sha256": "f" * 64}
+    params["strategies"]["frozen"]["lr"] = 0.00001
+    found = markdown.differences(params, parameters())
+    assert found == [
+        ("strategy", ["scratch", "frozen", "probe"], ["frozen", "probe"]),
+        ("dataset.name", "hymenoptera", "it's"),
+        ("dataset.classes", None, ["a b", "null", "=x"]),
+        ("seeds", [0, 1], [0, 1, 2]),
+        ("strategies.frozen.lr", 0.32, 0.00001),
+    ]
+    text = render(results(params, defaults=parameters()))
+    lines = [line for line in text.splitlines() if line.startswith("    -S ")]
+    assert lines[-1] == "    -S strategies.frozen.lr=1e-05  # default: 0.32"
+    overrides = [shlex.split(line, comments=True)[1] for line in lines]
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    assert [(item.key_or_group, item.value()) for item in parsed] == [(key, value) for key, _, value in found]
+
+
+def test_without_differences_the_settings_are_the_defaults(results: Any) -> None:
+    assert "All as `conf/` gives them." in render(results())
+
+
+def test_provenance_names_commit_data_and_weights(root: Path) -> None:
+    text = text_of(root)
+    for value in (
+        "abc1234",
+        "a" * 64,
+        "b" * 64,
+        "c" * 64,
+        "d" * 64,
+        "https://example.org/w.pth",
+        "python 3.11, torch 2.13",
+    ):
+        assert value in text
