@@ -73,7 +73,7 @@ def test_compose_prints_every_key_that_changes(params_file: Path, capsys: pytest
     assert lines[:-1] == [
         "params.yaml: seeds ([0, 1, 2, 3, 4] -> [7])",
         "params.yaml: train.batch_size (32 -> 64)",
-        "params.yaml: strategies.frozen ({title, learner, start, head_start, lr, epochs, views, re... -> none)",
+        "params.yaml: strategies.frozen ({title, learner, start, head_hidden, head_dropout, head_s... -> none)",
     ]
     assert params.load(params_file).train.batch_size == 64
 

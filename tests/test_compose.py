@@ -15,7 +15,8 @@ import yaml
 from transferlab import compose, params
 
 ROOT = Path(__file__).parents[1]
-STRATEGIES = ["scratch", "frozen", "probe", "partial", "finetune", "progressive"]
+STRATEGIES = ["scratch", "frozen", "probe", "mlp_head", "partial", "finetune", "lp_ft", "wise_ft", "two_phase"]
+STRATEGIES += ["progressive"]
 
 
 def composed(*overrides: str) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def test_groups_have_exactly_the_files_that_are_promised() -> None:
     assert choices("strategy") == sorted([*STRATEGIES, "all"])
     assert choices("dataset") == ["folder", "hymenoptera", "textures"]
     assert choices("preset") == ["default", "demo", "quick"]
+    assert choices("protocol") == ["cross_validation", "holdout"]
     names = get_args(params.BackboneName)
     assert choices("backbone") == sorted(names)
 
@@ -74,6 +76,12 @@ def test_every_backbone_composes(backbone: str) -> None:
     assert data["backbone"]["name"] == backbone
     assert data["backbone"]["weights_sha256"] is None
     assert data["checked"] is True
+
+
+def test_cross_validation_is_of_all_strategies_and_absent_unless_asked_for() -> None:
+    assert composed("strategy=[probe,frozen]")["cross_validation"]["strategies"] == []
+    found = composed("strategy=[probe,frozen]", "protocol=cross_validation")["cross_validation"]
+    assert found == {"strategies": ["probe", "frozen"], "repeats": 5, "folds": 5}
 
 
 @pytest.mark.parametrize("dataset", ["hymenoptera", "textures"])

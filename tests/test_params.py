@@ -199,7 +199,7 @@ def test_all_problems_of_the_file_are_told_at_once() -> None:
 
 
 UNKNOWN = [
-    ("sedes", "sedes: unknown key. Did you mean 'seeds'? Choices: backbone, checked, compare, dataset, "),
+    ("sedes", "sedes: unknown key. Did you mean 'seeds'? Choices: backbone, checked, compare, cross_validation, "),
     ("train.batchsize", "train.batchsize: unknown key. Did you mean 'batch_size'? Choices: augment, batch_size, "),
     ("train.augment.flipp", "train.augment.flipp: unknown key. Did you mean 'flip'?"),
     ("strategies.frozen.epoch", "strategies.frozen.epoch: unknown key. Did you mean 'epochs'?"),
