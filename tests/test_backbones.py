@@ -89,6 +89,8 @@ def test_head_with_a_hidden_layer_replaces_whatever_was_there() -> None:
     assert model.get_parameter("head.0.weight").any() and not model.get_parameter("head.3.weight").any()
     backbones.new_head(model, 5, start="random", seed=0, hidden=None, dropout=0.1)
     assert [type(module).__name__ for module in model.get_submodule("head").children()] == ["Dropout", "Linear"]
+    backbones.new_head(model, 5, start="random", seed=0, hidden=None, dropout=0.0)
+    assert [type(module).__name__ for module in model.get_submodule("head").children()] == ["Linear"]
 
 
 def test_weights_file_of_any_number_of_classes_is_read(tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def new_head(
     old = next(module for module in head if isinstance(module, nn.Linear))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        before = [nn.Linear(old.in_features, hidden), nn.ReLU()] if hidden else []
+        before: list[nn.Module] = [nn.Linear(old.in_features, hidden), nn.ReLU()] if hidden else []
         last = nn.Linear(hidden or old.in_features, outputs)
     if start != "random":
         nn.init.zeros_(last.weight)
@@ -262,7 +262,8 @@ def new_head(
     if hidden is None and dropout is None:
         head[-1] = last.to(old.weight.device)
     else:
-        model.set_submodule("head", nn.Sequential(*before, nn.Dropout(dropout or 0), last).to(old.weight.device))
+        before += [nn.Dropout(dropout)] if dropout else []
+        model.set_submodule("head", nn.Sequential(*before, last).to(old.weight.device))
 
 
 def _builder(name: str) -> Callable[[int], nn.Module]:
