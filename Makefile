@@ -39,10 +39,10 @@ demo: setup ## the whole pipeline without a network, on drawn textures, in a cop
 	@transferlab demo
 
 test: setup ## all tests
-	python -m pytest
+	python -m pytest -n auto --dist loadfile
 
 test-fast: setup ## the tests that take seconds
-	python -m pytest -m 'not slow'
+	python -m pytest -n auto --dist loadfile -m 'not slow'
 
 bench: setup ## the tutorial's loop against the engine: make bench BENCH="--backbone resnet18 --weights none"
 	python benchmarks/bench.py $(BENCH)

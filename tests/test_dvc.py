@@ -90,7 +90,8 @@ def test_a_bare_clone_ends_in_a_report_and_git_sees_only_results(repository: Rep
     report = (repository.root / "reports/report.md").read_text()
     assert "frozen" in report
     assert "scratch" in report
-    assert len(repository.digest("reports/figures/*.png")) == 6
+    assert len(repository.digest("reports/figures/*.png")) == 12
+    assert len(repository.digest("reports/figures/*.svg")) == 11
     tracked = repository("git", "ls-files").split()
     assert not [path for path in tracked if path.startswith(("data/", "models/", "runs/", "predictions/"))]
     assert {"metrics/summary.json", "reports/report.md", "dvc.lock"} <= set(tracked)
@@ -211,7 +212,8 @@ def test_a_narrowed_experiment_reports_only_its_strategy(repository: Repository)
     assert params["strategies"]["frozen"]["epochs"] == 3
     report = (repository.root / "reports/report.md").read_text()
     named = [line for line in report.splitlines() if "scratch" in line]
-    assert named == ["    -S strategy=frozen  # default: [scratch,frozen,probe,partial,finetune,progressive]"]
+    others = "[scratch,frozen,probe,mlp_head,partial,finetune,lp_ft,wise_ft,two_phase,progressive]"
+    assert named == [f"    -S strategy=frozen  # default: {others}"]
     assert list(json.loads((repository.root / "metrics/summary.json").read_text())) == ["frozen"]
     assert "!" not in repository("dvc", "exp", "show", "--csv")
     repository.commit()

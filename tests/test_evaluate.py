@@ -12,7 +12,7 @@ import pytest
 import torch
 from small import CPU, Deaf, params_of, prepare
 
-from transferlab import augment, backbones, data, evaluate, features, metrics, models, runs
+from transferlab import augment, backbones, data, evaluate, features, metrics, models, predict, runs
 from transferlab.files import cache_folder, file_hash, read_csv, read_json, write_json
 from transferlab.params import GradientStrategy, Params
 
@@ -97,17 +97,17 @@ def test_probabilities_are_those_of_the_whole_model(name: str, root: Path) -> No
         np.testing.assert_allclose(found[place], by_hand(root, whole_model(root, name, seed)), rtol=1e-4, atol=1e-6)
 
 
-def observer(root: Path, name: str, cut: int, **engine: Any) -> evaluate.Observer:
+def observer(root: Path, name: str, cut: int, **engine: Any) -> predict.Observer:
     params = small_params()
     params = replace(params, engine=replace(params.engine, **engine))
-    return evaluate.Observer(net=whole_model(root, name, 0).train(), cut=cut, params=params, place=CPU)
+    return predict.Observer(net=whole_model(root, name, 0).train(), cut=cut, params=params, place=CPU)
 
 
 @pytest.mark.parametrize("memory_mb", [1, 100])
 def test_evaluation_from_kept_features_equals_that_of_the_whole_model(memory_mb: int, root: Path) -> None:
     images, model = data.load_images(root / "data/processed/test", CLASSES), whole_model(root, "frozen", 0)
     everything = np.arange(len(images))
-    from_features = observer(root, "frozen", evaluate.HEAD, memory_mb=memory_mb).predict(images, everything)
+    from_features = observer(root, "frozen", predict.HEAD, memory_mb=memory_mb).predict(images, everything)
     from_pixels = observer(root, "frozen", 0).predict(images, everything)
     np.testing.assert_allclose(from_features, from_pixels, rtol=1e-5)
     np.testing.assert_allclose(from_pixels, by_hand(root, model.eval()), rtol=1e-5)
@@ -140,7 +140,7 @@ def test_augmented_predictions_are_means_over_random_views_that_all_models_share
         images=images,
         preprocessing=params.backbone.preprocessing,
         ranges=params.train.augment,
-        seed=evaluate.TTA_SEED,
+        seed=predict.TTA_SEED,
         side=side,
     )
     model = whole_model(root, name, 0)
@@ -174,7 +174,7 @@ def test_pictures_hold_features_maps_and_views_of_the_first_seed(root: Path) -> 
     views = augment.test_view(images, range(9), small_params().backbone.preprocessing)
     pixels = augment.normalise(augment.scaled(views, CPU.device), small_params().backbone.preprocessing)
     with torch.no_grad():
-        after = whole_model(root, "scratch", 0)[: evaluate.HEAD](pixels)
+        after = whole_model(root, "scratch", 0)[: predict.HEAD](pixels)
     np.testing.assert_allclose(tuned["after"], after.numpy(), rtol=2e-3, atol=1e-3)
 
 

@@ -14,9 +14,9 @@ from small import CPU, params_of, prepare
 
 from transferlab import augment, data, duplicates, metrics, resample, runs
 from transferlab.data import Images
-from transferlab.evaluate import Observer
 from transferlab.files import cache_folder, read_csv, write_csv, write_json
 from transferlab.params import Params
+from transferlab.predict import Observer
 
 CLASSES = ["stripes", "dots"]
 TRAIN, TEST = 16, 6  # images, half of them of each class
@@ -192,7 +192,7 @@ def test_folds_depend_on_the_seed_alone() -> None:
 def test_more_folds_than_a_class_has_images_that_differ_are_refused() -> None:
     labels, groups = np.array([0] * 5 + [1] * 4), np.array([0, 1, 2, 3, 4, 5, 5, 6, 7])
     assert set(resample.folds(labels, groups, 3, 0)[labels == 1].tolist()) == {0, 1, 2}
-    message = r"cross_validation\.folds: expected at most 3, what the smallest class has .*, got 4\. Use fewer folds\."
+    message = r"cross_validation\.folds: expected at most 3, what the smallest class has .*, got 4\. Use fewer folds"
     with pytest.raises(ValueError, match=message):
         resample.folds(labels, groups, 4, 0)
 

@@ -8,9 +8,9 @@ import numpy as np
 from . import backbones, device, models
 from .data import Images, load_images
 from .device import Place
-from .evaluate import HEAD, Observer, table
 from .files import read_json, write_csv
 from .params import Params
+from .predict import HEAD, Observer, columns, table
 
 IMAGENET_CLASSES = 1000
 
@@ -24,10 +24,9 @@ def write(root: Path, params: Params) -> None:
     found = {"majority": np.tile(shares, (len(test), 1))}
     if params.dataset.imagenet is not None and params.backbone.weights not in ("none", "source"):
         found |= imagenet_head(root, params.dataset.imagenet, test, params, place)
-    columns = ["strategy", "seed", "id", "label", "predicted", *(f"p_{label}" for label in classes)]
     for name, probabilities in found.items():
         lines = table(name, "0", test, np.arange(len(test)), probabilities)
-        write_csv(root / f"predictions/controls/{name}.csv", columns, lines)
+        write_csv(root / f"predictions/controls/{name}.csv", columns(classes), lines)
 
 
 def imagenet_head(

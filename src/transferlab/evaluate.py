@@ -1,26 +1,23 @@
-"""Models and images -> predictions tables, where torch ends and statistics begin."""
+"""A strategy's models and images -> predictions tables, and what figures show of the models."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
 
 from . import attribution, backbones, device, models
 from .augment import training_side
 from .data import Images, load_images, stratified_split
 from .device import Place
-from .features import CHUNK, Shared, Source, Views
+from .features import Views
 from .files import atomic, read_json, write_csv, write_json
-from .params import PARTS, GradientStrategy, Params
+from .params import GradientStrategy, Params
+from .predict import HEAD, Observer, columns, first_part, table
 
-HEAD = len(PARTS) - 1
 VIEWED_IMAGES, VIEWED_EPOCHS = 3, 7
-TTA_SEED = 0  # draws the views of test-time augmentation, the same ones for every model
 
 
 def evaluate(root: Path, name: str, params: Params) -> None:
@@ -52,73 +49,12 @@ def evaluate(root: Path, name: str, params: Params) -> None:
         rows["validation/"] += table(name, seed, train, aside, observer.predict(train, aside))
         if views:
             rows["tta/"] += table(name, seed, test, everything, observer.predict(test, everything, views))
-    columns = ["strategy", "seed", "id", "label", "predicted", *(f"p_{label}" for label in classes)]
     for kind, lines in rows.items():
-        write_csv(root / f"predictions/{kind}{name}.csv", columns, lines)
+        write_csv(root / f"predictions/{kind}{name}.csv", columns(classes), lines)
     with atomic(root / f"predictions/pictures/{name}.npz", "wb") as file:
         np.savez_compressed(file, allow_pickle=False, before=before.astype(np.float16), **shown)
     means = {key: float(np.mean([values[key] for values in seeds.values()])) for key in ("accuracy", "loss")}
     write_json(root / f"metrics/{name}.json", {"strategy": name, "images": len(test), **means, "seeds": seeds})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observer:
-    """A trained network that looks at images.
-
-    Args:
-        net: All parts; in eval mode whenever it is used.
-        cut: Number of leading parts that hold the starting weights. When it is all but the head, what they make of
-            the images is kept for other strategies and seeds.
-        params: Preprocessing, random views, memory.
-        place: Where the arithmetic runs, and how.
-    """
-
-    net: nn.Sequential
-    cut: int
-    params: Params
-    place: Place
-
-    @torch.no_grad()
-    def predict(self, images: Images, rows: np.ndarray, views: int = 0) -> np.ndarray:
-        """Probabilities float32 [n, K] of the given rows: of the test view, or the mean over random views."""
-        kept = self.cut if self.cut == HEAD else 0
-        source, upper = self._source(images, rows, kept, views), self.net.eval()[kept:]
-        batches = np.split(rows, range(CHUNK, len(rows), CHUNK))
-        if not views:
-            return self._softmax(upper, map(source.test, batches))
-        seen = [self._softmax(upper, source.train(batches, view)) for view in range(views)]
-        mean: np.ndarray = np.mean(seen, axis=0)
-        return mean
-
-    @torch.no_grad()
-    def features(self, images: Images) -> np.ndarray:
-        """What enters the head, float32 [N, F], for the test view of every image."""
-        self.net.eval()
-        everything = np.arange(len(images))
-        found: np.ndarray = self._source(images, everything, HEAD, 0).test(everything).float().cpu().numpy()
-        return found
-
-    def _source(self, images: Images, rows: np.ndarray, cut: int, views: int) -> Source:
-        preprocessing, kept = self.params.backbone.preprocessing, cut == HEAD == self.cut
-        ranges = self.params.train.augment if views else None
-        seen = Views(
-            images=images, preprocessing=preprocessing, ranges=ranges, seed=TTA_SEED, side=preprocessing.crop_px
-        )
-        return Source(
-            backbones.below(self.net, cut),
-            seen,
-            (rows, rows),
-            count=views or None,
-            place=self.place,
-            memory_mb=self.params.engine.memory_mb if cut == HEAD else 0,  # only what is used again is worth keeping
-            shared=Shared() if kept else None,
-        )
-
-    def _softmax(self, upper: nn.Module, entering: Iterable[Tensor]) -> np.ndarray:
-        with self.place.autocast():
-            logits = torch.cat([upper(batch) for batch in entering])
-        found: np.ndarray = logits.float().softmax(1).cpu().numpy()
-        return found
 
 
 def trained(
@@ -202,27 +138,6 @@ def require_same(facts: dict[str, Any], name: str, params: Params) -> None:
                 f"runs/{name}/facts.json: expected the {section} of params.yaml, got other values: the model was "
                 f"trained with those. Run: dvc repro --force train@{name}"
             )
-
-
-def first_part(trained: dict[str, torch.Tensor]) -> int:
-    """Number of leading parts that a training left as they were."""
-    return min(PARTS.index(key.split(".")[0]) for key in trained)
-
-
-def table(name: str, seed: str, images: Images, rows: np.ndarray, probabilities: np.ndarray) -> list[dict[str, Any]]:
-    """Lines of a predictions table, one for each of the given rows of the manifest."""
-    predicted = probabilities.argmax(1)
-    return [
-        {
-            "strategy": name,
-            "seed": seed,
-            "id": images.ids[row],
-            "label": images.classes[images.labels[row]],
-            "predicted": images.classes[predicted[i]],
-            **{f"p_{label}": f"{p:.9g}" for label, p in zip(images.classes, probabilities[i], strict=True)},
-        }
-        for i, row in enumerate(rows.tolist())
-    ]
 
 
 def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """The same trainings on other divisions of the images: cross-validation, and parts of the training images."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,9 @@ import numpy as np
 
 from . import device, duplicates, runs, train
 from .data import Images, load_images, named_generator, stratified_split
-from .evaluate import Observer, first_part, table
 from .files import cache_folder, content_hash, read_csv, read_json, write_csv
 from .params import Params
+from .predict import Observer, columns, first_part, table
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,7 +94,7 @@ def cross_validate(root: Path, name: str, params: Params, code: str, log: runs.L
             )
             checkpoints.append(checkpoint)
         lines += table(name, str(repeat), images, np.arange(len(images)), found)
-    _write(root / f"predictions/cross_validation/{name}.csv", classes, lines)
+    write_csv(root / f"predictions/cross_validation/{name}.csv", columns(classes), lines)
     for checkpoint in checkpoints:
         checkpoint.remove()
 
@@ -156,7 +155,8 @@ def learning_curve(root: Path, name: str, params: Params, code: str, log: runs.L
             checkpoints.append(checkpoint)
             used = {"fraction": fraction, "images": len(part)}
             lines += [{**used, **line} for line in table(name, str(seed), images, division.asked, found)]
-    _write(root / f"predictions/learning_curve/{name}.csv", classes, lines, ("fraction", "images"))
+    table_columns = ["fraction", "images", *columns(classes)]
+    write_csv(root / f"predictions/learning_curve/{name}.csv", table_columns, lines)
     for checkpoint in checkpoints:
         checkpoint.remove()
 
@@ -182,8 +182,3 @@ def _predictions(
         )
     cut = first_part(runs.own_tensors(net, strategy, done))
     return Observer(net=net, cut=cut, params=params, place=place).predict(images, division.asked), checkpoint
-
-
-def _write(path: Path, classes: Sequence[str], lines: Sequence[dict[str, Any]], before: Sequence[str] = ()) -> None:
-    columns = ["strategy", "seed", "id", "label", "predicted", *(f"p_{label}" for label in classes)]
-    write_csv(path, [*before, *columns], lines)
