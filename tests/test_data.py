@@ -30,7 +30,14 @@ def dataset(**changes: Any) -> params.Dataset:
     values: dict[str, Any] = {
         **{"name": "tiny", "path": "tiny", "url": None, "sha1": None, "sha256": None, "contents_sha256": None},
         **{"path_sha256": None, "textures": None, "classes": None, "train_folder": "train", "test_folder": "val"},
-        **{"test_fraction": None, "split_seed": 0, "store_px": 8, "on_bad_image": "error", "on_duplicate": "error"},
+        **{
+            "test_fraction": None,
+            "split_seed": 0,
+            "imagenet": None,
+            "store_px": 8,
+            "on_bad_image": "error",
+            "on_duplicate": "error",
+        },
         **{"max_total_mb": 100, "max_file_mb": 10, "max_files": 1000, "max_ratio": 200, "max_megapixels": 1},
     }
     return params.Dataset(**{**values, **changes})

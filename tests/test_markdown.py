@@ -63,7 +63,7 @@ def test_answer_says_which_how_sure_and_at_what_cost_in_three_sentences(root: Pa
     assert paragraphs[1] == (
         "**Use `probe`**: of 3 strategies it is the cheapest that cannot be told from `frozen`, which has the highest "
         "validation accuracy (95.0 %, mean of 2 seeds). It recognises 97.5 % of the 40 held-out test images (95 % "
-        "interval 87.1 to 99.6 %); it is better than `scratch`, indistinguishable from `frozen` with these images. "
+        "interval 87.1 to 99.6 %); it is better than `scratch`, with these images indistinguishable from `frozen`. "
         "Training it takes 5.0 s (2 seeds together, CPU) and changes 1,026 parameters; `scratch`, the dearest, takes "
         "2 min 28 s."
     )

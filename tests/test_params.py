@@ -169,7 +169,7 @@ def test_protocols_name_strategies_that_there_are() -> None:
 
 def test_classes_of_imagenet_are_given_for_every_class_or_none() -> None:
     found = problems(edited(("dataset.imagenet", {"ants": [310]})))
-    assert found == ["params.yaml: dataset.imagenet: expected the names of classes (('ants', 'bees')), got ['ants']."]
+    assert found == ["params.yaml: dataset.imagenet: expected the names of classes, ['ants', 'bees'], got ['ants']."]
 
 
 def test_all_problems_of_the_file_are_told_at_once() -> None:

@@ -48,7 +48,14 @@ def test_the_archive_can_be_preprocessed(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         **{"name": "textures", "url": None, "sha1": None, "sha256": None, "contents_sha256": None, "path": None},
         **{"path_sha256": None, "textures": None, "classes": TARGET, "train_folder": "train", "test_folder": "test"},
-        **{"test_fraction": None, "split_seed": 0, "store_px": 16, "on_bad_image": "error", "on_duplicate": "error"},
+        **{
+            "test_fraction": None,
+            "split_seed": 0,
+            "imagenet": None,
+            "store_px": 16,
+            "on_bad_image": "error",
+            "on_duplicate": "error",
+        },
         **{"max_total_mb": 1, "max_file_mb": 1, "max_files": 99, "max_ratio": 200, "max_megapixels": 1},
     }
     data.preprocess(tmp_path / "a.zip", params.Dataset(**settings), tmp_path / "out")

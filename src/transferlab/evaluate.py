@@ -110,8 +110,8 @@ def training_views(train: Images, name: str, seed: int, params: Params) -> np.nd
     V is 0 for a strategy that trains on test views.
     """
     preprocessing, strategy = params.backbone.preprocessing, params.strategies[name]
-    aside = stratified_split(train.labels, params.train.validation_fraction, seed, "validation")[0]
-    rows = aside[np.linspace(0, len(aside) - 1, VIEWED_IMAGES).astype(int)].tolist()
+    fit = stratified_split(train.labels, params.train.validation_fraction, seed, "validation")[0]
+    rows = fit[np.linspace(0, len(fit) - 1, VIEWED_IMAGES).astype(int)].tolist()
     resolution, count = 1.0, 0
     if isinstance(strategy, GradientStrategy):
         resolution, count = strategy.resolution, min(strategy.views or VIEWED_EPOCHS, VIEWED_EPOCHS)

@@ -148,7 +148,7 @@ def _told_apart(results: Results, best: str) -> str:
             groups[comparison.between(results.comparison, best, name)["verdict"]].append(name)
     said = [f"{verdict} than {_list(names)}" for verdict, names in groups.items() if names and verdict[0] != "i"]
     if groups["indistinguishable"]:
-        said.append(f"indistinguishable from {_list(groups['indistinguishable'])} with these images")
+        said.append(f"with these images indistinguishable from {_list(groups['indistinguishable'])}")
     lost = [name for name, row in results.summary.items() if row["accuracy"] is None]
     not_ranked = f"; {_list(lost)} diverged and {_is(lost)} not ranked" if lost else ""
     return (f"it is {', '.join(said)}" if said else "nothing else finished") + not_ranked

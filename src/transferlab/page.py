@@ -28,6 +28,8 @@ pre { padding: .8rem; overflow-x: auto }
 .table { overflow-x: auto }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top }
+td[style*="right"] { white-space: nowrap }
+strong code { font-weight: 700 }
 img { display: block; max-width: 100%; margin: 1.5rem 0 .5rem; background: #fff; border-radius: 6px }
 """
 

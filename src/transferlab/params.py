@@ -139,7 +139,7 @@ class Dataset:
                 f"got {self.test_fraction!r} with test_folder {self.test_folder!r}."
             )
         if self.imagenet is not None and set(self.imagenet) != set(self.classes or ()):
-            yield f"imagenet: expected the names of classes ({self.classes}), got {list(self.imagenet)}."
+            yield f"imagenet: expected the names of classes, {list(self.classes or ())}, got {list(self.imagenet)}."
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             yield f"classes: expected different names, got {list(self.classes)}."
 
