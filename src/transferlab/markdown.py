@@ -442,8 +442,13 @@ def _about_weights(results: Results) -> list[str]:
     return [
         "hymenoptera is a small subset of ImageNet-1k (classes 310, ant, and 309, bee): a backbone pretrained on "
         f"ImageNet may have seen these very images, test images included.{spared} What transfer is worth here is "
-        "therefore an upper bound for images that no backbone has seen."
+        f"therefore an upper bound for images that no backbone has seen.{_own_head(results)}"
     ]
+
+
+def _own_head(results: Results) -> str:
+    row = results.comparison["controls"].get("imagenet_head")
+    return f" Its own head, which saw none of this training, reaches {_percent(row['accuracy'])}." if row else ""
 
 
 def _settings(results: Results) -> str:
