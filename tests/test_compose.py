@@ -81,7 +81,8 @@ def test_every_backbone_composes(backbone: str) -> None:
 def test_cross_validation_is_of_all_strategies_and_absent_unless_asked_for() -> None:
     assert composed("strategy=[probe,frozen]")["cross_validation"]["strategies"] == []
     found = composed("strategy=[probe,frozen]", "protocol=cross_validation")["cross_validation"]
-    assert found == {"strategies": ["probe", "frozen"], "repeats": 5, "folds": 5}
+    each = {"probe": "probe", "frozen": "frozen"}
+    assert found == {"strategies": ["probe", "frozen"], "each": each, "repeats": 5, "folds": 5}
 
 
 @pytest.mark.parametrize("dataset", ["hymenoptera", "textures"])

@@ -79,8 +79,8 @@ def test_stage_lists_exactly_the_parameters_that_it_reads(stage: str) -> None:
 @pytest.mark.parametrize("stage", NAMES)
 def test_commands_hold_no_parameter_but_the_key_of_the_strategy(stage: str) -> None:
     command = declared(stage)["cmd"]
-    assert set(re.findall(r"\$\{[^}]*\}", command)) <= {"${key}", "${item}"}
-    assert re.fullmatch(rf"python stages/{stage}\.py( \$\{{(key|item)\}})?", command)
+    assert set(re.findall(r"\$\{[^}]*\}", command)) <= {"${key}"}
+    assert re.fullmatch(rf"python stages/{stage}\.py( \$\{{key\}})?", command)
 
 
 def test_training_does_not_depend_on_test_images_nor_on_times() -> None:

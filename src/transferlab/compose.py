@@ -25,6 +25,14 @@ def register() -> None:
     OmegaConf.register_new_resolver("transferlab.check", check, replace=True)
     OmegaConf.register_new_resolver("transferlab.hash_of_path", hash_of_path, replace=True)
     OmegaConf.register_new_resolver("transferlab.hash_of_weights", hash_of_weights, replace=True)
+    OmegaConf.register_new_resolver("transferlab.by_name", by_name, replace=True)
+
+
+def by_name(names: Sequence[str]) -> Any:
+    """Resolver: names as a mapping, because a stage's command may hold nothing but the `${key}` of one."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.create({name: name for name in names})
 
 
 def check(*, _root_: Any) -> bool:

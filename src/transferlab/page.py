@@ -2,6 +2,7 @@
 
 import base64
 import html
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from PIL import Image
 
-PHOTOS = ("gallery", "attributions", "views", "samples")  # as PNG; vectors would not make them sharper
+PHOTOS = ("gallery", "attributions", "views", "samples")  # as JPEG: a fifth of a PNG's size, and mail takes the page
+QUALITY = 82
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ddd; --soft: #f5f5f5; --link: #0072b2 }
 @media (prefers-color-scheme: dark) {
@@ -65,7 +68,12 @@ def _inlined(path: Path) -> str:
     vector = path.with_suffix(".svg")
     if path.stem not in PHOTOS and vector.is_file():
         return f"data:image/svg+xml;base64,{base64.b64encode(vector.read_bytes()).decode()}"
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    if path.stem not in PHOTOS:
+        return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    content = io.BytesIO()
+    with Image.open(path) as image:
+        image.convert("RGB").save(content, "JPEG", quality=QUALITY, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def _opened(self: Any, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:

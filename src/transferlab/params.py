@@ -342,6 +342,7 @@ class CrossValidation:
     """Ranking on all images, in stratified folds that keep near-duplicates together; off without strategies."""
 
     strategies: tuple[Name, ...]
+    each: dict[Name, Name]  # the same by name, written by composition: DVC has a stage for each
     repeats: Count
     folds: Annotated[int, Field(ge=2, le=100)]
 
@@ -351,6 +352,7 @@ class LearningCurve:
     """Training on parts of the training images; off without strategies."""
 
     strategies: tuple[Name, ...]
+    each: dict[Name, Name]  # the same by name, written by composition: DVC has a stage for each
     fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)]  # of every class; 1 is the run itself
 
 

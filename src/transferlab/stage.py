@@ -31,7 +31,7 @@ def main(name: str, work: Callable[[Path, params.Params, str], None]) -> None:
     try:
         before = fingerprint(root, name, key)  # ahead of loading: what is loaded is never older than the marks
         checked = params.load(root / "params.yaml")
-        if "${" in declaration(root, name)["cmd"] and key not in checked.strategies:
+        if "${key}" in declaration(root, name)["cmd"] and key not in checked.strategies:
             raise ValueError(f"{name}: expected one of {', '.join(checked.strategies)}, got '{key}'. Name one of them.")
         work(root, checked, key)
         # DVC hashes parameters and dependencies after the command ends (treeverse/dvc#11058): without this, values
@@ -58,11 +58,11 @@ def fingerprint(root: Path, name: str, key: str = "") -> dict[str, str]:
     marks = {}
     for item in declared.get("params", []):
         value: Any = values
-        for step in _filled(item, key).split("."):
+        for step in item.replace("${key}", key).split("."):
             value = value.get(step) if isinstance(value, dict) else None
-        marks[_filled(item, key)] = content_hash(value)
+        marks[item.replace("${key}", key)] = content_hash(value)
     for item in declared.get("deps", []):
-        path = root / _filled(item, key)
+        path = root / item.replace("${key}", key)
         marks[str(path.relative_to(root))] = content_hash([_mark(file) for file in _files(path)])
     return marks
 
@@ -78,11 +78,6 @@ def declaration(root: Path, name: str) -> dict[str, Any]:
     entry = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"][name]
     found: dict[str, Any] = entry.get("do", entry)
     return found
-
-
-def _filled(item: str, key: str) -> str:
-    """An item of a `foreach` stage for one strategy: DVC's names for it in a mapping and in a list."""
-    return item.replace("${key}", key).replace("${item}", key)
 
 
 def _files(path: Path) -> Iterator[Path]:
