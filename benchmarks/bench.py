@@ -25,6 +25,7 @@ from transferlab import archive, compose, data, engine, files, params, weights
 
 HERE = Path(__file__).resolve().parent
 EPOCHS = 25  # of the tutorial
+REPEATS, SHORT = 3, 20.0  # a run of ours below so many seconds counts by the median of three
 TEN = f"seeds={list(range(10))}".replace(" ", "")
 Run = dict[str, Any]
 
@@ -55,6 +56,7 @@ ROWS = [
     Row("frozen, 8 views", "frozen", "frozen"),
     Row("frozen, features cached", "frozen", "frozen", fresh=False),
     Row("partial", "partial", "partial"),
+    Row("partial, features cached", "partial", "partial", fresh=False),
     Row("finetune", "finetune", "finetune"),
     Row("progressive", "finetune", "progressive"),
     Row("scratch", "finetune", "scratch"),
@@ -152,7 +154,14 @@ class Bench:
         return {**run, "epoch": epoch, "seconds": run["prepared_seconds"] + EPOCHS * epoch}
 
     def engine(self, row: Row, *options: str) -> Run:
-        """One run of ours; `seconds` is the sum of its parts."""
+        """Ours; `seconds` is the sum of its parts, in a short run their median over some."""
+        runs = [self.run(row, *options)]
+        if runs[0]["seconds"] < SHORT:
+            runs += [self.run(row, *options) for _ in range(REPEATS - 1)]
+        return sorted(runs, key=lambda run: run["seconds"])[len(runs) // 2]
+
+    def run(self, row: Row, *options: str) -> Run:
+        """One run of ours."""
         for place in (".cache/transferlab/resume", *([".cache/transferlab/features"] if row.fresh else [])):
             shutil.rmtree(self.folder / place, ignore_errors=True)
         decode = ["--decode"] if row.fresh else []
@@ -236,8 +245,9 @@ def table(result: Run) -> str:
         f"# {given['backbone']}, weights {given['weights']}: the tutorial's loop and the engine",
         "",
         f"{result['machine']}; {given['rounds']} round(s). The loop was timed over {counted}; one seed of ours against "
-        "one run of it unless the line says otherwise. Interpreter, imports and downloads are not counted. Memory is "
-        "the peak of the main process. Made by `make bench`; every run stands in the JSON file beside this one.",
+        "one run of it unless the line says otherwise. Where ours took less than 20 s it is the median of three. "
+        "Interpreter, imports and downloads are not counted. Memory is the peak of the main process. Made by "
+        "`make bench`; every run stands in the JSON file beside this one.",
         "",
         "| | loop, s | engine, s | ratio | passes | decodes | test accuracy: loop last (best) | engine | peak MB |",
         "| --- | --: | --: | --: | --: | --: | --: | --: | --: |",

@@ -189,6 +189,27 @@ def test_read_only_images_stay_as_they_are() -> None:
     assert (image == before).all()
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_images_that_are_tensors_give_the_crops_of_arrays(interpolation: str) -> None:
+    arrays = pictures()
+    tensors = [torch.tensor(image) for image in arrays]
+    found, expected = (
+        augment.random_view(images, [4, 1], view=0, seed=0, augment=RANGES, side=24, interpolation=interpolation)
+        for images in (tensors, arrays)
+    )
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("side", [40, 150])
+def test_crops_resized_as_floats_are_those_of_uint8_up_to_rounding(side: int, interpolation: str) -> None:
+    pixels = torch.tensor(smooth_image(90, 120)).permute(2, 0, 1)[None]
+    found = augment._resize_float(pixels, side, side, interpolation)
+    expected = augment._resize(pixels, side, side, interpolation)
+    assert found.dtype == torch.uint8
+    assert (found.int() - expected.int()).abs().max() <= 1
+
+
 def test_normalise_subtracts_the_mean_and_divides_by_the_deviation_of_each_channel() -> None:
     pixels = augment.test_view(pictures(), [0, 1], WEIGHTS)
     found = augment.normalise(augment.scaled(pixels, CPU), WEIGHTS)

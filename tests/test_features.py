@@ -1,6 +1,7 @@
 """What frozen layers compute is the same from memory, from the disk and computed anew, and is named by its causes."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from small import RANGES
 
-from transferlab import backbones, features, textures
+from transferlab import backbones, features, models, textures
 from transferlab.data import Images, named_generator
 from transferlab.device import Place
 from transferlab.features import Shared, Source, Views
@@ -85,7 +86,6 @@ def test_limit_counts_every_view_of_every_image() -> None:
     width = 128 * 4 / 1e6
     assert source(count=2)._table_mb == pytest.approx(width * (6 * 2 + 4))
     assert source(count=None)._table_mb == pytest.approx(width * 4)
-    assert source(count=2, shared=Shared())._table_mb == pytest.approx(width * (6 * 2 + 10))
 
 
 def test_a_view_is_computed_once_however_often_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,41 +123,83 @@ def test_without_a_number_of_views_every_epoch_sees_a_fresh_one() -> None:
         torch.testing.assert_close(seen[epoch], one(fixed, rows, epoch))
 
 
-def test_disk_gives_the_bits_that_memory_had_and_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = source(shared=Shared())
+@pytest.mark.parametrize("cut", [1, 4, 5])
+def test_disk_gives_the_bits_that_memory_had_and_is_not_computed_again(
+    cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, alone = source(cut, shared=Shared()), source(cut)
     trained, tested = one(first, ROWS[0], 1), first.test(ROWS[1])
+    assert torch.equal(trained, one(alone, ROWS[0], 1)) and torch.equal(tested, alone.test(ROWS[1]))
     assert len(kept_files()) == 2
-    second = source(shared=Shared())
+    second = source(cut, shared=Shared())
     monkeypatch.setattr(second, "_all", lambda view: pytest.fail("computed again"))
     assert torch.equal(one(second, ROWS[0], 1), trained)
     assert torch.equal(second.test(ROWS[1]), tested)
 
 
-def test_test_views_of_all_images_serve_every_split() -> None:
-    first = source(shared=Shared())
-    first.test(ROWS[1])
-    other = source(shared=Shared(), rows=(ROWS[1], ROWS[0]))
-    torch.testing.assert_close(other.test(np.arange(10)), first.test(np.arange(10)), rtol=0, atol=0)
-    assert len(kept_files()) == 1
-
-
 def test_seeds_that_share_a_table_read_it_once() -> None:
-    shared = Shared()
-    expected = source(shared=shared).test(ROWS[1])
+    shared, everything = Shared(), np.arange(10)
+    expected = source(shared=shared, rows=(ROWS[0], everything)).test(ROWS[1])
     for path in kept_files():
         path.unlink()
-    second = source(shared=shared, rows=(ROWS[1], ROWS[0]))
+    second = source(shared=shared, rows=(ROWS[1], everything))
     assert torch.equal(second.test(ROWS[1]), expected)
+    assert not kept_files() and second.aside == 0
+    for other in (source(4, shared=shared, rows=(ROWS[0], everything)), source(shared=shared)):
+        assert not other.kept
+
+
+def test_tables_unused_for_longest_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = source(shared=Shared(), count=4)
+    for view in range(3):
+        one(found, ROWS[0], view)
+        os.utime(found._path(view), (view, view))
+    assert len(kept_files()) == 3
+    one(source(shared=Shared()), ROWS[0], 0)  # used again
+    monkeypatch.setattr(features, "DISK_MB", 3.5 * found._path(0).stat().st_size / 1e6)
+    one(found, ROWS[0], 3)
+    assert kept_files() == sorted(found._path(view) for view in (0, 2, 3))
+
+
+def test_without_room_on_the_disk_nothing_is_kept_and_the_training_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*given: object) -> str:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(features, "save", full)
+    assert torch.equal(one(source(shared=Shared()), ROWS[0], 0), one(source(), ROWS[0], 0))
     assert not kept_files()
-    assert list(shared.tables) == list(shared.seconds) and second.aside == 0
-    other = source(4, shared=shared)
-    assert not other.kept
+    assert "not kept for the next time: no space left" in caplog.text
+
+
+def test_frozen_parts_are_hashed_once_until_somebody_writes_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = 0
+
+    def counted(tensors: Mapping[str, torch.Tensor]) -> str:
+        nonlocal hashed
+        hashed += 1
+        return models.tensors_sha256(tensors)
+
+    monkeypatch.setattr(features, "tensors_sha256", counted)
+    model, shared = backbones.build("tiny", 2), Shared()
+    first = shared.digests(backbones.below(model, 5))
+    models.overlay(model, models.tensors_of(model, ["head"]))
+    assert shared.digests(backbones.below(model, 5)) == first and hashed == 1
+    models.overlay(model, models.tensors_of(model, ["stage1"]))
+    assert shared.digests(backbones.below(model, 5)) == first and hashed == 2
+    model.train()(torch.randn(2, 3, 32, 32))
+    moved = shared.digests(backbones.below(model, 5))
+    assert moved != first and hashed == 3
+    assert shared.digests(backbones.below(model, 4)) != moved
+    other = backbones.build("tiny", 2, seed=1)
+    assert shared.digests(backbones.below(other, 5)) not in (first, moved)
 
 
 @pytest.mark.parametrize("damage", ["flipped bit", "truncated", "empty", "text", "another file", "no facts"])
 def test_damaged_file_counts_as_absent(damage: str) -> None:
     everything = np.arange(10)
-    expected = source(shared=Shared()).test(everything)
+    expected = source(shared=Shared(), rows=(ROWS[0], everything)).test(everything)
     (path,) = kept_files()
     content = path.read_bytes()
     if damage == "another file":
@@ -167,7 +209,7 @@ def test_damaged_file_counts_as_absent(damage: str) -> None:
     else:
         flipped = content[:-1] + bytes([content[-1] ^ 1])
         path.write_bytes({"flipped bit": flipped, "truncated": content[:-9], "empty": b"", "text": b"x"}[damage])
-    assert torch.equal(source(shared=Shared()).test(everything), expected)
+    assert torch.equal(source(shared=Shared(), rows=(ROWS[0], everything)).test(everything), expected)
     table, _ = features._read(path) or pytest.fail("not written anew")
     assert torch.equal(table, expected)
 
@@ -212,6 +254,12 @@ def test_name_changes_with_what_every_view_depends_on(change: str) -> None:
 def test_only_names_of_random_views_change_with_their_chance(change: str) -> None:
     assert RANDOM[change]()._path(0) != source(shared=Shared())._path(0)
     assert RANDOM[change]()._path(None) == source(shared=Shared())._path(None)
+
+
+def test_name_of_the_test_view_changes_with_its_rows() -> None:
+    other = source(shared=Shared(), rows=(ROWS[0], ROWS[1][1:]))
+    assert other._path(None) != source(shared=Shared())._path(None)
+    assert other._path(0) == source(shared=Shared())._path(0)
 
 
 def test_name_tells_views_apart_and_not_strategies() -> None:

@@ -9,6 +9,11 @@ from sklearn.preprocessing import StandardScaler
 from transferlab import probe
 
 
+def solve(features: torch.Tensor, labels: torch.Tensor, grid: list[float], folds: int) -> probe.Solution:
+    seeds = {0: np.arange(len(labels))}
+    return probe.solve(features, labels, int(labels.max()) + 1, grid, folds=folds, seeds=seeds)[0]
+
+
 def blobs(count: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     chance = np.random.default_rng(0)
     labels = np.arange(count) % classes
@@ -21,7 +26,7 @@ def blobs(count: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Ten
 @pytest.mark.parametrize("c", [0.001, 1.0, 100.0])
 def test_solution_equals_scikit_learn(width: int, c: float) -> None:
     features, labels = blobs(90, width, classes=3)
-    found = probe.solve(features, labels, 3, [c], folds=3, seed=0)
+    found = solve(features, labels, [c], 3)
     scaler = StandardScaler().fit(features.double().numpy())
     rows = scaler.transform(features.double().numpy())
     expected = LogisticRegression(C=c, tol=1e-10, max_iter=20000).fit(rows, labels.numpy())
@@ -32,32 +37,49 @@ def test_solution_equals_scikit_learn(width: int, c: float) -> None:
 def test_values_of_c_and_folds_solved_together_equal_those_solved_alone() -> None:
     features, labels = blobs(60, 40, classes=2)
     grid = torch.tensor([1e-4, 1e-1, 10.0], dtype=torch.float64)
-    parts = [torch.arange(60) < 40, torch.arange(60) >= 7]
-    for part, together, biases in zip(parts, *probe._fit(features.double(), labels, 2, grid, parts), strict=True):
+    parts = [np.arange(40), np.arange(7, 60)]
+    both = probe._fit(features.double(), labels, 2, grid.expand(2, -1), parts)
+    for part, together, biases in zip(parts, *both, strict=True):
         for i, c in enumerate(grid):
-            (alone,), (bias,) = probe._fit(features.double(), labels, 2, c[None], [part])
+            (alone,), (bias,) = probe._fit(features.double(), labels, 2, c[None, None], [part])
             torch.testing.assert_close(together[i], alone[0], atol=1e-4, rtol=1e-3)
             torch.testing.assert_close(biases[i], bias[0], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("limit", [1000.0, 0.0], ids=["together", "one after the other"])
+def test_seeds_solved_together_equal_each_alone(classes: int, limit: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "AT_ONCE_MB", limit)
+    features, labels = blobs(70, 30, classes)
+    seeds = {seed: np.random.default_rng(seed).permutation(70)[:50] for seed in (3, 1, 7)}
+    grid = [1e-3, 1e-1, 10.0]
+    found = probe.solve(features, labels, classes, grid, folds=4, seeds=seeds)
+    assert list(found) == [3, 1, 7]
+    for seed, rows in seeds.items():
+        alone = probe.solve(features, labels, classes, grid, folds=4, seeds={seed: rows})[seed]
+        assert alone.c == found[seed].c
+        np.testing.assert_allclose(alone.losses, found[seed].losses, rtol=1e-6)
+        torch.testing.assert_close(alone.weight, found[seed].weight, rtol=1e-4, atol=1e-6)
 
 
 def test_chosen_c_has_the_lowest_cross_validated_loss_and_the_smaller_one_wins_a_tie() -> None:
     features, labels = blobs(80, 20, classes=2)
     grid = np.logspace(-6, 5, 12)
-    found = probe.solve(features, labels, 2, grid.tolist(), folds=5, seed=0)
+    found = solve(features, labels, grid.tolist(), 5)
     assert found.c == grid[int(np.argmin(found.losses))]
     assert len(found.losses) == len(grid)
 
 
 def test_separable_data_and_huge_c_stay_finite() -> None:
     features = torch.cat([torch.full((10, 3), -1.0), torch.full((10, 3), 1.0)])
-    found = probe.solve(features, torch.arange(20) // 10, 2, [1e5], folds=5, seed=0)
+    found = solve(features, torch.arange(20) // 10, [1e5], 5)
     assert found.weight.isfinite().all()
     assert ((features @ found.weight.T + found.bias).argmax(1) == torch.arange(20) // 10).all()
 
 
 def test_constant_features_do_no_harm() -> None:
     features, labels = blobs(40, 4, classes=2)
-    found = probe.solve(torch.cat([features, torch.ones(40, 2)], dim=1), labels, 2, [1.0], folds=4, seed=0)
+    found = solve(torch.cat([features, torch.ones(40, 2)], dim=1), labels, [1.0], 4)
     assert found.weight.isfinite().all()
 
 
@@ -71,4 +93,4 @@ def test_folds_are_stratified_and_drawn_by_the_seed() -> None:
 
 def test_class_with_a_single_image_is_refused() -> None:
     with pytest.raises(ValueError, match="expected two images or more of every class"):
-        probe.solve(torch.randn(3, 2), torch.tensor([0, 0, 1]), 2, [1.0], folds=5, seed=0)
+        solve(torch.randn(3, 2), torch.tensor([0, 0, 1]), [1.0], 5)

@@ -20,10 +20,10 @@ GREY = (0.2989, 0.587, 0.114)  # of red, green and blue, as in torchvision
 
 
 class Pictures(Protocol):
-    """Images by index: uint8 [H, W, 3] of any size."""
+    """Images by index: uint8 [H, W, 3] of any size: an array, or a tensor on the device that makes the crops."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> np.ndarray: ...
+    def __getitem__(self, index: int) -> np.ndarray | Tensor: ...
 
 
 def test_view(images: Pictures, rows: Iterable[int], preprocessing: Preprocessing) -> Tensor:
@@ -46,7 +46,7 @@ def random_view(
         interpolation: "bilinear" or "bicubic".
 
     Returns:
-        uint8 [B, 3, side, side].
+        uint8 [B, 3, side, side], where the images are.
     """
     chance = _draws(seed, f"view/{view}", len(images), 2 * TRIES + 3)
     crops = []
@@ -134,15 +134,24 @@ def training_side(preprocessing: Preprocessing, resolution: float) -> int:
     return preprocessing.crop_px if resolution == 1 else max(8, round(preprocessing.crop_px * resolution / 8) * 8)
 
 
-def _pixels(image: np.ndarray) -> Tensor:
+def _pixels(image: np.ndarray | Tensor) -> Tensor:
     """uint8 [H, W, 3] -> [1, 3, H, W], channels last in memory: the layout the uint8 resize is fast in."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]  # a copy: memory maps are read-only
+    pixels = image if isinstance(image, Tensor) else torch.from_numpy(np.array(image))  # a copy: maps are read-only
+    return pixels.permute(2, 0, 1)[None]
 
 
 def _resize(pixels: Tensor, height: int, width: int, interpolation: str) -> Tensor:
     if pixels.shape[-2:] == (height, width):
         return pixels
-    return interpolate(pixels, (height, width), mode=interpolation, antialias=True)
+    if pixels.device.type == "cpu":
+        return interpolate(pixels, (height, width), mode=interpolation, antialias=True)
+    return _resize_float(pixels, height, width, interpolation)
+
+
+def _resize_float(pixels: Tensor, height: int, width: int, interpolation: str) -> Tensor:
+    """The same where torch has no kernel for uint8, up to rounding."""
+    resized = interpolate(pixels.float(), (height, width), mode=interpolation, antialias=True)
+    return resized.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

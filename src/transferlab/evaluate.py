@@ -12,7 +12,7 @@ from . import attribution, backbones, device, models
 from .augment import training_side
 from .data import Images, load_images, stratified_split
 from .device import Place
-from .features import Views
+from .features import Shared, Views, resident
 from .files import atomic, read_json, write_csv, write_json
 from .params import GradientStrategy, Params
 from .predict import HEAD, Observer, columns, first_part, table
@@ -32,7 +32,8 @@ def evaluate(root: Path, name: str, params: Params) -> None:
     """
     place = device.prepare(params.engine, read_json(root / "data/engine.json"))
     classes = read_json(root / "data/processed/classes.json")["classes"]
-    train, test = (load_images(root / f"data/processed/{split}", classes) for split in ("train", "test"))
+    splits = (load_images(root / f"data/processed/{split}", classes) for split in ("train", "test"))
+    train, test = (resident(images, place.device) for images in splits)
     everything, views = np.arange(len(test)), params.evaluate.tta_views
     rows: dict[str, list[dict[str, Any]]] = {"": [], "validation/": [], "tta/": []}
     seeds: dict[str, dict[str, float]] = {}
@@ -75,11 +76,12 @@ def trained(
     backbones.new_head(net, len(classes), start="zero", seed=0, **models.head_shape(params.strategies[name]))
     backbones.move(net, place)
     models.overlay(net, weights)
-    yield None, Observer(net=net, cut=HEAD, params=params, place=place)
+    shared = Shared()
+    yield None, Observer(net=net, cut=HEAD, params=params, place=place, shared=shared)
     for seed, fact in sorted(facts["seeds"].items(), key=lambda item: int(item[0])):
         tensors = models.read(root / f"models/{name}/seed-{seed}.safetensors", fact["model_sha256"])
-        models.overlay(net, {**weights, **tensors})
-        yield seed, Observer(net=net, cut=first_part(tensors), params=params, place=place)
+        models.overlay(net, tensors)  # of the same parts for every seed
+        yield seed, Observer(net=net, cut=first_part(tensors), params=params, place=place, shared=shared)
 
 
 def pictures(observer: Observer, name: str, seed: int, images: tuple[Images, Images]) -> dict[str, np.ndarray]:

@@ -1,12 +1,16 @@
 """What frozen layers compute, evaluated once per view and kept: in memory for a run, on disk for the next one."""
 
+import contextlib
+import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +25,7 @@ from .models import save, tensors_sha256
 from .params import Augment, Preprocessing
 
 CHUNK = 64  # images per pass through frozen layers
+DISK_MB = 10_000  # of kept tables; those that were not used for longest make room
 CODE = ("augment", "backbones", "data", "features")  # modules that what is kept on disk depends on
 
 
@@ -69,17 +74,30 @@ class Views:
         return self.ranges
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Shared:
-    """Tables on disk that seeds and strategies share: what they cost, and those at hand.
+    """What sources have in common: seconds of tables on disk, the last table of a test view, the last frozen parts.
 
     Args:
         seconds: Of every table that was used, by its name, from when it was made.
-        tables: Test views by name, held because every seed reads the same one.
+        table: Name and content of the last table of a test view, which the next seed may read again.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
-    tables: dict[str, Tensor] = field(default_factory=dict)
+    table: tuple[str, Tensor] | None = None
+    _parts: tuple[list[Tensor], list[tuple[int, int]], list[str]] | None = None
+
+    def digests(self, parts: nn.Sequential) -> list[str]:
+        """What the parts hold, and what they are; hashed once while nobody writes to their tensors.
+
+        Hashing takes as long as some passes. Torch counts the writes to a tensor; the tensors are held here, so that no
+        others take their addresses.
+        """
+        tensors = list(parts.state_dict().values())
+        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+        if self._parts is None or self._parts[1] != state:
+            self._parts = tensors, state, [tensors_sha256(parts.state_dict()), str(parts)]
+        return self._parts[2]
 
 
 class Source:
@@ -88,11 +106,12 @@ class Source:
     Args:
         prefix: The frozen leading parts, possibly none.
         views: How the images are seen.
-        rows: Indices of the images seen in random views, and of those seen in the test view.
+        rows: Indices of the images seen in random views, and of those seen in the test view; the latter for as many
+            sources as possible the same, since they share a table with the same rows.
         count: Number of random views used in turn; None: a fresh one every epoch.
         place: Where the arithmetic runs, and how.
         memory_mb: What the kept results may occupy.
-        shared: The tables that are kept on disk; None: none is.
+        shared: With other sources; tables are kept on disk then. None: none is.
     """
 
     def __init__(
@@ -108,17 +127,14 @@ class Source:
     ):
         self.prefix, self.views, self.count = prefix.eval(), views, count
         self.place, self.memory_mb, self.shared = place, memory_mb, shared
-        # On disk the test view of all images serves every seed; in memory only this seed's is worth its time.
-        seen = rows[1] if shared is None else np.arange(len(views.images))
-        self.rows = np.sort(rows[0]), np.sort(seen)
+        self.rows = np.sort(rows[0]), np.sort(rows[1])
         self.kept: dict[int | None, Tensor] = {}
-        self.ahead = place.device.type == "cuda"
-        """Whether the next crops are made while the device computes; without one, the cores are busy already."""
+        self.ahead = place.device.type == "cuda" and isinstance(views.images.pixels, np.ndarray)
+        """Whether crops are made on the cores while a device computes; without one, the cores are busy already."""
         self.aside = 0.0
         """Seconds spent here on tables whose cost stands in `shared`."""
-        if self.shared is not None and self.shared.tables:
-            found = self.shared.tables.get(self._path(None).stem)
-            self.kept |= {} if found is None else {None: found}
+        if shared is not None and shared.table is not None and shared.table[0] == self._path(None).stem:
+            self.kept[None] = shared.table[1]
 
     def train(self, batches: Sequence[np.ndarray], epoch: int) -> Iterator[Tensor]:
         """Activations [B, ...] of random views, batch after batch.
@@ -158,11 +174,6 @@ class Source:
         images = len(self.rows[0]) * (self.count or 0) + len(self.rows[1])
         return one.numel() * one.element_size() * images / 1e6
 
-    @cached_property
-    def _frozen(self) -> list[str]:
-        """What the frozen parts are and hold; kept, because hashing them takes as long as some passes."""
-        return [tensors_sha256(self.prefix.state_dict()), str(self.prefix)]
-
     def _table(self, view: int | None) -> Tensor:
         """The activations of all rows for one view [N, ...], from the disk when they are there."""
         if self.shared is None:
@@ -171,12 +182,11 @@ class Source:
         found = _read(path)
         if found is None:
             found = self._all(view), time.perf_counter() - started
-            kept = {"table": found[0].cpu()}
-            save(kept, path, {"seconds": str(found[1]), "sha256": tensors_sha256(kept)})
+            _keep(found[0].cpu(), path, found[1])
         table = found[0].to(self.place.device)
         self.shared.seconds[path.stem] = found[1]
         if view is None:
-            self.shared.tables[path.stem] = table
+            self.shared.table = path.stem, table
         self.aside += time.perf_counter() - started
         return table
 
@@ -194,10 +204,11 @@ class Source:
         return out
 
     def _path(self, view: int | None) -> Path:
-        """Named by everything that the bytes depend on."""
+        """Named by everything that the bytes depend on, down to the rows that share a pass."""
+        assert self.shared is not None
         views = self.views
-        random = view is not None and [view, views.seed, views.side, repr(views.ranges), self.rows[0].tolist()]
-        seen = [views.images.digest, repr(views.preprocessing), random]
+        random = view is not None and [view, views.seed, views.side, repr(views.ranges)]
+        seen = [views.images.digest, repr(views.preprocessing), random, self.rows[view is None].tolist()]
         code = [file_hash(Path(__file__).with_name(f"{name}.py")) for name in CODE]
         how = [self.place.precision, self.place.memory_format]
         machine = [
@@ -207,8 +218,31 @@ class Source:
             torch.__version__,
             version("torchvision"),
         ]
-        name = content_hash([*self._frozen, *seen, *code, *machine])
+        name = content_hash([*self.shared.digests(self.prefix), *seen, *code, *machine])
         return cache_folder("features") / f"{name}.safetensors"
+
+
+def resident(images: Images, device: torch.device) -> Images:
+    """The images with their pixels on the device, where there is room for them; else as they are."""
+    if device.type != "cuda" or images.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        return images
+    pixels: Any = torch.from_numpy(np.array(images.pixels)).to(device)  # sliced like the array that it replaces
+    return replace(images, pixels=pixels)
+
+
+def _keep(table: Tensor, path: Path, seconds: float) -> None:
+    """Write a table, and delete those beyond the limit. Without room on the disk the table is not kept."""
+    tensors = {"table": table}
+    try:
+        save(tensors, path, {"seconds": str(seconds), "sha256": tensors_sha256(tensors)})
+    except OSError as error:
+        logging.getLogger(__name__).warning("Features are not kept for the next time: %s", error)
+    total = 0.0
+    with contextlib.suppress(FileNotFoundError):  # another process makes room as well
+        for file in sorted(path.parent.glob("*.safetensors"), key=lambda file: -file.stat().st_mtime):
+            total += file.stat().st_size / 1e6
+            if total > DISK_MB:
+                file.unlink()
 
 
 def _read(path: Path) -> tuple[Tensor, float] | None:
@@ -217,6 +251,7 @@ def _read(path: Path) -> tuple[Tensor, float] | None:
         with safe_open(path, framework="pt") as file:
             table, facts = file.get_tensor("table"), file.metadata()
             intact = facts["sha256"] == tensors_sha256({"table": table})
-            return (table, float(facts["seconds"])) if intact else None
+        os.utime(path)
+        return (table, float(facts["seconds"])) if intact else None
     except (OSError, SafetensorError, LookupError, TypeError, ValueError):
         return None

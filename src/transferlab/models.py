@@ -92,4 +92,5 @@ def overlay(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     wrong = [name for name, value in tensors.items() if name not in known or known[name].shape != value.shape]
     if wrong:
         raise ValueError(f"model: expected tensors of this backbone and these classes, got '{wrong[0]}'. Train anew.")
-    model.load_state_dict({**known, **tensors})
+    for name, value in tensors.items():
+        known[name].copy_(value)

@@ -1,7 +1,7 @@
 """A network and images -> lines of a predictions table, where torch ends and statistics begin."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,14 @@ class Observer:
             the images is kept for other strategies and seeds.
         params: Preprocessing, random views, memory.
         place: Where the arithmetic runs, and how.
+        shared: With observers of other models.
     """
 
     net: nn.Sequential
     cut: int
     params: Params
     place: Place
+    shared: Shared = field(default_factory=Shared)
 
     @torch.no_grad()
     def predict(self, images: Images, rows: np.ndarray, views: int = 0) -> np.ndarray:
@@ -64,11 +66,11 @@ class Observer:
         return Source(
             backbones.below(self.net, cut),
             seen,
-            (rows, rows),
+            (rows, np.arange(len(images)) if kept else rows),  # on disk the test view of all images serves everybody
             count=views or None,
             place=self.place,
             memory_mb=self.params.engine.memory_mb if cut == HEAD else 0,  # only what is used again is worth keeping
-            shared=Shared() if kept else None,
+            shared=self.shared if kept else None,
         )
 
     def _softmax(self, upper: nn.Module, entering: Iterable[Tensor]) -> np.ndarray:

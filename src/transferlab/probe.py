@@ -1,21 +1,23 @@
 """The linear probe: L2-regularised logistic regression in float64, its strength chosen by cross-validation.
 
-The objective is scikit-learn's, `C * sum(cross-entropy) + |W|^2 / 2` with a free bias; all values of C are solved
-side by side in one batched L-BFGS (Nocedal & Wright, algorithm 7.5).
+The objective is scikit-learn's, `C * sum(cross-entropy) + |W|^2 / 2` with a free bias; all seeds, folds and values of
+C are solved side by side in one batched L-BFGS (Nocedal & Wright, algorithm 7.5).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, log_softmax, one_hot
+from torch.nn.functional import cross_entropy, log_softmax, logsigmoid, one_hot
 
 from .data import named_generator
 
-MEMORY = 10  # pairs that L-BFGS keeps
+MEMORY = 6  # pairs that L-BFGS keeps
 ITERATIONS = 300
+AT_ONCE_MB = 1000  # of features of the seeds that are solved together
+CROWD = 0.8  # share of the values of C still at work from which the others are dropped
 TOLERANCE = 1e-6  # of the largest preconditioned slope, relative to the one at the start
 
 
@@ -37,90 +39,118 @@ class Solution:
 
 
 def solve(
-    features: Tensor, labels: Tensor, classes: int, c_grid: Sequence[float], *, folds: int, seed: int
-) -> Solution:
-    """Fit a probe.
+    features: Tensor,
+    labels: Tensor,
+    classes: int,
+    c_grid: Sequence[float],
+    *,
+    folds: int,
+    seeds: Mapping[int, np.ndarray],
+) -> dict[int, Solution]:
+    """Fit probes, those of several seeds at once.
 
     Args:
-        features: [N, F], the rows it may learn from.
+        features: [N, F].
         labels: int64 [N], below `classes`.
         classes: Number of classes K.
         c_grid: Values of C to choose from by the lowest cross-validated loss; the smaller C wins a tie.
         folds: Of the inner cross-validation; never more than the smallest class has images.
-        seed: Draws the folds.
+        seeds: For each seed, which draws the folds, the rows it may learn from.
 
     Raises:
         ValueError: A class has a single image, so that nothing can be cross-validated.
     """
     features, labels = features.double(), labels.to(features.device)
-    folds = min(folds, int(torch.bincount(labels, minlength=classes).min()))
-    if folds < 2:
-        raise ValueError("strategies.probe.folds: expected two images or more of every class to cross-validate on.")
     c = torch.tensor(sorted(c_grid), dtype=torch.float64, device=features.device)
-    fold_of = torch.from_numpy(_stratified_folds(labels.cpu().numpy(), folds, seed)).to(features.device)
-    parts = [fold_of != fold for fold in range(folds)]
-    losses = torch.zeros_like(c)
-    for kept, weight, bias in zip(parts, *_fit(features, labels, classes, c, parts), strict=True):
-        logits = weight @ features[~kept].T + bias[..., None]  # [P, K, n]
-        truth = labels[~kept].expand(len(c), -1)
-        losses += cross_entropy(logits, truth, reduction="none").sum(1)
-    best = int(losses.argmin())
-    ((weight,),), ((bias,),) = _fit(
-        features, labels, classes, c[best : best + 1], [torch.ones_like(labels, dtype=torch.bool)]
-    )
-    return Solution(
-        weight=weight.float(),
-        bias=bias.float(),
-        c=float(c[best]),
-        losses=(losses / len(labels)).tolist(),
-    )
+    found: dict[int, Solution] = {}
+    waiting = list(seeds)
+    while waiting:
+        rows = len(seeds[waiting[0]])
+        at_once = max(1, int(AT_ONCE_MB * 1e6 / (8 * folds * rows * min(rows, features.shape[1]))))
+        some, waiting = waiting[:at_once], waiting[at_once:]
+        found |= _solve(features, labels, classes, c, folds=folds, seeds={seed: seeds[seed] for seed in some})
+    return found
+
+
+def _solve(
+    features: Tensor, labels: Tensor, classes: int, c: Tensor, *, folds: int, seeds: Mapping[int, np.ndarray]
+) -> dict[int, Solution]:
+    divisions = []  # seed, rows to fit, rows to look at
+    for seed, rows in seeds.items():
+        truth = labels[torch.from_numpy(rows).to(labels.device)].cpu().numpy()
+        count = min(folds, int(np.bincount(truth, minlength=classes).min()))
+        if count < 2:
+            raise ValueError("strategies.probe.folds: expected two images or more of every class to cross-validate on.")
+        fold_of = _stratified_folds(truth, count, seed)
+        divisions += [(seed, rows[fold_of != fold], rows[fold_of == fold]) for fold in range(count)]
+    fitted = _fit(features, labels, classes, c.expand(len(divisions), -1), [rows for _, rows, _ in divisions])
+    losses = {seed: torch.zeros_like(c) for seed in seeds}
+    for (seed, _, aside), weight, bias in zip(divisions, *fitted, strict=True):
+        seen = torch.from_numpy(aside).to(features.device)
+        logits = weight @ features[seen].T + bias[..., None]  # [P, K, n]
+        losses[seed] += cross_entropy(logits, labels[seen].expand(len(c), -1), reduction="none").sum(1)
+    best = torch.stack([c[loss.argmin()] for loss in losses.values()])
+    weights, biases = _fit(features, labels, classes, best[:, None], list(seeds.values()))
+    return {
+        seed: Solution(
+            weight=weight[0].float(),
+            bias=bias[0].float(),
+            c=float(chosen),
+            losses=(losses[seed] / len(rows)).tolist(),
+        )
+        for (seed, rows), weight, bias, chosen in zip(seeds.items(), weights, biases, best, strict=True)
+    }
 
 
 def _fit(
-    features: Tensor, labels: Tensor, classes: int, c: Tensor, parts: Sequence[Tensor]
+    features: Tensor, labels: Tensor, classes: int, c: Tensor, parts: Sequence[np.ndarray]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Weights [P, K, F] and biases [P, K] on raw features, one for each C, for each part of the rows (a mask [N]).
+    """Weights [P, K, F] and biases [P, K] on raw features, one for each C [Q, P], for each part of the rows.
 
     The scaler of a part sees its own rows only.
     """
-    scalers, bases, reduced, squares = [], [], [], []
+    spaces = []
     for part in parts:
-        mean, scale = features[part].mean(0), features[part].std(0, correction=0)
+        rows = features[torch.from_numpy(part).to(features.device)]
+        mean, scale = rows.mean(0), rows.std(0, correction=0)
         scale = torch.where(scale > 0, scale, 1.0)
-        rows = (features[part] - mean) / scale
-        # In the basis of the singular vectors the problem has as many dimensions as there are rows, and the same
-        # optimum: the penalty does not change under rotation, and directions without data get no weight.
-        basis, singular = _basis(rows)
-        scalers.append((mean, scale))
-        bases.append(basis)
-        squares.append(singular**2)
-        reduced.append(rows @ basis.T)
+        spaces.append((mean, scale, *_rotated((rows - mean) / scale)))
     # Parts of unequal size are filled up with rows and directions of zeros, which change nothing.
-    images, width = max(map(len, reduced)), max(map(len, bases))
+    shapes = [inside.shape for _, _, inside, *_ in spaces]
+    images, width = (max(sizes) for sizes in zip(*shapes, strict=True))
     design, truth = features.new_zeros(len(parts), images, width + 1), features.new_zeros(len(parts), classes, images)
     curvature = features.new_zeros(len(parts), width + 1)
-    for q, (part, rows) in enumerate(zip(parts, reduced, strict=True)):
-        design[q, : len(rows), : rows.shape[1]], design[q, : len(rows), -1] = rows, 1.0
-        truth[q, :, : len(rows)] = one_hot(labels[part], classes).T
-        curvature[q, : rows.shape[1]], curvature[q, -1] = squares[q], float(len(rows))
-    inside = _minimise(design, curvature, truth, c)  # [Q, P, K, r + 1]
-    weights = [
-        w[..., : len(basis)] @ basis / scale for w, basis, (_, scale) in zip(inside, bases, scalers, strict=True)
-    ]
-    biases = [w[..., -1] - weight @ mean for w, weight, (mean, _) in zip(inside, weights, scalers, strict=True)]
+    for q, (part, (_, _, inside, singular, _)) in enumerate(zip(parts, spaces, strict=True)):
+        n, r = inside.shape
+        design[q, :n, :r], design[q, :n, -1] = inside, 1.0
+        truth[q, :, :n] = one_hot(labels[torch.from_numpy(part).to(labels.device)], classes).T
+        curvature[q, :r], curvature[q, -1] = singular**2, float(n)
+    weights, biases = [], []
+    for found, (mean, scale, inside, _, back) in zip(_minimise(design, curvature, truth, c), spaces, strict=True):
+        weights.append(back(found[..., : inside.shape[1]]) / scale)
+        biases.append(found[..., -1] - weights[-1] @ mean)
     return weights, biases
 
 
-def _basis(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Right singular vectors [r, F] and singular values [r] of rows [N, F], those that are not rounding."""
+def _rotated(rows: Tensor) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """Rows [N, F] in the basis of their singular vectors, without the directions that are rounding.
+
+    There the problem has as many dimensions r as there are rows, and the same optimum: the penalty does not change
+    under rotation, and directions without data get no weight.
+
+    Returns:
+        The rows [N, r], the singular values [r], and what takes weights [..., r] back to [..., F].
+    """
     if len(rows) > rows.shape[1]:
-        _, singular, basis = torch.linalg.svd(rows, full_matrices=False)
-    else:  # the small matrix of inner products costs a fifth, to half as many digits
-        squares, left = torch.linalg.eigh(rows @ rows.T)
-        singular = squares.clamp_min(0).sqrt()
-        basis = (left / singular.clamp_min(1e-300)).T @ rows
+        left, singular, basis = torch.linalg.svd(rows, full_matrices=False)
+        kept = singular > singular.max() * 1e-7
+        return left[:, kept] * singular[kept], singular[kept], lambda weights: weights @ basis[kept]
+    # The small matrix of inner products costs a fifth, to half as many digits.
+    squares, left = torch.linalg.eigh(rows @ rows.T)
+    singular = squares.clamp_min(0).sqrt()
     kept = singular > singular.max() * 1e-7
-    return basis[kept], singular[kept]
+    left, singular = left[:, kept], singular[kept]
+    return left * singular, singular, lambda weights: (weights / singular) @ left.T @ rows
 
 
 def _minimise(design: Tensor, squares: Tensor, truth: Tensor, c: Tensor) -> Tensor:
@@ -130,31 +160,46 @@ def _minimise(design: Tensor, squares: Tensor, truth: Tensor, c: Tensor) -> Tens
         design: [Q, n, r + 1], the last column for the bias.
         squares: [Q, r + 1], sums of squares of its columns.
         truth: [Q, K, n], zeros and ones.
-        c: [P].
+        c: [Q, P].
     """
-    ridge = torch.ones_like(squares[0])
+    # Of two classes one is the other's negative: half the variables, with twice the penalty and twice the curvature.
+    signs = truth[:, None, 1:] - truth[:, None, :1] if truth.shape[1] == 2 else None  # [Q, 1, 1, n], 0 where no row is
+    ridge = torch.full_like(squares[0], 1.0 if signs is None else 2.0)
     ridge[-1] = 0.0  # the bias is free
-    scale = (ridge + c[:, None] * squares[:, None] / 2).sqrt()  # [Q, P, r + 1]
+    scale = (ridge + c[..., None] * squares[:, None] / (2 if signs is None else 1)).sqrt()  # [Q, P, r + 1]
     scale = torch.where(scale > 0, scale, 1.0)[:, :, None]
-    truth, shape = truth[:, None], (len(design), len(c), truth.shape[1], -1)
+    truth, rows = truth[:, None], truth.shape[1] if signs is None else 1
+    shape = len(design), -1, rows, design.shape[1]
 
     def objective(point: Tensor) -> tuple[Tensor, Tensor]:
         theta = point / scale
         # One product for all problems of a part: [P * K, r + 1] @ [r + 1, n].
-        logs = log_softmax((theta.flatten(1, 2) @ design.mT).view(shape), dim=2)
-        value = -c * _dot(truth, logs) + _dot(ridge * theta, theta) / 2
-        error = (logs.exp() - truth).flatten(1, 2)
-        slope = c[:, None, None] * (error @ design).view(shape) + ridge * theta
+        logits = (theta.flatten(1, 2) @ design.mT).view(shape)
+        if signs is None:
+            logs = log_softmax(logits, dim=2)
+            likelihood, error = _dot(truth, logs), logs.exp() - truth
+        else:
+            logs = logsigmoid(2 * signs * logits)
+            likelihood, error = _dot(signs.abs(), logs), 2 * signs * torch.expm1(logs)
+        value = _dot(ridge * theta, theta) / 2 - c * likelihood
+        slope = c[..., None, None] * (error.flatten(1, 2) @ design).view_as(theta) + ridge * theta
         return value, slope / scale
 
-    point = design.new_zeros(*shape[:3], design.shape[2])
+    point = design.new_zeros(len(design), c.shape[1], rows, design.shape[2])
     value, slope = objective(point)
     limit = TOLERANCE * slope.abs().amax((2, 3))
     pairs: list[tuple[Tensor, Tensor, Tensor]] = []
-    for _ in range(ITERATIONS):
+    solved, left = torch.empty_like(point), torch.arange(c.shape[1], device=c.device)
+    for turn in range(ITERATIONS + 1):
         active = slope.abs().amax((2, 3)) > limit
-        if not active.any():
-            break
+        going = active.any(0) if turn < ITERATIONS else torch.zeros_like(left, dtype=torch.bool)
+        if going.sum() <= CROWD * len(left):  # for the values of C that are done, no more passes
+            solved[:, left] = point / scale
+            if not going.any():
+                break
+            left, c, scale, active = left[going], c[:, going], scale[:, going], active[:, going]
+            point, value, slope, limit = (found[:, going] for found in (point, value, slope, limit))
+            pairs = [(moved[:, going], bent[:, going], inverse[:, going]) for moved, bent, inverse in pairs]
         step = torch.where(active[..., None, None], _direction(slope, pairs), 0.0)
         new, new_value, new_slope = _search(objective, point, value, slope, step)
         moved, bent = new - point, new_slope - slope
@@ -162,7 +207,7 @@ def _minimise(design: Tensor, squares: Tensor, truth: Tensor, c: Tensor) -> Tens
         # A pair without curvature (a problem that has converged) must not steer.
         pairs = [*pairs, (moved, bent, torch.where(inner > 1e-14, 1 / inner, 0.0))][-MEMORY:]
         point, value, slope = new, new_value, new_slope
-    return point / scale
+    return solved if signs is None else torch.cat([-solved, solved], dim=2)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ from . import backbones, device, models, probe, strategies, train
 from .augment import training_side
 from .data import Images, load_images, named_generator, stratified_split
 from .device import Place
-from .features import Shared, Source, Views
+from .features import Shared, Source, Views, resident
 from .files import cache_folder, content_hash, read_json, write_csv, write_json
 from .params import PARTS, GradientStrategy, LogisticStrategy, Params, Regression, Strategy, plain
 
@@ -49,7 +49,9 @@ class Task:
         rows: Indices of the images to fit and of those to validate on.
         seed: Draws everything.
         place: Where the arithmetic runs, and how.
-        shared: Tables of features that seeds share.
+        shared: What the sources of all seeds have in common.
+        seeds: Rows to fit of every seed that starts from the same weights: their regressions are solved at once.
+        heads: Their solutions, with the seconds that each took.
     """
 
     params: Params
@@ -58,13 +60,15 @@ class Task:
     seed: int
     place: Place
     shared: Shared = field(default_factory=Shared)
+    seeds: Mapping[int, np.ndarray] = field(default_factory=dict)
+    heads: dict[int, tuple[probe.Solution, float]] = field(default_factory=dict)
 
     def source(self, model: nn.Sequential, views: int | None, resolution: float, cut: int) -> Source:
         """What enters the layers from part `cut` on."""
         preprocessing, ranges = self.params.backbone.preprocessing, self.params.train.augment
         side = training_side(preprocessing, resolution)
         seen = Views(images=self.images, preprocessing=preprocessing, ranges=ranges, seed=self.seed, side=side)
-        shared = self.shared if cut == HEAD else None
+        shared = self.shared if cut else None
         return Source(
             backbones.below(model, cut),
             seen,
@@ -88,24 +92,30 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
     """
     place = device.prepare(params.engine, read_json(root / "data/engine.json"))
     known = read_json(root / "data/processed/classes.json")
-    images = load_images(root / "data/processed/train", known["classes"])
+    images = resident(load_images(root / "data/processed/train", known["classes"]), place.device)
     start = read_json(root / "data/weights/start.json")
     weights = {} if starts_random(params.strategies[name]) else starting_weights(root, start["sha256"])
     facts = {"dataset": known["dataset"], **describe(name, params, images, start["sha256"], place)}
     machine = [facts[key] for key in ("device", "threads", "precision", "memory_format", "versions")]
     identity = [{**facts["params"], "seeds": None}, images.digest, start["sha256"], code, name, machine]
+    fraction = params.train.validation_fraction
+    splits = {seed: stratified_split(images.labels, fraction, seed, "validation") for seed in params.seeds}
+    together = {} if starts_random(params.strategies[name]) else {seed: rows[0] for seed, rows in splits.items()}
+    heads: dict[int, tuple[probe.Solution, float]] = {}
     shared, model = Shared(), None
     history, seconds, checkpoints = [], {}, []
-    for seed in params.seeds:
+    for seed, rows in splits.items():
         key = content_hash([*identity, seed])
-        rows = stratified_split(images.labels, params.train.validation_fraction, seed, "validation")
-        task = Task(params=params, images=images, rows=rows, seed=seed, place=place, shared=shared)
+        task = Task(
+            params=params, images=images, rows=rows, seed=seed, place=place, shared=shared, seeds=together, heads=heads
+        )
         checkpoints.append(train.Checkpoint(cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds))
         listener.start(key, seed, facts)
         model = starting_model(weights, name, task, model)
         log = partial(listener.log, key, seed)
         done, facts["trainable_parameters"] = learn(model, name, task, checkpoints[-1], log)
         tensors = own_tensors(model, params.strategies[name], done)
+        weights = {part: value for part, value in weights.items() if part in tensors}  # the next seed puts these back
         sha256 = models.save(tensors, root / f"models/{name}/seed-{seed}.safetensors")
         images_used = {"fit_images": len(rows[0]), "validation_images": len(rows[1])}
         facts["seeds"][str(seed)] = {"key": key, **outcome(done), "model_sha256": sha256, **images_used}
@@ -164,20 +174,21 @@ def starting_model(
     """The backbone as the strategy starts from it, with a new head for the classes of the images.
 
     Args:
-        weights: Tensors of all parts but the head; none where the strategy starts from random ones.
+        weights: Tensors of all parts but the head, or of those that an earlier seed changed; none where the strategy
+            starts from random ones.
         name: Key of the strategy.
         task: What the seed works on.
         model: That of an earlier seed, to be written over: building one takes half as long as solving a probe.
     """
     strategy, classes = task.params.strategies[name], len(task.images.classes)
-    if model is None or not weights:
+    if model is None or starts_random(strategy):
         drawn = int(named_generator(task.seed, "random weights").integers(2**63))
-        model = backbones.build(task.params.backbone.name, classes, drawn)
+        model = backbones.move(backbones.build(task.params.backbone.name, classes, drawn), task.place)
     models.overlay(model, weights)
     head = int(named_generator(task.seed, f"head of {name}").integers(2**63))
     start = strategy.head_start if isinstance(strategy, GradientStrategy) else "zero"
     backbones.new_head(model, classes, start=start, seed=head, **models.head_shape(strategy))
-    return backbones.move(model, task.place)
+    return model
 
 
 def starts_random(strategy: Strategy) -> bool:
@@ -230,17 +241,21 @@ def probe_head(model: nn.Sequential, regression: Regression, task: Task) -> tupl
     Returns:
         The source of the features, the solution, and the seconds beside those of tables that are shared.
     """
-    started, source = time.perf_counter(), task.source(model, None, 1, HEAD)
-    labels, fit_rows = torch.from_numpy(task.images.labels), task.rows[0]
-    low, high = regression.log10_c
-    grid = np.logspace(low, high, regression.c_values).tolist()
-    features, targets = source.test(fit_rows), labels[fit_rows].to(task.place.device)
-    classes = len(task.images.classes)
-    solution = probe.solve(features, targets, classes, grid, folds=regression.folds, seed=task.seed)
+    started, nothing, everything = time.perf_counter(), task.rows[0][:0], np.arange(len(task.images))
+    source = replace(task, rows=(nothing, everything)).source(model, None, 1, HEAD)
+    if task.seed not in task.heads:
+        low, high = regression.log10_c
+        grid = np.logspace(low, high, regression.c_values).tolist()
+        features, labels = source.test(everything), torch.from_numpy(task.images.labels)
+        classes, seeds = len(task.images.classes), task.seeds or {task.seed: task.rows[0]}
+        solutions = probe.solve(features, labels, classes, grid, folds=regression.folds, seeds=seeds)
+        each = (time.perf_counter() - started - source.aside) / len(seeds)
+        task.heads.update({seed: (solution, each) for seed, solution in solutions.items()})
+    solution, seconds = task.heads[task.seed]
     head = model.get_submodule("head")
     assert isinstance(head, nn.Sequential)
     models.overlay(head[-1], {"weight": solution.weight, "bias": solution.bias})
-    return source, solution, time.perf_counter() - started - source.aside
+    return source, solution, seconds
 
 
 def solve(model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log) -> tuple[train.Progress, int]:
