@@ -1,9 +1,11 @@
 """What frozen layers compute is the same from memory, from the disk and computed anew, and is named by its causes."""
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -133,7 +135,9 @@ def test_disk_gives_the_bits_that_memory_had_and_is_not_computed_again(
     assert len(kept_files()) == 2
     second = source(cut, shared=Shared())
     monkeypatch.setattr(second, "_all", lambda view: pytest.fail("computed again"))
-    assert torch.equal(one(second, ROWS[0], 1), trained)
+    read = one(second, ROWS[0], 1)
+    assert torch.equal(read, trained) and read.stride() == trained.stride()
+    assert second.kept[1].stride() == first.kept[1].stride()
     assert torch.equal(second.test(ROWS[1]), tested)
 
 
@@ -159,6 +163,27 @@ def test_tables_unused_for_longest_make_room(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(features, "DISK_MB", 3.5 * found._path(0).stat().st_size / 1e6)
     one(found, ROWS[0], 3)
     assert kept_files() == sorted(found._path(view) for view in (0, 2, 3))
+
+
+@pytest.mark.parametrize("limit", ["DISK_MB", "free"])
+def test_table_larger_than_its_room_is_not_kept_and_costs_no_other(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one(source(shared=Shared()), ROWS[0], 0)
+    (small,) = kept_files()
+    if limit == "DISK_MB":
+        monkeypatch.setattr(features, "DISK_MB", 2 * small.stat().st_size / 1e6)
+    else:
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=small.stat().st_size))
+    one(source(1, shared=Shared()), ROWS[0], 0)
+    assert kept_files() == [small]
+
+
+def test_where_only_whole_tables_are_kept_those_of_some_images_are_not() -> None:
+    found = source(shared=Shared(whole=True))
+    one(found, ROWS[0], 0)
+    found.test(ROWS[1])
+    assert not kept_files()
+    source(shared=Shared(whole=True), rows=(ROWS[0], np.arange(10))).test(ROWS[1])
+    assert len(kept_files()) == 1
 
 
 def test_without_room_on_the_disk_nothing_is_kept_and_the_training_goes_on(

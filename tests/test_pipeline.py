@@ -120,6 +120,7 @@ PACKAGES = {
 HEAVY = ("torch", "torchvision", "mlflow", "sklearn", "matplotlib", "pandas", "dvc", "hydra")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", NAMES)
 def test_stage_imports_no_heavy_package_that_it_does_not_need(stage: str) -> None:
     code = f"""

@@ -15,7 +15,12 @@ from PIL import Image
 
 from transferlab import plots
 
-SIZES = [(1, 2, 1), (6, 2, 5), (12, 20, 2), (2, 130, 1)]  # strategies, classes, seeds
+SIZES = [
+    (1, 2, 1),
+    (6, 2, 5),
+    pytest.param(12, 20, 2, marks=pytest.mark.slow),
+    (2, 130, 1),
+]  # strategies, classes, seeds
 AWKWARD = ["$x^", "<img src=x>", "犬", "a\nb", "", "very long class name that never ends", "_", "%d {}"]
 
 
@@ -342,7 +347,7 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
     return cut + [(a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.overlaps(two)]
 
 
-@pytest.mark.parametrize("strategies", [1, 6, 12])
+@pytest.mark.parametrize("strategies", [1, 6, pytest.param(12, marks=pytest.mark.slow)])
 def test_no_text_is_cut_or_covered_by_another(strategies: int) -> None:
     keys = [*plots.KNOWN, "strategy_with_a_long_name", "犬"][:strategies]
     summary = {

@@ -24,12 +24,15 @@ def blobs(count: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Ten
 
 @pytest.mark.parametrize("width", [5, 300], ids=["more rows than features", "more features than rows"])
 @pytest.mark.parametrize("c", [0.001, 1.0, 100.0])
-def test_solution_equals_scikit_learn(width: int, c: float) -> None:
-    features, labels = blobs(90, width, classes=3)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_solution_equals_scikit_learn(width: int, c: float, classes: int) -> None:
+    features, labels = blobs(90, width, classes)
     found = solve(features, labels, [c], 3)
     scaler = StandardScaler().fit(features.double().numpy())
     rows = scaler.transform(features.double().numpy())
-    expected = LogisticRegression(C=c, tol=1e-10, max_iter=20000).fit(rows, labels.numpy())
+    # Of two classes scikit-learn has one vector v, ours are -v / 2 and v / 2: half the penalty.
+    theirs = 2 * c if classes == 2 else c
+    expected = LogisticRegression(C=theirs, tol=1e-10, max_iter=20000).fit(rows, labels.numpy())
     probabilities = (features.double() @ found.weight.double().T + found.bias.double()).softmax(1)
     np.testing.assert_allclose(probabilities.numpy(), expected.predict_proba(rows), atol=2e-5)
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -81,7 +82,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
 
     def watched_predict(observer: Observer, images: Images, rows: np.ndarray, views: int = 0) -> np.ndarray:
         assert observer.net is seen[-1].net and not seen[-1].asked, "each training is asked once, by its own network"
-        seen[-1].asked = rows.tolist()
+        seen[-1].asked, seen[-1].net = rows.tolist(), deepcopy(observer.net)
         return predict(observer, images, rows, views)
 
     monkeypatch.setattr(runs, "learn", watched_learn)

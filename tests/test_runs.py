@@ -241,13 +241,29 @@ def test_random_heads_are_drawn_for_each_strategy(root: Path) -> None:
     assert not torch.equal(*heads)
 
 
-def test_model_of_an_earlier_seed_is_written_over_without_a_trace(root: Path) -> None:
-    params = changed("mlp_head", head_start="random")
-    run(root, "mlp_head", params)
-    both = [path.read_bytes() for path in sorted((root / "models/mlp_head").iterdir())]
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("mlp_head", {"head_start": "random"}),
+        ("probe", {}),
+        ("lp_ft", {}),
+        ("wise_ft", {}),
+        ("progressive", {}),
+        ("finetune", {"norm_statistics": "batch"}),
+        ("finetune", {"lr": 1e30}),
+    ],
+    ids=["hidden head", "probe", "lp_ft", "wise_ft", "progressive", "statistics of batches", "diverged"],
+)
+def test_seeds_trained_in_the_same_network_are_those_trained_alone(
+    name: str, values: dict[str, Any], root: Path
+) -> None:
+    params = changed(name, **values)
+    run(root, name, params)
+    both = [path.read_bytes() for path in sorted((root / f"models/{name}").iterdir())]
+    assert len(both) == 2
     for seed, expected in zip((0, 3), both, strict=True):
-        run(root, "mlp_head", replace(params, seeds=(seed,)))
-        assert (root / f"models/mlp_head/seed-{seed}.safetensors").read_bytes() == expected
+        run(root, name, replace(params, seeds=(seed,)))
+        assert (root / f"models/{name}/seed-{seed}.safetensors").read_bytes() == expected
 
 
 def test_head_starts_as_the_probe_of_the_same_seed(root: Path) -> None:

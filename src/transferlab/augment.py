@@ -87,7 +87,7 @@ def crop_box(height: int, width: int, draws: np.ndarray, augment: Augment) -> tu
 
 def scaled(pixels: Tensor, device: torch.device) -> Tensor:
     """uint8 [B, 3, S, S] -> float32 in [0, 1] on the device."""
-    return pixels.to(device, non_blocking=True).to(torch.float32).div_(255)
+    return pixels.to(device, non_blocking=device.type == "cuda").to(torch.float32).div_(255)
 
 
 def disturb(pixels: Tensor, rows: Sequence[int], *, view: int, seed: int, augment: Augment, images: int) -> Tensor:

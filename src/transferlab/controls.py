@@ -8,6 +8,7 @@ import numpy as np
 from . import backbones, device, models
 from .data import Images, load_images
 from .device import Place
+from .features import resident
 from .files import read_json, write_csv
 from .params import Params
 from .predict import HEAD, Observer, columns, table
@@ -19,7 +20,8 @@ def write(root: Path, params: Params) -> None:
     """Write `predictions/controls/majority.csv` and, where it is possible, `imagenet_head.csv`."""
     place = device.prepare(params.engine, read_json(root / "data/engine.json"))
     classes = read_json(root / "data/processed/classes.json")["classes"]
-    train, test = (load_images(root / f"data/processed/{split}", classes) for split in ("train", "test"))
+    splits = (load_images(root / f"data/processed/{split}", classes) for split in ("train", "test"))
+    train, test = (resident(images, place.device) for images in splits)
     shares = np.bincount(train.labels, minlength=len(classes)) / len(train)
     found = {"majority": np.tile(shares, (len(test), 1))}
     if params.dataset.imagenet is not None and params.backbone.weights not in ("none", "source"):

@@ -677,7 +677,7 @@ def _summary(rows: list[dict[str, Any]], skipped: list[_Skipped], classes: Seque
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Images:
-    """The images of one split, memory-mapped; `images[i]` is a read-only uint8 [H, W, 3]."""
+    """The images of one split, memory-mapped or on a device; `images[i]` is a read-only uint8 [H, W, 3]."""
 
     ids: tuple[str, ...]
     labels: npt.NDArray[np.int64]  # index into classes, [N]
@@ -692,7 +692,7 @@ class Images:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Pixels:
-        """One image, as a view of the memory map."""
+        """One image, as a view of all pixels."""
         offset, height, width = self.places[index].tolist()
         return self.pixels[offset : offset + height * width * 3].reshape(height, width, 3)
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +49,7 @@ class Views:
     side: int
 
     def crops(self, rows: Sequence[int], view: int | None) -> Tensor:
-        """uint8 [B, 3, S, S] of the given rows, on the CPU; view None is the test view."""
+        """uint8 [B, 3, S, S] of the given rows, where the images are; view None is the test view."""
         if view is None:
             return augment.test_view(self.images, rows, self.preprocessing)
         return augment.random_view(
@@ -79,10 +80,12 @@ class Shared:
     """What sources have in common: seconds of tables on disk, the last table of a test view, the last frozen parts.
 
     Args:
+        whole: Keep only tables of all images on disk, where those of some are not asked for again.
         seconds: Of every table that was used, by its name, from when it was made.
         table: Name and content of the last table of a test view, which the next seed may read again.
     """
 
+    whole: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     table: tuple[str, Tensor] | None = None
     _parts: tuple[list[Tensor], list[tuple[int, int]], list[str]] | None = None
@@ -176,14 +179,18 @@ class Source:
 
     def _table(self, view: int | None) -> Tensor:
         """The activations of all rows for one view [N, ...], from the disk when they are there."""
-        if self.shared is None:
+        some = len(self.rows[view is None]) < len(self.views.images)
+        if self.shared is None or (self.shared.whole and some):
             return self._all(view)
         started, path = time.perf_counter(), self._path(view)
         found = _read(path)
         if found is None:
-            found = self._all(view), time.perf_counter() - started
-            _keep(found[0].cpu(), path, found[1])
+            computed = self._all(view).cpu()  # waits for the device
+            found = computed, time.perf_counter() - started
+            _keep(*found, path)
         table = found[0].to(self.place.device)
+        if table.dim() == 4:  # a file knows no memory format
+            table = table.contiguous(memory_format=self.place.layout)
         self.shared.seconds[path.stem] = found[1]
         if view is None:
             self.shared.table = path.stem, table
@@ -210,7 +217,7 @@ class Source:
         random = view is not None and [view, views.seed, views.side, repr(views.ranges)]
         seen = [views.images.digest, repr(views.preprocessing), random, self.rows[view is None].tolist()]
         code = [file_hash(Path(__file__).with_name(f"{name}.py")) for name in CODE]
-        how = [self.place.precision, self.place.memory_format]
+        how = [self.place.precision, self.place.memory_format, isinstance(views.images.pixels, np.ndarray)]
         machine = [
             describe(self.place.device),
             *how,
@@ -223,26 +230,41 @@ class Source:
 
 
 def resident(images: Images, device: torch.device) -> Images:
-    """The images with their pixels on the device, where there is room for them; else as they are."""
-    if device.type != "cuda" or images.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+    """The images with their pixels on the device, if they fill no more than a quarter of it; else as they are."""
+    if device.type != "cuda" or images.pixels.nbytes > torch.cuda.mem_get_info(device)[1] / 4:
         return images
     pixels: Any = torch.from_numpy(np.array(images.pixels)).to(device)  # sliced like the array that it replaces
     return replace(images, pixels=pixels)
 
 
-def _keep(table: Tensor, path: Path, seconds: float) -> None:
-    """Write a table, and delete those beyond the limit. Without room on the disk the table is not kept."""
+def _keep(table: Tensor, seconds: float, path: Path) -> None:
+    """Write a table and what it took. Without room on the disk it is not kept."""
     tensors = {"table": table}
     try:
-        save(tensors, path, {"seconds": str(seconds), "sha256": tensors_sha256(tensors)})
+        if _make_room(path.parent, table.nbytes / 1e6):
+            save(tensors, path, {"seconds": str(seconds), "sha256": tensors_sha256(tensors)})
     except OSError as error:
         logging.getLogger(__name__).warning("Features are not kept for the next time: %s", error)
-    total = 0.0
-    with contextlib.suppress(FileNotFoundError):  # another process makes room as well
-        for file in sorted(path.parent.glob("*.safetensors"), key=lambda file: -file.stat().st_mtime):
-            total += file.stat().st_size / 1e6
-            if total > DISK_MB:
-                file.unlink()
+
+
+def _make_room(folder: Path, megabytes: float) -> bool:
+    """Delete what was not used for longest until a new table fits; False where one that large never does.
+
+    The folder takes `DISK_MB` at most, and no more than it leaves free.
+    """
+    files = []
+    for file in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process makes room as well
+            files.append((file.stat().st_mtime, file.stat().st_size / 1e6, file))
+    taken, free = sum(size for _, size, _ in files), shutil.disk_usage(folder).free / 1e6
+    limit = min(DISK_MB, (taken + free) / 2)
+    for _, size, file in sorted(files):
+        if taken + megabytes <= limit or megabytes > limit:
+            break
+        with contextlib.suppress(OSError):
+            file.unlink()
+        taken -= size
+    return taken + megabytes <= limit
 
 
 def _read(path: Path) -> tuple[Tensor, float] | None:
@@ -251,7 +273,8 @@ def _read(path: Path) -> tuple[Tensor, float] | None:
         with safe_open(path, framework="pt") as file:
             table, facts = file.get_tensor("table"), file.metadata()
             intact = facts["sha256"] == tensors_sha256({"table": table})
-        os.utime(path)
+        with contextlib.suppress(OSError):  # somebody else's folder
+            os.utime(path)
         return (table, float(facts["seconds"])) if intact else None
     except (OSError, SafetensorError, LookupError, TypeError, ValueError):
         return None

@@ -16,7 +16,7 @@ from .data import named_generator
 
 MEMORY = 6  # pairs that L-BFGS keeps
 ITERATIONS = 300
-AT_ONCE_MB = 1000  # of features of the seeds that are solved together
+AT_ONCE_MB = 1000  # of what L-BFGS keeps for the seeds that are solved together
 CROWD = 0.8  # share of the values of C still at work from which the others are dropped
 TOLERANCE = 1e-6  # of the largest preconditioned slope, relative to the one at the start
 
@@ -47,7 +47,7 @@ def solve(
     folds: int,
     seeds: Mapping[int, np.ndarray],
 ) -> dict[int, Solution]:
-    """Fit probes, those of several seeds at once.
+    """Fit probes, those of several seeds at once: up to rounding what each gives alone.
 
     Args:
         features: [N, F].
@@ -65,8 +65,10 @@ def solve(
     found: dict[int, Solution] = {}
     waiting = list(seeds)
     while waiting:
-        rows = len(seeds[waiting[0]])
-        at_once = max(1, int(AT_ONCE_MB * 1e6 / (8 * folds * rows * min(rows, features.shape[1]))))
+        rows, width = len(seeds[waiting[0]]), features.shape[1]
+        inside, vectors = min(rows, width), len(c) * (1 if classes == 2 else classes)
+        numbers = 2 * rows * inside + rows * width + vectors * ((2 * MEMORY + 8) * inside + 6 * rows)  # of one fold
+        at_once = max(1, int(AT_ONCE_MB * 1e6 / (8 * folds * numbers)))
         some, waiting = waiting[:at_once], waiting[at_once:]
         found |= _solve(features, labels, classes, c, folds=folds, seeds={seed: seeds[seed] for seed in some})
     return found

@@ -1,13 +1,16 @@
 """The same trainings on other divisions of the images: cross-validation, and parts of the training images."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from . import device, duplicates, runs, train
 from .data import Images, load_images, named_generator, stratified_split
+from .features import Shared
 from .files import cache_folder, content_hash, read_csv, read_json, write_csv
 from .params import Params
 from .predict import Observer, columns, first_part, table
@@ -56,11 +59,8 @@ def join(first: Images, second: Images) -> Joined:
     )
 
 
-def cross_validate(root: Path, name: str, params: Params, code: str, log: runs.Log) -> None:
-    """Write `predictions/cross_validation/<name>.csv`: every image predicted once per repeat, which stands as its seed.
-
-    Training and test images take part alike, so this is for ranking; near-duplicates stay on one side of every
-    division, and every choice is made on a validation split inside the images of the other folds.
+class Trainings:
+    """One strategy on one division of all images after the other, in the same network.
 
     Args:
         root: Checkout that holds data/.
@@ -69,16 +69,77 @@ def cross_validate(root: Path, name: str, params: Params, code: str, log: runs.L
         code: Digest of the code that trains.
         log: Receives each epoch.
     """
-    classes = read_json(root / "data/processed/classes.json")["classes"]
-    images = join(*(load_images(root / f"data/processed/{split}", classes) for split in ("train", "test")))
+
+    def __init__(self, root: Path, name: str, params: Params, code: str, log: runs.Log):
+        self.name, self.params, self.log = name, params, log
+        self.classes = read_json(root / "data/processed/classes.json")["classes"]
+        self.images = join(
+            *(load_images(root / f"data/processed/{split}", self.classes) for split in ("train", "test"))
+        )
+        self.place = device.prepare(params.engine, read_json(root / "data/engine.json"))
+        start = read_json(root / "data/weights/start.json")["sha256"]
+        self.identity = [runs.describe(name, params, self.images, start, self.place), self.images.digest, code]
+        random = runs.starts_random(params.strategies[name])
+        self.weights = {} if random else runs.starting_weights(root, start)
+        self.shared = Shared(whole=True)
+        self.net: nn.Sequential | None = None
+        self.checkpoints: list[train.Checkpoint] = []
+
+    def predictions(self, division: Division) -> np.ndarray:
+        """Train on one division; probabilities [n, K] of the rows it is asked about.
+
+        Raises:
+            ValueError: The training diverged.
+        """
+        rows, strategy = (division.fit, division.validation), self.params.strategies[self.name]
+        key = content_hash([*self.identity, division.seed, *(part.tolist() for part in rows)])
+        every = self.params.engine.checkpoint_seconds
+        self.checkpoints.append(train.Checkpoint(cache_folder("resume") / f"{key}.pt", every))
+        task = runs.Task(
+            params=self.params,
+            images=self.images,
+            rows=rows,
+            seed=division.seed,
+            place=self.place,
+            shared=self.shared,
+        )
+        self.net = runs.starting_model(self.weights, self.name, task, self.net)
+        done, _ = runs.learn(self.net, self.name, task, self.checkpoints[-1], self.log)
+        if done.status == "diverged":
+            raise ValueError(
+                f"{self.name}: expected losses that are numbers, got one in epoch {done.epoch} that is none. "
+                f"Lower strategies.{self.name}.lr, or leave {self.name} out."
+            )
+        tensors = runs.own_tensors(self.net, strategy, done)
+        self.weights = runs.changed(self.weights, tensors)
+        observer = Observer(
+            net=self.net, cut=first_part(tensors), params=self.params, place=self.place, shared=self.shared
+        )
+        return observer.predict(self.images, division.asked)
+
+    def write(self, path: Path, columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> None:
+        """Write a table, and remove what a killed run would have needed to go on."""
+        write_csv(path, columns, lines)
+        for checkpoint in self.checkpoints:
+            checkpoint.remove()
+
+
+def cross_validate(root: Path, name: str, params: Params, code: str, log: runs.Log) -> None:
+    """Write `predictions/cross_validation/<name>.csv`: every image predicted once per repeat, which stands as its seed.
+
+    Training and test images take part alike, so this is for ranking; near-duplicates stay on one side of every
+    division, and every choice is made on a validation split inside the images of the other folds. The arguments are
+    those of `Trainings`.
+    """
+    trainings = Trainings(root, name, params, code, log)
+    images, settings = trainings.images, params.cross_validation
     place = {id: row for row, id in enumerate(images.ids)}
     alike = [(place[row["id"]], place[row["other"]]) for row in read_csv(root / "data/processed/near_duplicates.csv")]
-    groups, settings = duplicates.groups(len(images), alike), params.cross_validation
+    groups = duplicates.groups(len(images), alike)
     lines: list[dict[str, Any]] = []
-    checkpoints: list[train.Checkpoint] = []
     for repeat in range(settings.repeats):
         fold_of = folds(images.labels, groups, settings.folds, repeat)
-        found = np.zeros((len(images), len(classes)))
+        found = np.zeros((len(images), len(trainings.classes)))
         for fold in range(settings.folds):
             inside = np.flatnonzero(fold_of != fold)
             aside = max(2, round(1 / params.train.validation_fraction))
@@ -89,14 +150,9 @@ def cross_validate(root: Path, name: str, params: Params, code: str, log: runs.L
                 validation=inside[inner == 0],
                 asked=np.flatnonzero(fold_of == fold),
             )
-            found[division.asked], checkpoint = _predictions(
-                images, division, root=root, name=name, params=params, code=code, log=log
-            )
-            checkpoints.append(checkpoint)
+            found[division.asked] = trainings.predictions(division)
         lines += table(name, str(repeat), images, np.arange(len(images)), found)
-    write_csv(root / f"predictions/cross_validation/{name}.csv", columns(classes), lines)
-    for checkpoint in checkpoints:
-        checkpoint.remove()
+    trainings.write(root / f"predictions/cross_validation/{name}.csv", columns(trainings.classes), lines)
 
 
 def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -127,20 +183,12 @@ def learning_curve(root: Path, name: str, params: Params, code: str, log: runs.L
     """Write `predictions/learning_curve/<name>.csv`: the test images, by models that saw parts of the training images.
 
     The parts are stratified and nested: a larger one holds all of a smaller one of the same seed. Validation images
-    are set aside inside each part.
-
-    Args:
-        root: Checkout that holds data/.
-        name: Key of the strategy.
-        params: All parameters.
-        code: Digest of the code that trains.
-        log: Receives each epoch.
+    are set aside inside each part. The arguments are those of `Trainings`.
     """
-    classes = read_json(root / "data/processed/classes.json")["classes"]
-    images = join(*(load_images(root / f"data/processed/{split}", classes) for split in ("train", "test")))
+    trainings = Trainings(root, name, params, code, log)
+    images = trainings.images
     training = images.labels[: len(images.first)]
     lines: list[dict[str, Any]] = []
-    checkpoints: list[train.Checkpoint] = []
     for fraction in params.learning_curve.fractions:
         for seed in params.seeds:
             part = stratified_split(training, fraction, seed, "learning curve")[1]
@@ -151,34 +199,8 @@ def learning_curve(root: Path, name: str, params: Params, code: str, log: runs.L
                 validation=part[inner[1]],
                 asked=np.arange(len(training), len(images)),
             )
-            found, checkpoint = _predictions(images, division, root=root, name=name, params=params, code=code, log=log)
-            checkpoints.append(checkpoint)
             used = {"fraction": fraction, "images": len(part)}
-            lines += [{**used, **line} for line in table(name, str(seed), images, division.asked, found)]
-    table_columns = ["fraction", "images", *columns(classes)]
-    write_csv(root / f"predictions/learning_curve/{name}.csv", table_columns, lines)
-    for checkpoint in checkpoints:
-        checkpoint.remove()
-
-
-def _predictions(
-    images: Images, division: Division, *, root: Path, name: str, params: Params, code: str, log: runs.Log
-) -> tuple[np.ndarray, train.Checkpoint]:
-    """Train on one division; probabilities [n, K] of the rows it is asked about, and the file that is then spare."""
-    place = device.prepare(params.engine, read_json(root / "data/engine.json"))
-    start, strategy = read_json(root / "data/weights/start.json")["sha256"], params.strategies[name]
-    rows = division.fit, division.validation
-    facts = runs.describe(name, params, images, start, place)
-    key = content_hash([facts, images.digest, code, division.seed, *(part.tolist() for part in rows)])
-    checkpoint = train.Checkpoint(cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds)
-    task = runs.Task(params=params, images=images, rows=rows, seed=division.seed, place=place)
-    weights = {} if runs.starts_random(strategy) else runs.starting_weights(root, start)
-    net = runs.starting_model(weights, name, task)
-    done, _ = runs.learn(net, name, task, checkpoint, log)
-    if done.status == "diverged":
-        raise ValueError(
-            f"{name}: expected losses that are numbers, got one in epoch {done.epoch} that is none. "
-            f"Lower strategies.{name}.lr, or leave {name} out."
-        )
-    cut = first_part(runs.own_tensors(net, strategy, done))
-    return Observer(net=net, cut=cut, params=params, place=place).predict(images, division.asked), checkpoint
+            found = table(name, str(seed), images, division.asked, trainings.predictions(division))
+            lines += [{**used, **line} for line in found]
+    table_columns = ["fraction", "images", *columns(trainings.classes)]
+    trainings.write(root / f"predictions/learning_curve/{name}.csv", table_columns, lines)

@@ -115,7 +115,7 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
         log = partial(listener.log, key, seed)
         done, facts["trainable_parameters"] = learn(model, name, task, checkpoints[-1], log)
         tensors = own_tensors(model, params.strategies[name], done)
-        weights = {part: value for part, value in weights.items() if part in tensors}  # the next seed puts these back
+        weights = changed(weights, tensors)
         sha256 = models.save(tensors, root / f"models/{name}/seed-{seed}.safetensors")
         images_used = {"fit_images": len(rows[0]), "validation_images": len(rows[1])}
         facts["seeds"][str(seed)] = {"key": key, **outcome(done), "model_sha256": sha256, **images_used}
@@ -202,6 +202,11 @@ def own_tensors(model: nn.Sequential, strategy: Strategy, done: train.Progress) 
     return models.tensors_of(model, PARTS if starts_random(strategy) else changed | {"head"})
 
 
+def changed(weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The starting weights that a training changed: those that the next one in the same network must put back."""
+    return {name: value for name, value in weights.items() if name in tensors}
+
+
 def learn(
     model: nn.Sequential, name: str, task: Task, checkpoint: train.Checkpoint, log: Log
 ) -> tuple[train.Progress, int]:
@@ -212,7 +217,7 @@ def learn(
     settings = task.params.train
     plans = strategies.plan(model, strategy, settings.max_epochs)
     trainable = strategies.trainable_parameters(model, [phase.rates for phase in strategy.phases.values()])
-    aside = 0.0 if strategy.probe is None else probe_head(model, strategy.probe, task)[2]
+    aside = 0.0 if strategy.probe is None else probe_head(model, strategy.probe, task)[1]
     start = models.tensors_of(model, train.trained_parts(model, plans))
     done = train.fit(
         model,
@@ -235,18 +240,23 @@ def learn(
     return done, trainable
 
 
-def probe_head(model: nn.Sequential, regression: Regression, task: Task) -> tuple[Source, probe.Solution, float]:
+def whole(model: nn.Sequential, task: Task) -> Source:
+    """The features of all images in the test view, a table that every seed reads."""
+    nothing, everything = task.rows[0][:0], np.arange(len(task.images))
+    return replace(task, rows=(nothing, everything)).source(model, None, 1, HEAD)
+
+
+def probe_head(model: nn.Sequential, regression: Regression, task: Task) -> tuple[probe.Solution, float]:
     """Put the solution of a logistic regression on the features into the head.
 
     Returns:
-        The source of the features, the solution, and the seconds beside those of tables that are shared.
+        The solution, and its seconds beside those of tables that are shared.
     """
-    started, nothing, everything = time.perf_counter(), task.rows[0][:0], np.arange(len(task.images))
-    source = replace(task, rows=(nothing, everything)).source(model, None, 1, HEAD)
     if task.seed not in task.heads:
+        started, source = time.perf_counter(), whole(model, task)
         low, high = regression.log10_c
         grid = np.logspace(low, high, regression.c_values).tolist()
-        features, labels = source.test(everything), torch.from_numpy(task.images.labels)
+        features, labels = source.test(source.rows[1]), torch.from_numpy(task.images.labels)
         classes, seeds = len(task.images.classes), task.seeds or {task.seed: task.rows[0]}
         solutions = probe.solve(features, labels, classes, grid, folds=regression.folds, seeds=seeds)
         each = (time.perf_counter() - started - source.aside) / len(seeds)
@@ -255,13 +265,14 @@ def probe_head(model: nn.Sequential, regression: Regression, task: Task) -> tupl
     head = model.get_submodule("head")
     assert isinstance(head, nn.Sequential)
     models.overlay(head[-1], {"weight": solution.weight, "bias": solution.bias})
-    return source, solution, seconds
+    return solution, seconds
 
 
 def solve(model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log) -> tuple[train.Progress, int]:
     """A linear probe: its head is solved for, and no epoch is trained."""
-    source, solution, seconds = probe_head(model, strategy, task)
-    started, labels = time.perf_counter(), torch.from_numpy(task.images.labels).to(task.place.device)
+    solution, seconds = probe_head(model, strategy, task)
+    started, source = time.perf_counter(), whole(model, task)
+    labels = torch.from_numpy(task.images.labels).to(task.place.device)
     fitted, validated = (train.validate(model[HEAD:], source, labels, rows) for rows in task.rows)
     row = {
         "phase": f"C = {solution.c:.3g}",
@@ -277,7 +288,7 @@ def solve(model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log
         best_epoch=0,
         best_tensors=models.tensors_of(model, ["head"]),
         history=[row],
-        seconds=seconds + time.perf_counter() - started,
+        seconds=seconds + time.perf_counter() - started - source.aside,
     ), solution.weight.numel() + solution.bias.numel()
 
 
