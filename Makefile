@@ -39,10 +39,10 @@ demo: setup ## the whole pipeline without a network, on drawn textures, in a cop
 	@transferlab demo
 
 test: setup ## all tests
-	python -m pytest -n auto --dist loadfile
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## the tests that take seconds
-	python -m pytest -n auto --dist loadfile -m 'not slow'
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow'
 
 bench: setup ## the tutorial's loop against the engine: make bench BENCH="--backbone resnet18 --weights none"
 	python benchmarks/bench.py $(BENCH)

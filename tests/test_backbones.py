@@ -25,7 +25,11 @@ def test_table_params_and_conf_know_the_same_backbones() -> None:
     assert set(backbones.BACKBONES) == set(get_args(BackboneName)) == {path.stem for path in CONF.glob("*.yaml")}
 
 
-@pytest.mark.parametrize("name", sorted(backbones.BACKBONES))
+LARGE = ("vgg16_bn", "vit_b_16")
+EACH = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in sorted(backbones.BACKBONES)]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_division_computes_what_the_whole_network_computes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbones, "fuse", lambda model: None)  # which rounds differently; see below
     if name == "tiny":

@@ -461,6 +461,7 @@ def test_a_short_training_does_not_wait_for_mlflow_and_is_left_to_sync(
     assert caplog.messages == []
 
 
+@pytest.mark.slow
 def test_the_run_of_a_training_that_is_killed_is_closed_as_killed(store: tracking.Store, home: Path) -> None:
     code = (
         "import time\nfrom transferlab.tracker import Tracker\n"
