@@ -97,40 +97,6 @@ def test_head_with_a_hidden_layer_replaces_whatever_was_there() -> None:
     assert [type(module).__name__ for module in model.get_submodule("head").children()] == ["Linear"]
 
 
-def test_weights_file_of_any_number_of_classes_is_read(tmp_path: Path) -> None:
-    torch.save(torchvision.models.resnet18(num_classes=7).state_dict(), tmp_path / "own.pth")
-    assert backbones.read_weights(tmp_path / "own.pth", "resnet18").head[0].out_features == 7
-
-
-def test_weights_of_another_network_are_refused_with_a_count(tmp_path: Path) -> None:
-    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "own.pth")
-    with pytest.raises(ValueError, match=r"expected the state dict of mobilenet_v2, got one with \d+ tensors missing"):
-        backbones.read_weights(tmp_path / "own.pth", "mobilenet_v2")
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 broken"])
-def test_file_that_is_no_state_dict_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "own.pth").write_bytes(content)
-    with pytest.raises(ValueError, match=r"own\.pth: expected a state dict"):
-        backbones.read_weights(tmp_path / "own.pth", "resnet18")
-
-
-def test_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
-    class Evil:
-        def __reduce__(self):  # type: ignore[no-untyped-def]
-            return (Path.touch, (tmp_path / "ran",))
-
-    torch.save({"weight": Evil()}, tmp_path / "own.pth")
-    with pytest.raises(ValueError, match="expected a state dict"):
-        backbones.read_weights(tmp_path / "own.pth", "resnet18")
-    assert not (tmp_path / "ran").exists()
-
-
-def test_old_names_of_densenet_are_understood() -> None:
-    old = {"features.denseblock1.denselayer1.norm.1.weight": torch.zeros(1), "classifier.bias": torch.zeros(1)}
-    assert list(backbones._modern(old)) == ["features.denseblock1.denselayer1.norm1.weight", "classifier.bias"]
-
-
 def trained_statistics(model: torch.nn.Sequential) -> torch.nn.Sequential:
     """Norm layers as training leaves them: nothing in them is 0 or 1."""
     chance = torch.Generator().manual_seed(0)

@@ -1,5 +1,6 @@
 """Starting weights come from where `params.yaml` says, whole and of the right network, and are the same bytes twice."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -10,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from transferlab import backbones, compose, models, weights
+from transferlab import backbones, compose, controls, models, published, weights
 from transferlab.files import cache_folder, file_hash, from_home, read_json
 from transferlab.params import GradientStrategy, Params, parse
 
@@ -45,12 +46,12 @@ def prepare(root: Path, params: Params, log: Any = nothing) -> tuple[dict[str, A
     weights.prepare(root, params, "code", log)
     facts = read_json(root / "data/weights/start.json")
     assert sorted(path.name for path in (root / "data/weights").iterdir()) == ["start.json", "start.safetensors"]
-    assert facts.keys() == {"backbone", "weights", "origin", "source_file_sha256", "sha256"}
+    assert facts.keys() == {"backbone", "weights", "origin", "source_file_sha256", "file", "sha256"}
     assert facts["sha256"] == file_hash(root / "data/weights/start.safetensors")
     return facts, models.read(root / "data/weights/start.safetensors", facts["sha256"])
 
 
-def published(path: Path, classes: int = 7) -> dict[str, torch.Tensor]:
+def publish(path: Path, classes: int = 7) -> dict[str, torch.Tensor]:
     """Save a state dict as others publish it, and give it under the names of the parts."""
     torch.manual_seed(5)
     net = backbones.tiny(classes)
@@ -75,7 +76,7 @@ def test_none_is_random_weights_the_same_every_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["own.pth", "own.safetensors"])
 def test_own_file_is_taken_whole_with_its_hash(name: str, tmp_path: Path, own_home: Path) -> None:
-    expected = published(own_home / "own.pth")
+    expected = publish(own_home / "own.pth")
     if name.endswith("safetensors"):
         models.save(torch.load(own_home / "own.pth"), own_home / name)
     facts, tensors = prepare(tmp_path, composed(f"backbone.weights={name}"))
@@ -85,24 +86,52 @@ def test_own_file_is_taken_whole_with_its_hash(name: str, tmp_path: Path, own_ho
     assert tensors["head.0.bias"].shape == (7,)
 
 
-@pytest.mark.parametrize("kind", ["pth", "safetensors"])
-def test_own_file_of_a_published_network_is_read_whatever_the_order_in_it(kind: str, tmp_path: Path) -> None:
-    net = backbones._builder("resnet18")(3)
-    path = tmp_path / f"own.{kind}"
-    if kind == "pth":
-        torch.save(dict(reversed(net.state_dict().items())), path)
-    else:
-        models.save(net.state_dict(), path)
-    found = backbones.read_weights(path, "resnet18").state_dict()
-    assert torch.equal(found["head.0.bias"], net.state_dict()["fc.bias"])
+def test_what_was_done_to_an_own_file_is_a_fact_and_one_line(
+    tmp_path: Path, own_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    net = backbones.tiny(7).half()
+    torch.save({"state_dict": {f"module.{name}": value for name, value in net.state_dict().items()}}, own_home / "o.pt")
+    with caplog.at_level(logging.INFO):
+        facts, _ = prepare(tmp_path, composed("backbone.weights=o.pt"))
+    undone = ["opened 'state_dict'", "removed 'module.' from names", "cast from float16"]
+    assert facts["file"] == {
+        "name": "o.pt",
+        "tensors_used": 32,
+        "tensors_held": 32,
+        "head_outputs": 7,
+        "undone": undone,
+    }
+    assert caplog.messages == ["o.pt: used 32 of 32 tensors; " + "; ".join(undone)]
+
+
+def test_weights_that_no_file_gave_have_none_among_their_facts(tmp_path: Path) -> None:
+    assert prepare(tmp_path, composed("backbone.weights=none"))[0]["file"] is None
+
+
+def test_headless_file_gives_a_head_that_is_none_of_imagenet_s(tmp_path: Path, own_home: Path) -> None:
+    net = backbones.tiny(1000)
+    torch.save({name: value for name, value in net.state_dict().items() if name[0] != "5"}, own_home / "own.pth")
+    facts, tensors = prepare(tmp_path, composed("backbone.weights=own.pth"))
+    assert facts["file"]["head_outputs"] is None
+    assert tensors["head.0.bias"].shape == (published.DRAWN,)
+    assert published.DRAWN != controls.IMAGENET_CLASSES, "by which `controls` knows ImageNet's head"
+
+
+def test_numbers_that_are_none_stop_the_stage_before_anything_is_trained(tmp_path: Path, own_home: Path) -> None:
+    tensors = backbones.tiny(7).state_dict()
+    tensors["1.0.weight"][0] = torch.nan
+    torch.save(tensors, own_home / "own.pth")
+    with pytest.raises(ValueError, match=r"own\.pth: expected finite numbers, got NaN or infinity in '1\.0\.weight'"):
+        weights.prepare(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
+    assert not (tmp_path / "data/weights").exists()
 
 
 def test_own_file_that_changed_since_composition_is_refused(tmp_path: Path, own_home: Path) -> None:
-    published(own_home / "own.pth")
+    publish(own_home / "own.pth")
     params = composed("backbone.weights=own.pth")
     prepare(tmp_path, params)
     before = file_hash(tmp_path / "data/weights/start.safetensors")
-    published(own_home / "own.pth", classes=8)
+    publish(own_home / "own.pth", classes=8)
     with pytest.raises(ValueError, match=r"backbone\.weights: .*own\.pth changed since params\.yaml was composed"):
         weights.prepare(tmp_path, params, "code", nothing)
     assert file_hash(tmp_path / "data/weights/start.safetensors") == before
@@ -129,7 +158,7 @@ def test_official_weights_come_from_the_mirror_and_keep_their_name_s_promise(
 ) -> None:
     mirror = tmp_path / "mirror"
     mirror.mkdir()
-    expected = published(mirror / "tiny.pth")
+    expected = publish(mirror / "tiny.pth")
     name = f"tiny-{file_hash(mirror / 'tiny.pth')[:8]}.pth"
     (mirror / "tiny.pth").rename(mirror / name)
     monkeypatch.setenv("TRANSFERLAB_MIRROR", str(mirror))
@@ -137,6 +166,7 @@ def test_official_weights_come_from_the_mirror_and_keep_their_name_s_promise(
     facts, tensors = prepare(tmp_path, params)
     assert same(tensors, expected)
     assert (facts["origin"], facts["source_file_sha256"]) == ("mirror", file_hash(mirror / name))
+    assert facts["file"]["name"] == name, "and not what the cache calls it"
     (mirror / name).unlink()
     again, _ = prepare(tmp_path / "second", params)
     assert again["sha256"] == facts["sha256"], "from the cache"

@@ -1,4 +1,4 @@
-"""Backbones: build one, divide it into ordered parts, read its starting weights, give it a new head.
+"""Backbones: build one, divide it into ordered parts, give it a new head.
 
 Every backbone becomes an `nn.Sequential` of the parts `stem, stage1 .. stage4, head`, so that a strategy can say
 "the last stage and the head" without knowing the network. What stands before the head ends in features [B, F];
@@ -7,15 +7,12 @@ the last module of the head is its linear layer.
 
 import functools
 import math
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -149,20 +146,27 @@ def build(name: str, outputs: int, seed: int = 0, weights: Mapping[str, Tensor] 
         name: A key of `BACKBONES`.
         outputs: Number of logits.
         seed: Draws the random weights; nothing else of the process's chance is touched.
-        weights: State dict under torchvision's names; None leaves the random weights.
-
-    Raises:
-        ValueError: The state dict is another network's.
+        weights: Its whole state dict under torchvision's names (see `published`); None leaves the random weights.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = _builder(name)(outputs)
+        net = whole(name, outputs)
     if weights is not None:
-        _load(net, weights, name)
+        net.load_state_dict(dict(weights))
     fuse(net)
     rows = (nn.Sequential(*row) for row in BACKBONES[name](net))
     parts: OrderedDict[str, nn.Module] = OrderedDict(zip(PARTS, rows, strict=True))
     return nn.Sequential(parts).eval()
+
+
+def whole(name: str, outputs: int) -> nn.Module:
+    """The network as its authors wrote it, undivided, with random weights."""
+    if name == "tiny":
+        return tiny(outputs)
+    import torchvision  # 5 s of a core, which `tiny` does not need
+
+    net: nn.Module = torchvision.models.get_model(name, num_classes=outputs, weights=None)
+    return net
 
 
 def below(model: nn.Sequential, cut: int) -> nn.Sequential:
@@ -213,29 +217,6 @@ def _norm(norm: nn.BatchNorm2d, images: Tensor) -> Tensor:
     return out
 
 
-def read_weights(path: Path, name: str) -> nn.Sequential:
-    """A backbone with the published weights of a `.pth` or `.safetensors` file, whatever its number of classes.
-
-    Raises:
-        ValueError: The file is no state dict, or another network's.
-    """
-    try:
-        safe = path.suffix == ".safetensors"
-        weights: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path.name}: expected a state dict (.pth that loads with weights_only, or .safetensors), "
-            f"got {type(error).__name__}. Export it with torch.save(model.state_dict(), path)."
-        ) from error
-    weights = weights.get("state_dict", weights) if isinstance(weights, dict) else {}
-    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ValueError(f"{path.name}: expected the state dict of {name}, tensors by name, got something else in it.")
-    network = _builder(name)
-    with torch.device("meta"):
-        bias = list(network(1).state_dict())[-1]  # of the head: as long as there are classes
-    return build(name, outputs=weights[bias].numel() if bias in weights else 1, weights=_modern(weights))
-
-
 def new_head(
     model: nn.Sequential, outputs: int, *, start: str, seed: int, hidden: int | None, dropout: float | None
 ) -> None:
@@ -264,32 +245,3 @@ def new_head(
     else:
         before += [nn.Dropout(dropout)] if dropout else []
         model.set_submodule("head", nn.Sequential(*before, last).to(old.weight.device))
-
-
-def _builder(name: str) -> Callable[[int], nn.Module]:
-    """Number of logits -> the whole network with random weights."""
-    if name == "tiny":
-        return tiny
-    import torchvision  # 5 s of a core, which `tiny` does not need
-
-    return lambda outputs: torchvision.models.get_model(name, num_classes=outputs, weights=None)
-
-
-def _load(net: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
-    known = net.state_dict()
-    missing, unknown = sorted(known.keys() - weights.keys()), sorted(weights.keys() - known.keys())
-    shapes = [key for key in known.keys() & weights.keys() if known[key].shape != weights[key].shape]
-    if missing or unknown or shapes:
-        example = (missing or unknown or sorted(shapes))[0]
-        raise ValueError(
-            f"backbone.weights: expected the state dict of {name}, got one with {len(missing)} tensors missing, "
-            f"{len(unknown)} unknown and {len(shapes)} of another shape ('{example}'). "
-            f"Choose the backbone it belongs to."
-        )
-    net.load_state_dict(dict(weights))
-
-
-def _modern(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """DenseNet's published files still use the names of torch 0.3: `norm.1.weight` for `norm1.weight`."""
-    old = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
-    return {old.sub(r"\1\2", key): value for key, value in weights.items()}

@@ -1,15 +1,18 @@
 """The backbone's starting weights as one file with a hash: official, the user's own, none, or trained here."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import archive, backbones, device, download, engine, models, runs, train
+from . import archive, backbones, device, download, engine, models, published, runs, train
 from .data import load_images, preprocess, stratified_split
 from .files import cache_folder, content_hash, read_json, write_json
 from .params import Params
+
+logger = logging.getLogger(__name__)
 
 IMAGENET_CLASSES = 1000
 SEED = 0  # of the source task and of random weights: every seed of a strategy starts from the same ones
@@ -25,11 +28,11 @@ def prepare(root: Path, params: Params, code: str, log: Callable[[Mapping[str, A
         log: Receives each epoch of a source task.
 
     Raises:
-        ValueError: The file is not there, has another hash than `params.yaml` says, or is another network's; or the
-            source task diverged.
+        ValueError: The file is not there, has another hash than `params.yaml` says, or gives no weights of the
+            backbone; or the source task diverged.
     """
     backbone = params.backbone
-    facts: dict[str, Any] = {"backbone": backbone.name, "weights": backbone.weights}
+    facts: dict[str, Any] = {"backbone": backbone.name, "weights": backbone.weights, "file": None}
     if backbone.weights == "source":
         tensors, origin = train_on_source(params, code, log)
         facts |= {"origin": origin, "source_file_sha256": None}
@@ -38,8 +41,8 @@ def prepare(root: Path, params: Params, code: str, log: Callable[[Mapping[str, A
         facts |= {"origin": "random", "source_file_sha256": None}
     else:
         file = official(params) if backbone.weights == "official" else own(params)
-        tensors = backbones.read_weights(file.path, backbone.name).state_dict()
-        facts |= {"origin": file.origin, "source_file_sha256": file.sha256}
+        tensors, about = from_file(file.path, params)
+        facts |= {"origin": file.origin, "source_file_sha256": file.sha256, "file": about}
     sha256 = models.save(tensors, root / "data/weights/start.safetensors")
     write_json(root / "data/weights/start.json", {**facts, "sha256": sha256})
 
@@ -55,6 +58,17 @@ def official(params: Params) -> download.Verified:
 def own(params: Params) -> download.Verified:
     """The file of the user's own or of the mirror, as it was when `params.yaml` was composed."""
     return download.own_file(params.backbone.weights, sha256=params.backbone.weights_sha256, key="backbone.weights")
+
+
+def from_file(path: Path, params: Params) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The tensors of a weights file under the names of the parts, and what was done to it."""
+    backbone = params.backbone
+    source = backbone.official_url if backbone.weights == "official" else backbone.weights
+    name = Path(str(source)).name  # the cache calls it by its hash
+    found = published.read(path, backbone.name, name)
+    logger.info("%s: used %d of %d tensors%s", name, found.used, found.held, "".join(f"; {p}" for p in found.undone))
+    net = backbones.build(backbone.name, found.outputs, weights=found.tensors)
+    return net.state_dict(), {"name": name, **found.facts()}
 
 
 def train_on_source(

@@ -1,0 +1,575 @@
+"""A weights file as people have it -> the state dict of one backbone, and what was done to it.
+
+What a file is, its bytes decide and never its name. A pickle is read with `weights_only`, always. Every tensor of the
+body must come from the file; what was undone on the way is said, and what is left open is refused.
+"""
+
+import functools
+import pickletools
+import re
+import warnings
+import zipfile
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from . import backbones
+
+COUNTER = "num_batches_tracked"  # of BatchNorm: files older than torch 0.4.1 have none, and no network here reads it
+DRAWN = 100  # outputs of a head that no file gave; never 1000, which `controls` takes for ImageNet's
+PLAIN = ("float32", "float16", "bfloat16", "float64")
+STAND_IN = "one was drawn that no strategy uses"
+FOLLOWS = "by its name an average or a teacher"
+FEW = 3  # names in a message
+
+Named = tuple[tuple[str, ...], Mapping[str, Tensor]]
+"""Keys that lead to a mapping, and its tensors by name."""
+
+WRAPPED = re.compile(r"(?:(?<=\.)|^)(module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What DataParallel, torch.compile and FSDP put into names, anywhere: examples wrap only `features` of a vgg."""
+AVERAGED = {"ema", "swa", "teacher", "target", "momentum", "k", "key", "shadow", "averaged", "average", "avg"}
+"""Words in the way to a copy that another network's training made; the network itself is preferred."""
+OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+OLD_VIT = re.compile(r"^(.*\.mlp)\.linear_([12])\.")
+
+LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's magic number, pickled
+SAFETENSORS = re.compile(rb".{5}\x00{3}\{", re.DOTALL)  # the length of a header, in eight bytes, and the header
+AGAIN = "Fetch the file again."
+UNPACK = "Unpack it and name the file inside."
+EXPORT = "Export the network's tensors: torch.save(model.state_dict(), 'weights.pth')."
+FOREIGN = (
+    (rb"\s*\Z", "an empty file", AGAIN),
+    (rb"\x00+\Z", "nothing but zeros", AGAIN),
+    (rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", "a web page", "Fetch the file again, logged in if need be."),
+    (rb"version https://git-lfs", "a git-lfs pointer to the file", "Fetch the file itself: git lfs pull."),
+    (rb"(/|\S{0,20}\.git/)annex/", "a git-annex pointer to the file", "Fetch the file itself: git annex get."),
+    (rb"\x89HDF", "an HDF5 file, as Keras writes it", EXPORT),
+    (rb".{4}TFL3", "a TensorFlow Lite model", EXPORT),
+    (rb"\x08[\x01-\x20]\x12.(pytorch|tf2onnx|onnx)", "an ONNX model", EXPORT),
+    (rb"GGUF", "a GGUF file", EXPORT),
+    (rb"\x93NUMPY", "a NumPy array", EXPORT),
+    (rb"\x89PNG|\xff\xd8\xff", "an image", AGAIN),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd|.{257}ustar", "a packed archive", UNPACK),
+    (rb"\x80", "a pickle that torch.save did not write, refused always", EXPORT),
+)
+"""How files of other kinds begin, what they are, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The state dict of a backbone, and how it came out of a file."""
+
+    tensors: dict[str, Tensor]  # under torchvision's names, every one of them, float32
+    outputs: int  # of the head
+    own_head: bool  # whether the file gave the head; else it was drawn
+    undone: tuple[str, ...]  # what was done to the file's content, a phrase each
+    used: int  # tensors of the file that are among `tensors`
+    held: int  # tensors of the file
+
+    def facts(self) -> dict[str, Any]:
+        """All but the tensors, JSON-able."""
+        head = {"head_outputs": self.outputs if self.own_head else None}
+        return {"tensors_used": self.used, "tensors_held": self.held, **head, "undone": list(self.undone)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Network:
+    """What a backbone asks for; its tensors are on the meta device."""
+
+    body: Mapping[str, Tensor]
+    weight: str  # of the head's linear layer
+    bias: str
+    features: int
+
+    @property
+    def names(self) -> set[str]:
+        return {*self.body, self.weight, self.bias}
+
+    @property
+    def needed(self) -> list[str]:
+        return [name for name in self.body if not name.endswith(COUNTER)]
+
+    @property
+    def counters(self) -> list[str]:
+        return [name for name in self.body if name.endswith(COUNTER)]
+
+    def of_the_head(self, name: str) -> bool:
+        """Whether a tensor stands where the head stands, whatever form that head has."""
+        return name not in self.body and _module(name) == _module(self.weight)
+
+    def foreign(self, name: str) -> bool:
+        """Whether a tensor stands in a module of the body that has no such tensor: another network's."""
+        known = name in self.names or self.of_the_head(name)
+        return not known and _module(name) in map(_module, self.body)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a network may stand in a file."""
+
+    way: tuple[str, ...]  # keys of the mappings around it
+    removed: tuple[str, ...]  # what wrappers and older versions had made of its names
+    prefix: str
+    tensors: Mapping[str, Tensor]  # with names after the prefix
+    beside: Mapping[str, Tensor]  # of the same mapping, without the prefix
+
+    def __str__(self) -> str:
+        way = "/".join([*self.way, self.prefix]).rstrip("/")
+        return _quoted(way) if way else "the file itself"
+
+    @property
+    def averaged(self) -> bool:
+        """Whether its name says that it follows another network, such as `model_ema` and `teacher.`."""
+        words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", " ".join([*self.way, self.prefix]))
+        return not AVERAGED.isdisjoint(word.lower() for word in words)
+
+
+def read(path: Path, backbone: str, title: str) -> Reading:
+    """The state dict of a backbone from a weights file of whatever kind, with whatever number of classes.
+
+    Of several copies in one file the network itself is taken and not what averages or teaches it. Equal copies are
+    one; copies that differ are refused.
+
+    Args:
+        path: The file, under whatever name.
+        backbone: A key of `backbones.BACKBONES`.
+        title: What messages call the file.
+
+    Raises:
+        ValueError: It is no state dict, another network's, incomplete, ambiguous, or not of finite numbers.
+    """
+    network, mappings = _network(backbone), list(_mappings(_content(path, title), backbone, title))
+    places = [place for way, tensors in mappings for place in _places(way, tensors, network.names)]
+    fitting = [place for place in places if not any(_misfits(place, network))]
+    if not fitting:
+        raise _misfit(max(places, key=lambda place: _score(place, network)), backbone, mappings, title)
+    place, others = _choose(fitting, network, backbone, title)
+    head, about_head = _head(place, network)
+    own = _sound({name: place.tensors[name] for name in (*network.needed, *head)}, title)
+    own |= _counters(place, network)
+    filled = {name: torch.tensor(0) for name in network.counters if name not in own}
+    tensors = {**own, **filled, **({} if head else _drawn(network))}
+    said = [*_undone(place, others), *_casts(place, network.needed), *_about_counters(filled), *about_head]
+    return Reading(
+        tensors=tensors,
+        outputs=len(tensors[network.bias]),
+        own_head=bool(head),
+        undone=(*said, *_left_aside(place, others, network, mappings)),
+        used=len(own),
+        held=sum(len(found) for _, found in mappings),
+    )
+
+
+# ---------------------------------------------------------------- bytes -> content
+
+
+def _content(path: Path, title: str) -> Any:
+    """Whatever the file holds, by its bytes."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    if SAFETENSORS.match(start):
+        return _safetensors(path, title)
+    if start.startswith(b"PK\x03\x04"):
+        _require_torch(path, title)
+    elif not start.startswith(LEGACY):
+        raise _refusal(title, *_foreign(start))
+    return _unpickled(path, title)
+
+
+def _refusal(title: str, what: str, advice: str) -> ValueError:
+    return ValueError(f"{title}: expected a state dict (of torch.save or safetensors), got {what}. {advice}")
+
+
+def _foreign(start: bytes) -> tuple[str, str]:
+    """What a file that begins so is, and what to do."""
+    for pattern, what, advice in FOREIGN:
+        if re.match(pattern, start, re.IGNORECASE | re.DOTALL):
+            return what, advice
+    text = " ".join(start.decode(errors="replace").split())
+    if text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text[:-1]:
+        return f"a text that begins with {text[:40]!r}", AGAIN
+    return "bytes of no format that is known here", EXPORT
+
+
+def _safetensors(path: Path, title: str) -> dict[str, Tensor]:
+    try:
+        found: dict[str, Tensor] = load_file(path)
+        return found
+    except SafetensorError as error:
+        raise _refusal(title, f"a damaged or truncated safetensors file ({_line(error)})", AGAIN) from error
+
+
+def _require_torch(path: Path, title: str) -> None:
+    """Refuse zips that `torch.save` did not write."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.partition("/")[2] or name for name in archive.namelist()]
+    except zipfile.BadZipFile as error:
+        raise _refusal(title, "a truncated or damaged file: a zip without its end", AGAIN) from error
+    if "constants.pkl" in names:
+        export = f"torch.save(torch.jit.load('{title}').state_dict(), 'weights.pth')"
+        raise _refusal(title, "a TorchScript archive, a program with its tensors", f"Export these: {export}.")
+    if "archive_format" in names:
+        export = f"torch.save(torch.export.load('{title}').state_dict, 'weights.pth')"
+        raise _refusal(title, "an archive of torch.export", f"Export its tensors: {export}.")
+    if "data.pkl" not in names:
+        raise _refusal(title, f"a zip of other files ({_few(names)})", UNPACK)
+
+
+def _unpickled(path: Path, title: str) -> Any:
+    try:
+        # Warnings tell of unusual pickles, what comes of them is said below; of a path, torch looks at the name.
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise _refusal(title, *_refused(path, title, error)) from error
+
+
+def _refused(path: Path, title: str, error: Exception) -> tuple[str, str]:
+    """What a file is that `weights_only` refuses, and what to do."""
+    load = f"torch.load('{title}', weights_only=False)"
+    trusted = "Only where you trust it, for that runs whatever code is in it:"
+    first, refused = _first_global(path), re.search(r"GLOBAL (\S+) was not an allowed", str(error))
+    if first and not first.startswith(("collections.", "torch._utils.")):
+        export = f"torch.save({load}.state_dict(), 'weights.pth')"
+        return f"a pickled object of {first}, as whole models are, refused always", f"{trusted} {export}."
+    if refused:
+        export = f"save its state dict alone, torch.save({load}['state_dict'], 'weights.pth')"
+        return f"a pickle that holds more than tensors ({refused[1][:80]}), refused always", f"{trusted} {export}."
+    if "weights_only" in str(error):
+        return f"a pickle that is no plain state dict ({_reason(error)}), refused always", EXPORT
+    return f"a damaged or truncated file ({_line(error)})", AGAIN
+
+
+def _first_global(path: Path) -> str | None:
+    """The class that a pickle opens with; None where it opens with a dict, or cannot be told. Runs nothing of it."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+                return _opening(pickletools.genops(archive.read(name)))
+        with path.open("rb") as file:
+            for _ in range(3):  # torch's magic number, protocol and system stand before the object
+                deque(pickletools.genops(file), maxlen=0)
+            return _opening(pickletools.genops(file))
+    except Exception:  # this only finds words for a refusal
+        return None
+
+
+def _opening(operations: Iterator[tuple[Any, Any, Any]]) -> str | None:
+    texts: list[str] = []
+    for operation, argument, _ in operations:
+        if operation.name == "GLOBAL":
+            return str(argument).replace(" ", ".")[:80]
+        if operation.name == "STACK_GLOBAL":
+            return ".".join(texts[-2:])[:80]
+        if "UNICODE" in operation.name:
+            texts.append(str(argument))
+        elif operation.name not in ("PROTO", "FRAME", "MARK", "MEMOIZE", "BINPUT"):
+            return None
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """What torch's unpickler stumbled over, without its advice to load the file all the same."""
+    found = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
+    return found[1][:80].rstrip(". ") if found else type(error).__name__
+
+
+def _line(error: Exception) -> str:
+    words = " ".join(str(error).split()) or type(error).__name__
+    return re.split(r"\. ", words)[0][:120].rstrip(".")
+
+
+# ---------------------------------------------------------------- content -> places
+
+
+def _mappings(content: Any, backbone: str, title: str) -> Iterator[Named]:
+    """Every mapping that holds tensors by name, with the keys that lead to it, outermost first.
+
+    Raises:
+        ValueError: There is none.
+    """
+    none = True
+    open_: deque[tuple[tuple[str, ...], Any]] = deque([((), content)])
+    seen: set[int] = set()  # a pickle may hold itself
+    while open_:
+        way, value = open_.popleft()
+        if not isinstance(value, Mapping):
+            continue
+        tensors = {key: each for key, each in value.items() if isinstance(key, str) and isinstance(each, Tensor)}
+        if tensors:
+            none = False
+            yield way, tensors
+        if id(value) not in seen:
+            seen.add(id(value))
+            open_ += [((*way, str(key)), each) for key, each in value.items()]
+    if none:
+        raise ValueError(
+            f"{title}: expected the state dict of {backbone}, tensors by name, got {_kind(content)}. {EXPORT}"
+        )
+
+
+def _kind(content: Any) -> str:
+    """What a file without named tensors holds."""
+    if isinstance(content, Mapping):
+        return f"a mapping without any ({_few([str(key) for key in content]) or 'empty'})"
+    return f"a {type(content).__name__}"
+
+
+def _places(way: tuple[str, ...], tensors: Mapping[str, Tensor], names: Collection[str]) -> Iterator[_Place]:
+    """Where the network may stand in one mapping: behind every prefix that gives one of its names."""
+    modern, removed = _modern(tensors)
+    for prefix in _prefixes(modern, names):
+        inside = {key.removeprefix(prefix): value for key, value in modern.items() if key.startswith(prefix)}
+        beside = {key: value for key, value in modern.items() if not key.startswith(prefix)}
+        yield _Place(way=way, removed=removed, prefix=prefix, tensors=inside, beside=beside)
+
+
+def _prefixes(found: Iterable[str], names: Collection[str]) -> list[str]:
+    """What may stand before the network's names; nothing, where no name is one of them."""
+    counts: Counter[str] = Counter()
+    for name in found:
+        dots = [0, *(match.end() for match in re.finditer(r"\.", name))]
+        counts.update(name[:dot] for dot in dots if name[dot:] in names)
+    return [prefix for prefix, _ in counts.most_common()] or [""]
+
+
+def _modern(tensors: Mapping[str, Tensor]) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+    """Tensors under the names that a plain network of today has, and what was done for that.
+
+    DenseNet's published files have names of torch 0.3 (`norm.1.weight` for `norm1.weight`), VisionTransformer's those
+    of torchvision 0.12 (`mlp.linear_1.weight` for `mlp.0.weight`); torchvision renames them as it loads them.
+    """
+    removed = {match[1]: None for name in tensors for match in WRAPPED.finditer(name)}
+    new = {name: _renamed(WRAPPED.sub("", name)) for name in tensors}
+    if len(set(new.values())) < len(new):  # then `module.` tells two copies apart
+        return tensors, ()
+    older = any(_renamed(name) != name for name in tensors)
+    said = [f"removed {f'{word}.'!r} from names" for word in removed] + ["renamed from older names"] * older
+    return {new[name]: value for name, value in tensors.items()}, tuple(said)
+
+
+def _renamed(name: str) -> str:
+    name = OLD_DENSENET.sub(r"\1\2", name)
+    return OLD_VIT.sub(lambda match: f"{match[1]}.{3 * (int(match[2]) - 1)}.", name)
+
+
+# ---------------------------------------------------------------- which place
+
+
+@functools.cache
+def _network(backbone: str) -> _Network:
+    with torch.device("meta"):
+        tensors = backbones.whole(backbone, 1).state_dict()
+    weight, bias = list(tensors)[-2:]  # the head comes last in every network here
+    features = tensors[weight].shape[1]
+    body = {name: value for name, value in tensors.items() if name not in (weight, bias)}
+    return _Network(body=body, weight=weight, bias=bias, features=features)
+
+
+def _misfits(place: _Place, network: _Network) -> tuple[list[str], list[str], list[str]]:
+    """Names of the body that are missing, that it does not know, and whose tensors have another shape."""
+    found = place.tensors
+    missing = [name for name in network.needed if name not in found]
+    given = [name for name in network.needed if name in found]
+    shapes = [name for name in given if found[name].shape != network.body[name].shape]
+    return missing, [name for name in found if network.foreign(name)], shapes
+
+
+def _score(place: _Place, network: _Network) -> int:
+    """How much of the body stands there."""
+    missing, _, shapes = _misfits(place, network)
+    return -len(missing) - len(shapes)
+
+
+def _misfit(place: _Place, backbone: str, mappings: Sequence[Named], title: str) -> ValueError:
+    """What is wrong with the place that comes nearest."""
+    network = _network(backbone)
+    missing, unknown, shapes = _misfits(place, network)
+    if missing:
+        unknown = [name for name in place.tensors if name not in network.names]
+    counts = f"{len(missing)} tensors missing, {len(unknown)} unknown and {len(shapes)} of another shape"
+    sizes = [f"{name} {_shape(place.tensors[name])} for {_shape(network.body[name])}" for name in shapes]
+    groups = {"missing": missing, "unknown": unknown, "of another shape": sizes}
+    named = "; ".join(f"{word}: {_few(names)}" for word, names in groups.items() if names)
+    where = f" at {place}" if place.way or place.prefix else ""
+    return ValueError(
+        f"{title}: expected the state dict of {backbone}, got one with {counts}{where} ({named}). "
+        f"{_belongs(mappings) or 'Choose the backbone it belongs to, under the names that torchvision gives'}."
+    )
+
+
+def _belongs(mappings: Sequence[Named]) -> str | None:
+    """The backbone that a file is of, if it is one of those here."""
+    for name in backbones.BACKBONES:
+        network = _network(name)
+        places = (place for way, tensors in mappings for place in _places(way, tensors, network.names))
+        if any(not any(_misfits(place, network)) for place in places):
+            return f"It is of {name}: set backbone={name}"
+    return None
+
+
+def _choose(fitting: Sequence[_Place], network: _Network, backbone: str, title: str) -> tuple[_Place, Sequence[_Place]]:
+    """The place to read from and the other ones: the network itself before what averages or teaches it."""
+    itself = [place for place in fitting if not place.averaged] or fitting
+    first = itself[0]
+    different = [place for place in itself[1:] if not _same(first, place, network.needed)]
+    if different:
+        raise ValueError(
+            f"{title}: expected one {backbone}, got {len(different) + 1} that differ and are named alike "
+            f"({', '.join(str(place) for place in (first, *different)[:FEW])}). Save the one you mean alone."
+        )
+    return first, [place for place in fitting if place is not first]
+
+
+def _same(first: _Place, second: _Place, names: Iterable[str]) -> bool:
+    pairs = ((first.tensors[name], second.tensors[name]) for name in names)
+    return all(a is b or (_type(a) == _type(b) in PLAIN and torch.equal(a, b)) for a, b in pairs)
+
+
+# ---------------------------------------------------------------- a place -> tensors
+
+
+def _head(place: _Place, network: _Network) -> tuple[tuple[str, ...], list[str]]:
+    """Names of the head's two tensors, none where the file has no such head; and what to say then."""
+    stands = [name for name in place.tensors if network.of_the_head(name)]
+    if not stands:
+        return (), [f"has no head, {STAND_IN}"]
+    why = _unlike(place, network, stands)
+    if why:
+        return (), [f"left out a head {why} ({_few(stands)}), {STAND_IN}"]
+    return (network.weight, network.bias), []
+
+
+def _unlike(place: _Place, network: _Network, stands: Sequence[str]) -> str | None:
+    """Why a head is not a linear layer whose outputs are the network's."""
+    if set(stands) != {network.weight, network.bias}:
+        return "of another form"
+    weight, bias = place.tensors[network.weight], place.tensors[network.bias]
+    if bias.dim() != 1 or not len(bias) or weight.shape != (len(bias), network.features):
+        return "of another shape"
+    rest = {name: value for name, value in place.tensors.items() if name not in network.names}
+    above = [name for name, value in {**rest, **place.beside}.items() if _takes(name, value, len(bias))]
+    # Such as a classifier on top of ImageNet's thousand outputs, which were trained further and mean nothing now.
+    return f"below another layer, {_quoted(above[0])}" if above else None
+
+
+def _takes(name: str, value: Tensor, inputs: int) -> bool:
+    """Whether a tensor is a linear layer's with so many inputs."""
+    return f".{name}".endswith(".weight") and value.dim() == 2 and value.shape[1] == inputs
+
+
+def _drawn(network: _Network) -> dict[str, Tensor]:
+    """A head that is always the same: the stages that measure need logits, and no strategy keeps them."""
+    chance = torch.Generator().manual_seed(0)
+    weight = torch.randn(DRAWN, network.features, generator=chance) / network.features**0.5
+    return {network.weight: weight, network.bias: torch.zeros(DRAWN)}
+
+
+def _sound(tensors: Mapping[str, Tensor], title: str) -> dict[str, Tensor]:
+    """The tensors as float32, every number finite and every variance one.
+
+    Raises:
+        ValueError: They are not.
+    """
+    odd = [f"{name} {_type(value)}" for name, value in tensors.items() if _type(value) not in PLAIN]
+    if odd:
+        raise ValueError(f"{title}: expected tensors of {', '.join(PLAIN)}, got {_few(odd)}. {EXPORT}")
+    plain = {name: value.detach().to(torch.float32).contiguous() for name, value in tensors.items()}
+    endless = [name for name, value in plain.items() if not value.isfinite().all()]
+    if endless:
+        raise ValueError(
+            f"{title}: expected finite numbers, got NaN or infinity in {_few(endless)}. "
+            f"Nothing can be learned from these; take an earlier checkpoint or another file."
+        )
+    negative = [name for name, value in plain.items() if name.endswith("running_var") and (value < 0).any()]
+    if negative:
+        raise ValueError(
+            f"{title}: expected variances, got numbers below 0 in {_few(negative)}. "
+            f"BatchNorm would give NaN; take an earlier checkpoint or another file."
+        )
+    return plain
+
+
+def _type(value: Tensor) -> str:
+    """The type of a tensor's numbers, or why it has none."""
+    if value.is_meta:
+        return "without numbers"
+    kind = value.dtype if value.layout == torch.strided else value.layout
+    return str(kind).removeprefix("torch.")
+
+
+def _counters(place: _Place, network: _Network) -> dict[str, Tensor]:
+    """BatchNorm's counters that are whole numbers; `half()` may have made infinity of them."""
+    given = {name: place.tensors[name] for name in network.counters if name in place.tensors}
+    whole = {name: value for name, value in given.items() if _type(value) == "int64" and value.numel() == 1}
+    return {name: value.reshape(()) for name, value in whole.items()}
+
+
+# ---------------------------------------------------------------- what was done, in words
+
+
+def _undone(place: _Place, others: Sequence[_Place]) -> list[str]:
+    opened = [f"opened {_quoted('/'.join(place.way))}"] if place.way else []
+    prefix = [f"removed the prefix {_quoted(place.prefix)}"] if place.prefix else []
+    only = [f"took {place}, {FOLLOWS}, for want of another"] if place.averaged else []
+    ignored = [f"ignored {other}, {_relation(other, place)}" for other in others]
+    return [*opened, *place.removed, *prefix, *only, *ignored]
+
+
+def _relation(other: _Place, place: _Place) -> str:
+    """Why one fitting place was not taken."""
+    return FOLLOWS if other.averaged and not place.averaged else "the same numbers"
+
+
+def _casts(place: _Place, names: Iterable[str]) -> list[str]:
+    types = sorted({_type(place.tensors[name]) for name in names} - {"float32"})
+    return [f"cast from {' and '.join(types)}"] if types else []
+
+
+def _about_counters(filled: Collection[str]) -> list[str]:
+    return [f"filled in {len(filled)} counters of BatchNorm ({COUNTER})"] if filled else []
+
+
+def _left_aside(place: _Place, others: Sequence[_Place], network: _Network, mappings: Sequence[Named]) -> list[str]:
+    """What else the file holds: tensors beside the network, and other mappings."""
+    rest = [name for name in place.tensors if name not in network.names and not network.of_the_head(name)]
+    said = [other.prefix for other in others if other.way == place.way and other.prefix]
+    beside = [*rest, *(name for name in place.beside if not name.startswith(tuple(said)))]
+    ways = {way for way, _ in mappings} - {place.way, (), *(other.way for other in others)}
+    found = [f"left aside {_count(beside)} ({_few(beside)})"] if beside else []
+    return found + ([f"left aside what stands under {_few(sorted({way[0] for way in ways}))}"] if ways else [])
+
+
+def _count(names: Sequence[str]) -> str:
+    return f"{len(names)} tensors" if len(names) > 1 else "a tensor"
+
+
+def _shape(value: Tensor) -> str:
+    return "x".join(map(str, value.shape)) or "a number"
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first names; a file's own names are quoted and cut, so that they stay in the line."""
+    more = [f"{len(names) - FEW} more"] if len(names) > FEW else []
+    return ", ".join([*map(_quoted, names[:FEW]), *more])
+
+
+def _quoted(text: str) -> str:
+    """A text of the file's, in quotes and no line of its own."""
+    return repr(text if len(text) <= 100 else f"{text[:97]}...")
+
+
+def _module(name: str) -> str:
+    """The outermost module that a tensor stands in."""
+    return name.partition(".")[0]
