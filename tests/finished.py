@@ -118,8 +118,10 @@ def write_data(root: Path, classes: list[str]) -> tuple[list[str], list[str]]:
     files.write_csv(processed / "near_duplicates.csv", alike, [])
     archive = {"name": "archive.zip", "origin": "https://example.org/a.zip", "verified_by": "sha1"}
     files.write_json(root / "data/raw/archive.json", archive | {"sha256": "a" * 64, "contents_sha256": "c" * 64})
-    start = {"backbone": "resnet18", "weights": "official", "origin": "https://example.org/w.pth"}
-    files.write_json(root / "data/weights/start.json", start | {"sha256": "b" * 64, "source_file_sha256": "d" * 64})
+    start: dict[str, Any] = {"backbone": "resnet18", "weights": "official", "origin": "https://example.org/w.pth"}
+    file = {"name": "w.pth", "tensors_used": 102, "tensors_held": 103, "head_outputs": 1000}
+    start |= {"sha256": "b" * 64, "source_file_sha256": "d" * 64, "file": file | {"undone": ["opened 'state_dict'"]}}
+    files.write_json(root / "data/weights/start.json", start)
     return ids, labels
 
 

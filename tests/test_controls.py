@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from small import CPU, params_of, prepare
 
-from transferlab import augment, backbones, controls, data, metrics, models, textures
+from transferlab import augment, backbones, controls, data, metrics, models, published, textures
 from transferlab.files import read_csv, write_json
 from transferlab.params import Params
 
@@ -139,7 +139,7 @@ def test_imagenet_head_is_absent_where_there_is_none(section: str, changes: dict
     assert written(root) == {"majority.csv"}
 
 
-@pytest.mark.parametrize("outputs", [3, 1001])
+@pytest.mark.parametrize("outputs", [3, published.DRAWN, 1001])
 def test_imagenet_head_is_absent_where_the_head_has_another_size(outputs: int, root: Path) -> None:
     start_from(root, outputs)
     controls.write(root, small_params())

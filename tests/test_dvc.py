@@ -7,7 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -251,3 +255,39 @@ print(all(sys.argv[1] in r.info.artifact_uri for r in runs))
     found = repository(sys.executable, "-c", code, str(repository.root / "mlartifacts"))
     assert "('parent', 'FINISHED') ('probe', 'FINISHED')" in found
     assert "True" in found
+
+
+@pytest.fixture
+def official_url(tmp_path: Path) -> Iterator[str]:
+    """Weights as torchvision's older files hold them, behind an address whose name begins their hash."""
+    import torch
+    import torchvision
+
+    tensors = torchvision.models.resnet18(weights=None).state_dict()
+    path = tmp_path / "resnet18.pth"
+    old = {name: value for name, value in tensors.items() if not name.endswith("num_batches_tracked")}
+    torch.save(old, path, _use_new_zipfile_serialization=False)
+    name = f"resnet18-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth"
+    path.rename(tmp_path / name)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/{name}"
+        server.shutdown()
+        thread.join()
+
+
+def test_official_weights_of_an_older_file_end_in_a_report(
+    tmp_path_factory: pytest.TempPathFactory, official_url: str
+) -> None:
+    made = Repository(tmp_path_factory.mktemp("official"))
+    few = [setting for setting in SMALL if not setting.startswith("backbone.")]
+    small = ["backbone=resnet18", "backbone.preprocessing.resize_px=64", "backbone.preprocessing.crop_px=64"]
+    made.compose(*few, *small, f"backbone.official_url={official_url}", "strategy=probe")
+    output = made("dvc", "repro", NO_PROXY="*")
+    name, start = official_url.rpartition("/")[2], json.loads((made.root / "data/weights/start.json").read_text())
+    filled = "filled in 20 counters of BatchNorm (num_batches_tracked)"
+    assert f"{name}: used 102 of 102 tensors; {filled}" in output
+    assert start["source_file_sha256"].startswith(name[9:17])
+    assert f"102 of 102 tensors of {name}; filled in 20 counters" in (made.root / "reports/report.md").read_text()
+    assert list(json.loads((made.root / "metrics/summary.json").read_text())) == ["probe"]

@@ -312,6 +312,7 @@ def test_provenance_names_commit_data_and_weights(root: Path) -> None:
         "c" * 64,
         "d" * 64,
         "https://example.org/w.pth",
+        "| weights, from the file | 102 of 103 tensors of w.pth; opened &#39;state_dict&#39; |",
         "python 3.11, torch 2.13",
     ):
         assert value in text

@@ -69,6 +69,14 @@ def checkout(tmp_path: Path) -> Path:
     return results(tmp_path / "checkout")
 
 
+START = {
+    "origin": "mine.pth",
+    "sha256": "b" * 64,
+    "source_file_sha256": "d" * 64,
+    "file": {"name": "mine.pth", "tensors_used": 3, "tensors_held": 4, "undone": ["opened 'net'", "cast from float16"]},
+}
+
+
 def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
     """What the stages before `track` leave: one strategy that finished and one that diverged at epoch 2."""
     for strategy, diverged in (("frozen", None), ("wild", 2)):
@@ -104,6 +112,7 @@ def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
         "wild": {"accuracy": None, "seeds": seeds, "status": "diverged at epoch 2 (seed 0, lr 9)"},
     }
     files.write_json(root / "metrics/summary.json", summary)
+    files.write_json(root / "data/weights/start.json", START)
     files.write_text(root / "reports/report.md", "# Report")
     files.write_text(root / "reports/figures/cost.png", "a picture")
     files.write_text(root / "params.yaml", json.dumps(PARAMS))
@@ -506,6 +515,25 @@ def test_sync_makes_every_run_from_the_files(store: tracking.Store, checkout: Pa
     assert comparison.data.metrics == {"frozen.accuracy": 0.875, "frozen.seeds": 2, "wild.seeds": 2}
     assert comparison.data.tags["status.wild"] == "diverged at epoch 2 (seed 0, lr 9)"
     assert runs["wild seed 0"].data.tags["result"] == "diverged at epoch 2"
+
+
+def test_comparison_says_what_the_weights_were(store: tracking.Store, checkout: Path) -> None:
+    assert sync(checkout)
+    (comparison,) = (run for name, run in every_run(store).items() if name.startswith("params"))
+    expected = {
+        "weights.origin": "mine.pth",
+        "weights.sha256": "b" * 64,
+        "weights.file": "mine.pth",
+        "weights.file_sha256": "d" * 64,
+        "weights.tensors_used": "3 of 4",
+        "weights.undone": "opened 'net'; cast from float16",
+    }
+    assert {name: value for name, value in comparison.data.tags.items() if name.startswith("weights.")} == expected
+
+
+def test_weights_that_no_file_gave_have_no_file_among_the_tags(checkout: Path) -> None:
+    files.write_json(checkout / "data/weights/start.json", START | {"origin": "random", "file": None})
+    assert tracking._weights(checkout) == {"weights.origin": "random", "weights.sha256": "b" * 64}
 
 
 def test_sync_sends_the_seeds_own_rows_the_model_the_report_and_the_list_of_runs(

@@ -492,6 +492,7 @@ def _provenance(results: Results) -> str:
             "weights, sha256 of the source file",
             f"`{start['source_file_sha256']}`" if start["source_file_sha256"] else NONE,
         ),
+        ("weights, from the file", _from_file(start["file"]) if start["file"] else NONE),
         ("device", _text(_shared(results, "device"))),
         ("threads", _shared(results, "threads")),
         ("precision", _shared(results, "precision")),
@@ -500,6 +501,12 @@ def _provenance(results: Results) -> str:
     ]
     models = "The hash of every model, and the parameters that made it, stand in `runs/<strategy>/facts.json`."
     return f"## Provenance\n\n{_markdown(('what', 'value'), rows, left=(0, 1))}\n\n{models}"
+
+
+def _from_file(file: Mapping[str, Any]) -> str:
+    """How the weights came out of a file of others."""
+    used = f"{file['tensors_used']} of {file['tensors_held']} tensors of {file['name']}"
+    return _text("; ".join([used, *file["undone"]]))
 
 
 def _shared(results: Results, key: str) -> str:

@@ -88,9 +88,13 @@ class _Network:
     bias: str
     features: int
 
-    @property
+    @functools.cached_property
     def names(self) -> set[str]:
         return {*self.body, self.weight, self.bias}
+
+    @functools.cached_property
+    def modules(self) -> set[str]:
+        return {_module(name) for name in self.body}
 
     @property
     def needed(self) -> list[str]:
@@ -107,7 +111,7 @@ class _Network:
     def foreign(self, name: str) -> bool:
         """Whether a tensor stands in a module of the body that has no such tensor: another network's."""
         known = name in self.names or self.of_the_head(name)
-        return not known and _module(name) in map(_module, self.body)
+        return not known and _module(name) in self.modules
 
 
 @dataclass(frozen=True, kw_only=True)

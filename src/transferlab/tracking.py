@@ -634,8 +634,19 @@ def _send_comparison(
         files = [("", path) for path in (root / "params.yaml", *measured, table) if path.exists()]
         files += [(place.as_posix(), path) for place, path in places]
         writer.files(files, content_hash([[place, path.name, file_hash(path)] for place, path in files]))
-    writer.tag({**common, COMPLETE: "true", "strategies": " ".join(summary)})
+    writer.tag({**common, **_weights(root), COMPLETE: "true", "strategies": " ".join(summary)})
     writer.end("FINISHED")
+
+
+def _weights(root: Path) -> dict[str, str]:
+    """Tags that say what the starting weights were, and how they came out of a file of others."""
+    start = read_json(root / "data/weights/start.json")
+    tags = {"weights.origin": start["origin"], "weights.sha256": start["sha256"]}
+    if file := start["file"]:
+        tags |= {"weights.file": file["name"], "weights.file_sha256": start["source_file_sha256"]}
+        tags |= {"weights.tensors_used": f"{file['tensors_used']} of {file['tensors_held']}"}
+        tags |= {"weights.undone": "; ".join(file["undone"])}
+    return tags
 
 
 def _reason(error: Exception) -> str:
