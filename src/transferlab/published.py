@@ -1,7 +1,8 @@
 """A weights file as people have it -> the state dict of one backbone, and what was done to it.
 
-What a file is, its bytes decide and never its name. A pickle is read with `weights_only`, always. Every tensor of the
-body must come from the file; what was undone on the way is said, and what is left open is refused.
+What a file is, its bytes decide and never its name. A pickle is read with `weights_only`, always.
+Every tensor of the body must come from the file; what was undone on the way is said, and what is
+left open is refused.
 """
 
 import functools
@@ -22,8 +23,8 @@ from torch import Tensor
 
 from . import backbones
 
-COUNTER = "num_batches_tracked"  # of BatchNorm: files older than torch 0.4.1 have none, and no network here reads it
-DRAWN = 100  # outputs of a head that no file gave; never 1000, which `controls` takes for ImageNet's
+COUNTER = "num_batches_tracked"  # of BatchNorm: no network here reads it, and older files have none
+DRAWN = 100  # outputs of a head that no file gave; 1000 would be ImageNet's to `controls`
 PLAIN = ("float32", "float16", "bfloat16", "float64")
 STAND_IN = "one was drawn that no strategy uses"
 FOLLOWS = "by its name an average or a teacher"
@@ -33,14 +34,14 @@ Named = tuple[tuple[str, ...], Mapping[str, Tensor]]
 """Keys that lead to a mapping, and its tensors by name."""
 
 WRAPPED = re.compile(r"(?:(?<=\.)|^)(module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""What DataParallel, torch.compile and FSDP put into names, anywhere: examples wrap only `features` of a vgg."""
+"""What DataParallel, torch.compile and FSDP put into names, anywhere: some wrap only `features`."""
 AVERAGED = {"ema", "swa", "teacher", "target", "momentum", "k", "key", "shadow", "averaged", "average", "avg"}
-"""Words in the way to a copy that another network's training made; the network itself is preferred."""
+"""Words in the way to a copy that only follows another network; that one is preferred."""
 OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 OLD_VIT = re.compile(r"^(.*\.mlp)\.linear_([12])\.")
 
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's magic number, pickled
-SAFETENSORS = re.compile(rb".{5}\x00{3}\{", re.DOTALL)  # the length of a header, in eight bytes, and the header
+SAFETENSORS = re.compile(rb".{5}\x00{3}\{", re.DOTALL)  # a header's length, the header
 AGAIN = "Fetch the file again."
 UNPACK = "Unpack it and name the file inside."
 EXPORT = "Export the network's tensors: torch.save(model.state_dict(), 'weights.pth')."
@@ -109,7 +110,7 @@ class _Network:
         return name not in self.body and _module(name) == _module(self.weight)
 
     def foreign(self, name: str) -> bool:
-        """Whether a tensor stands in a module of the body that has no such tensor: another network's."""
+        """Whether a tensor stands in a module of the body that has no such tensor."""
         known = name in self.names or self.of_the_head(name)
         return not known and _module(name) in self.modules
 
@@ -130,16 +131,16 @@ class _Place:
 
     @property
     def averaged(self) -> bool:
-        """Whether its name says that it follows another network, such as `model_ema` and `teacher.`."""
+        """Whether its name says that it follows another network, as `model_ema` does."""
         words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", " ".join([*self.way, self.prefix]))
         return not AVERAGED.isdisjoint(word.lower() for word in words)
 
 
 def read(path: Path, backbone: str, title: str) -> Reading:
-    """The state dict of a backbone from a weights file of whatever kind, with whatever number of classes.
+    """The state dict of a backbone from a weights file of whatever kind and number of classes.
 
-    Of several copies in one file the network itself is taken and not what averages or teaches it. Equal copies are
-    one; copies that differ are refused.
+    Of several copies in one file the network itself is taken and not what averages or teaches it.
+    Equal copies are one; copies that differ are refused.
 
     Args:
         path: The file, under whatever name.
@@ -147,7 +148,7 @@ def read(path: Path, backbone: str, title: str) -> Reading:
         title: What messages call the file.
 
     Raises:
-        ValueError: It is no state dict, another network's, incomplete, ambiguous, or not of finite numbers.
+        ValueError: It is no state dict, another network's, incomplete, ambiguous or not finite.
     """
     network, mappings = _network(backbone), list(_mappings(_content(path, title), backbone, title))
     places = [place for way, tensors in mappings for place in _places(way, tensors, network.names)]
@@ -229,7 +230,8 @@ def _require_torch(path: Path, title: str) -> None:
 
 def _unpickled(path: Path, title: str) -> Any:
     try:
-        # Warnings tell of unusual pickles, what comes of them is said below; of a path, torch looks at the name.
+        # Warnings tell of unusual pickles: what comes of them is said below. Of a path, torch would
+        # look at the name.
         with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
             return torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
@@ -255,7 +257,7 @@ def _refused(path: Path, title: str, error: Exception) -> tuple[str, str]:
 
 
 def _first_global(path: Path) -> str | None:
-    """The class that a pickle opens with; None where it opens with a dict, or cannot be told. Runs nothing of it."""
+    """The class that a pickle opens with, found without running it; None where that is a dict."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -331,7 +333,7 @@ def _kind(content: Any) -> str:
 
 
 def _places(way: tuple[str, ...], tensors: Mapping[str, Tensor], names: Collection[str]) -> Iterator[_Place]:
-    """Where the network may stand in one mapping: behind every prefix that gives one of its names."""
+    """Where the network may stand in one mapping: behind what precedes any of its names."""
     modern, removed = _modern(tensors)
     for prefix in _prefixes(modern, names):
         inside = {key.removeprefix(prefix): value for key, value in modern.items() if key.startswith(prefix)}
@@ -351,8 +353,9 @@ def _prefixes(found: Iterable[str], names: Collection[str]) -> list[str]:
 def _modern(tensors: Mapping[str, Tensor]) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
     """Tensors under the names that a plain network of today has, and what was done for that.
 
-    DenseNet's published files have names of torch 0.3 (`norm.1.weight` for `norm1.weight`), VisionTransformer's those
-    of torchvision 0.12 (`mlp.linear_1.weight` for `mlp.0.weight`); torchvision renames them as it loads them.
+    DenseNet's published files have names of torch 0.3 (`norm.1.weight` for `norm1.weight`),
+    VisionTransformer's those of torchvision 0.12 (`mlp.linear_1.weight` for `mlp.0.weight`);
+    torchvision renames them as it loads them.
     """
     removed = {match[1]: None for name in tensors for match in WRAPPED.finditer(name)}
     new = {name: _renamed(WRAPPED.sub("", name)) for name in tensors}
@@ -382,7 +385,7 @@ def _network(backbone: str) -> _Network:
 
 
 def _misfits(place: _Place, network: _Network) -> tuple[list[str], list[str], list[str]]:
-    """Names of the body that are missing, that it does not know, and whose tensors have another shape."""
+    """Names of the body that are missing, unknown to it, and of tensors of another shape."""
     found = place.tensors
     missing = [name for name in network.needed if name not in found]
     given = [name for name in network.needed if name in found]
@@ -424,7 +427,7 @@ def _belongs(mappings: Sequence[Named]) -> str | None:
 
 
 def _choose(fitting: Sequence[_Place], network: _Network, backbone: str, title: str) -> tuple[_Place, Sequence[_Place]]:
-    """The place to read from and the other ones: the network itself before what averages or teaches it."""
+    """The place to read from, the network itself before what follows it; and the other ones."""
     itself = [place for place in fitting if not place.averaged] or fitting
     first = itself[0]
     different = [place for place in itself[1:] if not _same(first, place, network.needed)]
@@ -445,7 +448,7 @@ def _same(first: _Place, second: _Place, names: Iterable[str]) -> bool:
 
 
 def _head(place: _Place, network: _Network) -> tuple[tuple[str, ...], list[str]]:
-    """Names of the head's two tensors, none where the file has no such head; and what to say then."""
+    """Names of the head's two tensors; or none, where the file has no such head, and why."""
     stands = [name for name in place.tensors if network.of_the_head(name)]
     if not stands:
         return (), [f"has no head, {STAND_IN}"]
@@ -464,7 +467,7 @@ def _unlike(place: _Place, network: _Network, stands: Sequence[str]) -> str | No
         return "of another shape"
     rest = {name: value for name, value in place.tensors.items() if name not in network.names}
     above = [name for name, value in {**rest, **place.beside}.items() if _takes(name, value, len(bias))]
-    # Such as a classifier on top of ImageNet's thousand outputs, which were trained further and mean nothing now.
+    # A classifier on top of ImageNet's thousand outputs trained these further: they mean no class.
     return f"below another layer, {_quoted(above[0])}" if above else None
 
 
@@ -474,7 +477,7 @@ def _takes(name: str, value: Tensor, inputs: int) -> bool:
 
 
 def _drawn(network: _Network) -> dict[str, Tensor]:
-    """A head that is always the same: the stages that measure need logits, and no strategy keeps them."""
+    """A head that is always the same: `engine` measures logits, and no strategy keeps it."""
     chance = torch.Generator().manual_seed(0)
     weight = torch.randn(DRAWN, network.features, generator=chance) / network.features**0.5
     return {network.weight: weight, network.bias: torch.zeros(DRAWN)}
