@@ -40,7 +40,7 @@ def test_all_composes_every_strategy_of_conf() -> None:
 
 @pytest.mark.parametrize("backbone", sorted(backbones.BACKBONES))
 def test_every_strategy_plans_on_every_table_of_parts(backbone: str) -> None:
-    backbones._builder(backbone)  # imports torchvision, which must not happen on the meta device
+    backbones.builder(backbone)  # imports torchvision, which must not happen on the meta device
     with torch.device("meta"):
         model = backbones.build(backbone, 2)
     for name in sorted(set(NAMES) - {"probe"}):
@@ -54,7 +54,7 @@ def test_every_strategy_plans_on_every_table_of_parts(backbone: str) -> None:
 @pytest.mark.parametrize("backbone", ["tiny", "vit_b_16"])
 def test_backbone_takes_the_sides_of_crops_that_strategies_ask_for(backbone: str) -> None:
     params = parse(yaml.safe_load(compose.compose(["strategy=all", "dataset.store_px=512", f"backbone={backbone}"])))
-    backbones._builder(backbone)
+    backbones.builder(backbone)
     for strategy in params.strategies.values():
         if isinstance(strategy, GradientStrategy):
             side = training_side(params.backbone.preprocessing, strategy.resolution)

@@ -150,7 +150,7 @@ def build(name: str, outputs: int, seed: int = 0, weights: Mapping[str, Tensor] 
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = whole(name, outputs)
+        net = builder(name)(outputs)
     if weights is not None:
         net.load_state_dict(dict(weights))
     fuse(net)
@@ -159,14 +159,13 @@ def build(name: str, outputs: int, seed: int = 0, weights: Mapping[str, Tensor] 
     return nn.Sequential(parts).eval()
 
 
-def whole(name: str, outputs: int) -> nn.Module:
-    """The network as its authors wrote it, undivided, with random weights."""
+def builder(name: str) -> Callable[[int], nn.Module]:
+    """Number of logits -> the whole network as its authors wrote it, with random weights."""
     if name == "tiny":
-        return tiny(outputs)
+        return tiny
     import torchvision  # 5 s of a core, which `tiny` does not need
 
-    net: nn.Module = torchvision.models.get_model(name, num_classes=outputs, weights=None)
-    return net
+    return lambda outputs: torchvision.models.get_model(name, num_classes=outputs, weights=None)
 
 
 def below(model: nn.Sequential, cut: int) -> nn.Sequential:

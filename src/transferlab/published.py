@@ -376,8 +376,9 @@ def _renamed(name: str) -> str:
 
 @functools.cache
 def _network(backbone: str) -> _Network:
+    make = backbones.builder(backbone)  # imports torchvision, which must not happen on the meta device
     with torch.device("meta"):
-        tensors = backbones.whole(backbone, 1).state_dict()
+        tensors = make(1).state_dict()
     weight, bias = list(tensors)[-2:]  # the head comes last in every network here
     features = tensors[weight].shape[1]
     body = {name: value for name, value in tensors.items() if name not in (weight, bias)}
