@@ -64,7 +64,7 @@ def test_groups_have_exactly_the_files_that_are_promised() -> None:
     assert choices("dataset") == ["folder", "hymenoptera", "textures"]
     assert choices("preset") == ["default", "demo", "quick"]
     assert choices("protocol") == ["cross_validation", "holdout"]
-    assert choices("kind") == ["gradient"]
+    assert choices("kind") == ["gradient", "published"]
     names = get_args(params.BackboneName)
     assert choices("backbone") == sorted(names)
 
@@ -495,6 +495,13 @@ def test_a_strategy_with_a_fault_is_refused(own_conf: Path, lines: list[str], me
         compose.compose(["strategy=mine"], own_conf)
     (line,) = str(caught.value).splitlines()
     assert line.startswith(f"conf: {message}")
+
+
+def test_a_backbone_without_an_address_does_not_get_that_of_another(own_conf: Path) -> None:
+    path = own_conf / "conf/backbone/resnet50.yaml"
+    path.write_text("defaults: [/kind/published@_here_, _self_]\nname: resnet50")
+    with pytest.raises(ValueError, match=r"\Aconf: backbone.official_url: expected a value, found"):
+        compose.compose(["backbone=resnet50"], own_conf)
 
 
 def test_a_broken_file_of_conf_is_named(own_conf: Path) -> None:
