@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import re
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,6 @@ import yaml
 from transferlab import compose, params
 
 ROOT = Path(__file__).parents[1]
-STRATEGIES = ["scratch", "frozen", "probe", "mlp_head", "partial", "finetune", "lp_ft", "wise_ft", "two_phase"]
-STRATEGIES += ["progressive"]
 
 
 def composed(*overrides: str) -> dict[str, Any]:
@@ -62,10 +61,10 @@ def no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_groups_have_exactly_the_files_that_are_promised() -> None:
-    assert choices("strategy") == sorted([*STRATEGIES, "all"])
     assert choices("dataset") == ["folder", "hymenoptera", "textures"]
     assert choices("preset") == ["default", "demo", "quick"]
     assert choices("protocol") == ["cross_validation", "holdout"]
+    assert choices("kind") == ["gradient", "published"]
     names = get_args(params.BackboneName)
     assert choices("backbone") == sorted(names)
 
@@ -91,23 +90,91 @@ def test_every_dataset_composes(dataset: str) -> None:
     assert data["dataset"]["name"] == dataset
 
 
-def test_a_strategy_alone_leaves_no_trace_of_the_others() -> None:
-    assert list(composed("strategy=partial")["strategies"]) == ["partial"]
-
-
 def test_source_task_that_starts_from_the_weights_it_is_to_make_is_refused() -> None:
     with pytest.raises(ValueError, match=r"backbone\.source\.strategy\.start: expected 'random', .* got 'weights'"):
         compose.compose(["preset=demo", "backbone.source.strategy.start=weights"])
 
 
-def test_all_strategies_are_the_default_and_stand_in_order() -> None:
-    assert list(composed()["strategies"]) == STRATEGIES
+def test_the_default_is_every_strategy_in_order() -> None:
+    names = list(composed()["strategies"])
+    assert names == [
+        "scratch",
+        "frozen",
+        "probe",
+        "mlp_head",
+        "partial",
+        "finetune",
+        "lp_ft",
+        "wise_ft",
+        "two_phase",
+        "progressive",
+    ]
+    assert choices("strategy") == sorted([*names, "all"])
 
 
 def test_a_list_of_strategies_keeps_its_order_and_takes_settings() -> None:
     data = composed("strategy=[finetune,frozen]", "strategies.frozen.epochs=3")
     assert list(data["strategies"]) == ["finetune", "frozen"]
     assert data["strategies"]["frozen"]["epochs"] == 3
+
+
+# A strategy is its difference
+
+
+def differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    """The keys, each with all that is below it, whose values differ."""
+    return {key.split(".")[0] for key, _, _ in compose.differences(one, other)}
+
+
+def test_strategies_that_are_compared_differ_only_in_what_they_say() -> None:
+    found = composed()["strategies"]
+    saying = {
+        ("finetune", "lp_ft"): {"title", "head_start", "probe"},
+        ("lp_ft", "wise_ft"): {"title", "interpolate"},
+        ("finetune", "progressive"): {"title", "phases"},
+        ("finetune", "partial"): {"title", "phases", "epochs", "views"},
+        ("frozen", "mlp_head"): {"title", "head_hidden", "head_dropout", "head_start", "epochs"}
+        | {"nesterov", "schedule", "loss", "select_by"},
+    }
+    assert saying == {pair: differing(*(found[name] for name in pair)) for pair in saying}
+
+
+def test_the_head_that_lp_ft_starts_from_is_found_as_the_probe_is() -> None:
+    found = composed()["strategies"]
+    assert {"title", "learner"} == differing(found["probe"], found["lp_ft"]["probe"])
+
+
+def test_the_source_task_of_tiny_is_scratch_but_for_what_it_says() -> None:
+    data = composed("preset=demo")
+    source, scratch = data["backbone"]["source"]["strategy"], data["strategies"]["scratch"]
+    assert differing(scratch, source) == {"title", "lr", "resolution", "optimizer"}
+
+
+def test_a_strategy_is_the_same_alone_as_among_all() -> None:
+    for name, strategy in composed()["strategies"].items():
+        assert composed(f"strategy={name}")["strategies"] == {name: strategy}
+
+
+def test_a_strategy_may_stand_before_the_one_that_it_inherits() -> None:
+    everything = composed()["strategies"]
+    found = composed("strategy=[wise_ft,lp_ft,finetune]")["strategies"]
+    assert list(found) == ["wise_ft", "lp_ft", "finetune"]
+    assert found == {name: everything[name] for name in found}
+
+
+def test_a_setting_of_a_strategy_leaves_those_that_inherit_it_alone() -> None:
+    old = composed()["strategies"]
+    new = composed("strategies.finetune.lr=0.5")["strategies"]
+    assert list(compose.differences(old, new)) == [("finetune.lr", 0.01, 0.5)]
+
+
+def test_every_strategy_has_a_title_of_its_own_rather_than_an_inherited_one() -> None:
+    for name in set(choices("strategy")) - {"all"}:
+        file = yaml.safe_load((ROOT / f"conf/strategy/{name}.yaml").read_text())
+        assert "title" in file, f"conf/strategy/{name}.yaml: expected a title, found none"
+
+
+# Presets
 
 
 def test_the_quick_preset_caps_epochs_and_seeds() -> None:
@@ -223,10 +290,11 @@ def test_dvc_composes_the_same_bytes_with_the_same_check(tmp_path: Path) -> None
         command = [sys.executable, "-c", DVC, str(ROOT / "conf"), str(tmp_path / "params.yaml"), *overrides]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    done = dvc("preset=demo")
-    assert done.returncode == 0, done.stderr
-    written = (tmp_path / "params.yaml").read_text()
-    assert written == compose.compose(["preset=demo"])
+    for overrides in (["strategy=[lp_ft,finetune]", "strategies.lp_ft.lr=0.5"], ["preset=demo"]):
+        done = dvc(*overrides)
+        assert done.returncode == 0, done.stderr
+        written = (tmp_path / "params.yaml").read_text()
+        assert written == compose.compose(overrides)
     refusal = dvc("+train.epoch=5")
     assert refusal.returncode != 0
     assert UNKNOWN in refusal.stderr
@@ -376,15 +444,68 @@ def test_another_checkout_composes_its_own_conf(own_conf: Path) -> None:
     assert yaml.safe_load(compose.compose(root=own_conf))["train"]["batch_size"] == 48
 
 
-def test_a_strategy_is_added_by_a_file(own_conf: Path) -> None:
-    text = (own_conf / "conf/strategy/frozen.yaml").read_text()
-    (own_conf / "conf/strategy/mine.yaml").write_text(text.replace("frozen:", "mine:", 1))
-    data = yaml.safe_load(compose.compose(["strategy=[probe,mine]"], own_conf))
-    assert list(data["strategies"]) == ["probe", "mine"]
+def test_the_strategies_that_contributing_shows_say_only_what_differs(own_conf: Path) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    shown = dict(re.findall(r"^(# @package strategies\.\w+)\n(.+?)^```$", text, re.M | re.S))
+    for header, rest in shown.items():
+        name = header.rpartition(".")[2]
+        (own_conf / f"conf/strategy/{name}.yaml").write_text(f"{header}\n{rest}")
+    composition = yaml.safe_load(compose.compose(["strategy=[slow,top,finetune]"], own_conf))
+    found = composition["strategies"]
+    assert list(found) == ["slow", "top", "finetune"]
+    assert differing(found["finetune"], found["slow"]) == {"title", "lr"}
+    assert differing(found["finetune"], found["top"]) == {"title", "views", "phases"}
+    assert list(found["top"]["phases"]) == ["top"]
+
+
+def add_strategy(root: Path, *lines: str) -> None:
+    text = "\n".join(["# @package strategies.mine", *lines])
+    (root / "conf/strategy/mine.yaml").write_text(text)
+
+
+GRADIENT = "defaults: [/kind/gradient@_here_, _self_]"
+FINETUNE = "defaults: [finetune@_here_, _self_]"
+TITLE = "title: mine"
+PHASES = 'phases: {top: {share: 1, rates: {head: 1, "*": null}}}'
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([GRADIENT, PHASES], "strategies.mine.title: expected a value, found none. Add: -S "),
+        ([GRADIENT, TITLE], "strategies.mine.phases: expected a value, found none. Add: -S "),
+        (
+            [GRADIENT, TITLE, PHASES, "lrr: 1"],
+            "strategies.mine.lrr: unknown key. Did you mean 'lr'? Choices: clip_norm, epochs, ",
+        ),
+        (
+            [FINETUNE, TITLE, "phases: {all: {rates: {stage*: null}}}"],
+            "strategies.mine.phases.all.rates: 'stage*' matches no part that is left. Parts: ",
+        ),
+        (
+            ["defaults: [finetun@_here_, _self_]", TITLE],
+            "In 'strategy/mine': Could not load 'strategy/finetun'.",
+        ),
+    ],
+    ids=["no title", "no phases", "unknown key", "rate after those inherited", "unknown parent"],
+)
+def test_a_strategy_with_a_fault_is_refused(own_conf: Path, lines: list[str], message: str) -> None:
+    add_strategy(own_conf, *lines)
+    with pytest.raises(ValueError) as caught:
+        compose.compose(["strategy=mine"], own_conf)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"conf: {message}")
+
+
+def test_a_backbone_without_an_address_does_not_get_that_of_another(own_conf: Path) -> None:
+    path = own_conf / "conf/backbone/resnet50.yaml"
+    path.write_text("defaults: [/kind/published@_here_, _self_]\nname: resnet50")
+    with pytest.raises(ValueError, match=r"\Aconf: backbone.official_url: expected a value, found"):
+        compose.compose(["backbone=resnet50"], own_conf)
 
 
 def test_a_broken_file_of_conf_is_named(own_conf: Path) -> None:
-    (own_conf / "conf/strategy/frozen.yaml").write_text("frozen: [")
+    (own_conf / "conf/strategy/frozen.yaml").write_text("title: [")
     with pytest.raises(ValueError, match=r"\Aconf: [^\n]*frozen.yaml[^\n]*\Z"):
         compose.compose(root=own_conf)
 
