@@ -9,7 +9,7 @@ import torchvision
 import yaml
 from torchvision.transforms import InterpolationMode
 
-from transferlab import backbones
+from transferlab import backbones, compose
 from transferlab.params import PARTS, BackboneName
 
 CONF = Path(__file__).parents[1] / "conf" / "backbone"
@@ -51,7 +51,8 @@ def test_division_computes_what_the_whole_network_computes(name: str, monkeypatc
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_preprocessing_and_address_are_those_of_the_published_weights(name: str) -> None:
-    conf = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    overrides = [f"backbone={name}", "dataset.store_px=512", "strategy=probe"]
+    conf = yaml.safe_load(compose.compose(overrides))["backbone"]
     published = torchvision.models.get_model_weights(name).IMAGENET1K_V1
     transforms, ours = published.transforms(), conf["preprocessing"]
     assert conf["official_url"] == published.url
