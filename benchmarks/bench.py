@@ -21,7 +21,17 @@ from typing import Any
 
 import yaml
 
-from transferlab import archive, compose, data, engine, files, params, weights
+from transferlab.data.archive import bring
+from transferlab.data.chance import stratified_split
+from transferlab.data.images import load_images
+from transferlab.data.ingest.pixels import preprocess
+from transferlab.experiments import precision
+from transferlab.network import device
+from transferlab.params.reading import parse
+from transferlab.params.whole import Params
+from transferlab.pipeline import files, places
+from transferlab.settings import compose
+from transferlab.weights.start import official, own, write_start
 
 HERE = Path(__file__).resolve().parent
 EPOCHS = 25  # of the tutorial
@@ -106,30 +116,30 @@ class Bench:
 
     def __init__(self, given: argparse.Namespace, folder: Path):
         self.given, self.folder = given, folder
-        if (mirror := files.mirror()) is not None:
+        if (mirror := places.mirror()) is not None:
             os.environ["TRANSFERLAB_MIRROR"] = mirror  # absolute: relative ones count from the next line's folder
         os.environ["DVC_ROOT"] = str(folder)
         self.settings = [f"backbone={given.backbone}", f"backbone.weights={given.weights}"]
-        values = params.parse(yaml.safe_load(compose.compose(["strategy=probe", *self.settings])))
-        archive.bring(values.dataset, folder / "data/raw")
-        weights.prepare(folder, values, "", print)
-        data.preprocess(folder / "data/raw/archive.zip", values.dataset, folder / "data/processed")
-        engine.decide(folder, values)
+        values = parse(yaml.safe_load(compose.compose(["strategy=probe", *self.settings])))
+        bring.bring(values.dataset, folder / "data/raw")
+        write_start(folder, values, "", print)
+        preprocess(folder / "data/raw/archive.zip", values.dataset, folder / "data/processed")
+        precision.decide(folder, values)
         self.options = ["--backbone", given.backbone]
         if given.weights != "none":
-            found = weights.official(values) if given.weights == "official" else weights.own(values)
+            found = official(values) if given.weights == "official" else own(values)
             self.options += ["--weights", str(found.path)]
         self.unpack(values)
         self.options += ["--workers", str(self.workers())]
 
-    def unpack(self, values: params.Params) -> None:
+    def unpack(self, values: Params) -> None:
         """The folders the baseline reads: all images, and the split of seed 0 for the comparison at equal passes."""
         with zipfile.ZipFile(self.folder / "data/raw/archive.zip") as file:
             file.extractall(self.folder / "tutorial")
         self.all = next((self.folder / "tutorial").rglob("train")).parent
         known = files.read_json(self.folder / "data/processed/classes.json")
-        images = data.load_images(self.folder / "data/processed/train", known["classes"])
-        split = data.stratified_split(images.labels, values.train.validation_fraction, 0, "validation")
+        images = load_images(self.folder / "data/processed/train", known["classes"])
+        split = stratified_split(images.labels, values.train.validation_fraction, 0, "validation")
         self.equal = self.folder / "equal"
         for name, rows in zip(("train", "val"), split, strict=True):
             for row in rows:
@@ -207,7 +217,7 @@ class Bench:
     def formats(self) -> list[Run]:
         """Seconds and agreement of every precision and memory format, as `auto` would measure them."""
         open_ = ["strategy=probe", *self.settings, "engine.precision=auto", "engine.memory_format=auto"]
-        return engine.measure(self.folder, params.parse(yaml.safe_load(compose.compose(open_))), engine.REFERENCE)
+        return precision.measure(self.folder, parse(yaml.safe_load(compose.compose(open_))), device.REFERENCE)
 
     def ladders(self) -> dict[str, list[Run]]:
         """What each step gives: cumulative, except that the engine's steps do without the loop's options."""

@@ -16,8 +16,15 @@ import yaml
 from PIL import Image
 from torch import nn
 
-from transferlab import backbones, compose, data, device, evaluate, params, runs, train  # noqa: F401
-from transferlab.files import read_json
+from transferlab.data.images import load_images
+from transferlab.data.ingest.pixels import preprocess
+from transferlab.experiments import runs
+from transferlab.network import backbones, device
+from transferlab.params.reading import parse
+from transferlab.params.whole import Params
+from transferlab.pipeline.files import read_json
+from transferlab.prediction import evaluate
+from transferlab.settings import compose
 
 
 class Counts:
@@ -56,11 +63,11 @@ class Silence:
         """One seed is done."""
 
 
-def test(root: Path, name: str, values: params.Params) -> dict[str, float]:
+def test(root: Path, name: str, values: Params) -> dict[str, float]:
     """Accuracy of every seed's model on the test images: what the loop does with them, and no more."""
     classes = read_json(root / "data/processed/classes.json")["classes"]
     place = device.prepare(values.engine, read_json(root / "data/engine.json"))
-    images = data.load_images(root / "data/processed/test", classes)
+    images = load_images(root / "data/processed/test", classes)
     everything = np.arange(len(images))
     return {
         seed: evaluate.scores(observer.predict(images, everything), images.labels)["accuracy"]
@@ -79,11 +86,11 @@ def main() -> None:
     parser.add_argument("--no-test", action="store_true", help="leave the test images alone")
     given = parser.parse_intermixed_args()
     os.environ["DVC_ROOT"] = str(given.root)  # its caches, not the repository's
-    values = params.parse(yaml.safe_load(compose.compose([f"strategy={given.strategy}", *given.settings])))
+    values = parse(yaml.safe_load(compose.compose([f"strategy={given.strategy}", *given.settings])))
     counts, seconds = Counts(), {}
     begun = time.perf_counter()
     if given.decode:
-        data.preprocess(given.root / "data/raw/archive.zip", values.dataset, given.root / "data/processed")
+        preprocess(given.root / "data/raw/archive.zip", values.dataset, given.root / "data/processed")
         seconds["decode"] = time.perf_counter() - begun
     begun = time.perf_counter()
     runs.run(given.root, given.strategy, values, "benchmark", Silence())

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 import yaml
 
-from transferlab import compose
-from transferlab.data import COLUMNS, load_images
-from transferlab.features import Views
-from transferlab.params import parse
+from transferlab.data.images import load_images
+from transferlab.data.ingest.pixels import COLUMNS
+from transferlab.network.views import Views
+from transferlab.params.reading import parse
+from transferlab.settings import compose
 
 HEIGHT, WIDTH = 256, 340
 

@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from transferlab import backbones, device
-from transferlab.params import PARTS
+from transferlab.network import backbones, device
+from transferlab.params.network import PARTS
 
 TRAINED = {"frozen": ("head",), "partial": ("stage4", "head"), "finetune": PARTS}
 

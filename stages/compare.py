@@ -5,16 +5,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab import comparison, metrics, stage
-from transferlab.files import read_json, write_json
-from transferlab.params import Params
+from transferlab.evidence.recommendation import evidence
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
+from transferlab.pipeline.files import read_json, write_json
+from transferlab.prediction.table import read_tables
 
 
 def work(root: Path, params: Params, _: str) -> None:
     """Write metrics/summary.json, numbers.json and comparison.json."""
     classes = read_json(root / "data/processed/classes.json")["classes"]
     predictions, validation, tta = (
-        metrics.read_tables(root / folder, params.strategies, classes)
+        read_tables(root / folder, params.strategies, classes)
         for folder in ("predictions", "predictions/validation", "predictions/tta")
     )
     controls = sorted(path.stem for path in (root / "predictions/controls").glob("*.csv"))
@@ -22,12 +24,12 @@ def work(root: Path, params: Params, _: str) -> None:
         {name: read_json(root / f"runs/{name}/{kind}.json") for name in params.strategies}
         for kind in ("facts", "costs")
     )
-    found = comparison.evidence(
+    found = evidence(
         predictions,
         validation=validation,
         tta=tta,
-        controls=metrics.read_tables(root / "predictions/controls", controls, classes),
-        folds=metrics.read_tables(root / "predictions/cross_validation", params.cross_validation.strategies, classes),
+        controls=read_tables(root / "predictions/controls", controls, classes),
+        folds=read_tables(root / "predictions/cross_validation", params.cross_validation.strategies, classes),
         facts=facts,
         costs=costs,
         settings=params.compare,

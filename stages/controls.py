@@ -5,8 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab import controls, stage
-from transferlab.params import Params
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
+from transferlab.prediction import controls
 
 
 def work(root: Path, params: Params, _: str) -> None:

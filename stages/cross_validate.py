@@ -5,14 +5,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab import progress, resample, stage
-from transferlab.params import Params
+from transferlab.experiments import cross_validation
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
+from transferlab.training import progress
 
 
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write predictions/cross_validation/<strategy>.csv."""
     with progress.Bar(strategy, None) as bar:
-        resample.cross_validate(root, strategy, params, stage.code_digest(root, "cross_validate"), bar.step)
+        cross_validation.cross_validate(root, strategy, params, stage.code_digest(root, "cross_validate"), bar.step)
 
 
 if __name__ == "__main__":

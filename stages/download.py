@@ -5,13 +5,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab import archive, stage
-from transferlab.params import Params
+from transferlab.data.archive import bring
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
 
 
 def work(root: Path, params: Params, _: str) -> None:
     """Write data/raw/archive.zip and what is known about it."""
-    archive.bring(params.dataset, root / "data/raw")
+    bring.bring(params.dataset, root / "data/raw")
 
 
 if __name__ == "__main__":

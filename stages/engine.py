@@ -5,13 +5,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab import engine, stage
-from transferlab.params import Params
+from transferlab.experiments import precision
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
 
 
 def work(root: Path, params: Params, _: str) -> None:
     """Write data/engine.json."""
-    engine.decide(root, params)
+    precision.decide(root, params)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab import progress, resample, stage
-from transferlab.params import Params
+from transferlab.experiments import learning_curve
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
+from transferlab.training import progress
 
 
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write predictions/learning_curve/<strategy>.csv."""
     with progress.Bar(strategy, None) as bar:
-        resample.learning_curve(root, strategy, params, stage.code_digest(root, "learning_curve"), bar.step)
+        learning_curve.learning_curve(root, strategy, params, stage.code_digest(root, "learning_curve"), bar.step)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab import data, duplicates, stage
-from transferlab.params import Params
+from transferlab.data.ingest.pixels import preprocess
+from transferlab.data.splits import near_duplicates
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
 
 
 def work(root: Path, params: Params, _: str) -> None:
     """Write data/processed."""
-    data.preprocess(root / "data/raw/archive.zip", params.dataset, root / "data/processed")
-    duplicates.write(root / "data/processed")
+    preprocess(root / "data/raw/archive.zip", params.dataset, root / "data/processed")
+    near_duplicates.write(root / "data/processed")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import yaml
 
-from transferlab import compose, report, stage
-from transferlab.files import baseline
-from transferlab.params import Params, plain
+from transferlab.params.record import plain
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
+from transferlab.pipeline.places import baseline
+from transferlab.report.write import write_report
+from transferlab.settings import compose
 
 
 def work(root: Path, params: Params, _: str) -> None:
     """Write reports/."""
-    report.write_report(root, plain(params), yaml.safe_load(compose.compose(root=root)), baseline())
+    write_report(root, plain(params), yaml.safe_load(compose.compose(root=root)), baseline())
 
 
 if __name__ == "__main__":

@@ -5,13 +5,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab import stage, tracking
-from transferlab.params import Params, plain
+from transferlab.params.record import plain
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
+from transferlab.tracking import sync
 
 
 def work(root: Path, params: Params, _: str) -> None:
     """Write nothing; a tracking failure is a warning."""
-    tracking.sync(root, list(params.strategies), plain(params))
+    sync.sync(root, list(params.strategies), plain(params))
 
 
 if __name__ == "__main__":

@@ -7,15 +7,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab import progress, runs, stage, tracker
-from transferlab.files import file_hash
-from transferlab.params import Params
+from transferlab.experiments import runs
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
+from transferlab.pipeline.files import file_hash
+from transferlab.tracking import sender
+from transferlab.training import progress
 
 
 class Watch:
     """Passes what happens on to the person at the terminal and to MLflow."""
 
-    def __init__(self, bar: progress.Bar, tracking: tracker.Tracker, parent: Mapping[str, str]):
+    def __init__(self, bar: progress.Bar, tracking: sender.Tracker, parent: Mapping[str, str]):
         self.bar, self.tracking, self.parent = bar, tracking, parent
 
     def start(self, key: str, seed: int, facts: Mapping[str, Any]) -> None:
@@ -39,9 +42,9 @@ class Watch:
 
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write models/<strategy> and runs/<strategy>."""
-    parent = tracker.parent_identity(file_hash(root / "params.yaml"))
+    parent = sender.parent_identity(file_hash(root / "params.yaml"))
     # The next stage need not wait until MLflow has everything: `track` does, and sends what is missing.
-    with progress.Bar(strategy, None) as bar, tracker.Tracker(patience=0) as tracking:
+    with progress.Bar(strategy, None) as bar, sender.Tracker(patience=0) as tracking:
         runs.run(root, strategy, params, stage.code_digest(root, "train"), Watch(bar, tracking, parent))
 
 

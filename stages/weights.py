@@ -5,14 +5,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab import progress, stage, weights
-from transferlab.params import Params
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
+from transferlab.training import progress
+from transferlab.weights.start import write_start
 
 
 def work(root: Path, params: Params, _: str) -> None:
     """Write data/weights."""
     with progress.Bar("weights", None) as bar:
-        weights.prepare(root, params, stage.code_digest(root, "weights"), bar.step)
+        write_start(root, params, stage.code_digest(root, "weights"), bar.step)
 
 
 if __name__ == "__main__":

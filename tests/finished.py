@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transferlab import comparison, files, metrics
-from transferlab.params import Compare
+from transferlab.evidence.recommendation import evidence
+from transferlab.params.compare import Compare
+from transferlab.pipeline import files
+from transferlab.prediction.table import read_tables
 
 CLASSES = ["ants", "bees"]
 TEST = 20  # images of each class
@@ -160,17 +162,15 @@ def compare(root: Path, params: dict[str, Any], classes: list[str] = CLASSES) ->
     """What the stage of this name writes."""
     names = list(params["strategies"])
     predictions, validation, tta = (
-        metrics.read_tables(root / folder, names, classes)
+        read_tables(root / folder, names, classes)
         for folder in ("predictions", "predictions/validation", "predictions/tta")
     )
-    found = comparison.evidence(
+    found = evidence(
         predictions,
         validation=validation,
         tta=tta,
-        controls=metrics.read_tables(root / "predictions/controls", ["majority"], classes),
-        folds=metrics.read_tables(
-            root / "predictions/cross_validation", params["cross_validation"]["strategies"], classes
-        ),
+        controls=read_tables(root / "predictions/controls", ["majority"], classes),
+        folds=read_tables(root / "predictions/cross_validation", params["cross_validation"]["strategies"], classes),
         facts={name: files.read_json(root / f"runs/{name}/facts.json") for name in names},
         costs={name: files.read_json(root / f"runs/{name}/costs.json") for name in names},
         settings=Compare(**params["compare"]),

@@ -7,10 +7,15 @@ from typing import Any
 import torch
 import yaml
 
-from transferlab import backbones, compose, data, engine, models, textures
-from transferlab.device import Place
-from transferlab.files import write_json
-from transferlab.params import Augment, Params, parse
+from transferlab.data.archive import textures
+from transferlab.data.ingest.pixels import preprocess
+from transferlab.network import backbones, device, models
+from transferlab.network.device import Compute
+from transferlab.params.reading import parse
+from transferlab.params.training import Augment
+from transferlab.params.whole import Params
+from transferlab.pipeline.files import write_json
+from transferlab.settings import compose
 
 SETTINGS = [
     "preset=demo",
@@ -38,7 +43,7 @@ RANGES = Augment(
     hue=0,
 )
 """As `conf/` gives them: crops and flips."""
-CPU = Place(device=torch.device("cpu"), precision="fp32", memory_format="channels_last")
+CPU = Compute(device=torch.device("cpu"), precision="fp32", memory_format="channels_last")
 
 
 def params_of(*overrides: str, classes: str = "[stripes,dots]") -> Params:
@@ -50,11 +55,11 @@ def prepare(root: Path, params: Params) -> Path:
     """Write data/ as the stages before the training leave it."""
     assert params.dataset.textures is not None
     textures.write_archive(params.dataset.textures, root / "archive.zip")
-    data.preprocess(root / "archive.zip", params.dataset, root / "data/processed")
+    preprocess(root / "archive.zip", params.dataset, root / "data/processed")
     pretrained = backbones.build(params.backbone.name, 7, seed=1).state_dict()
     sha256 = models.save(pretrained, root / "data/weights/start.safetensors")
     write_json(root / "data/weights/start.json", {"sha256": sha256})
-    write_json(root / "data/engine.json", engine.REFERENCE)
+    write_json(root / "data/engine.json", device.REFERENCE)
     return root
 
 

@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
-from transferlab import archive, compose, data, download, params
+from transferlab.data.archive import bring, pack
+from transferlab.data.archive.contents import contents_sha256
+from transferlab.params.dataset import Dataset
+from transferlab.params.reading import parse
+from transferlab.settings import compose
 
-BASE = params.parse(yaml.safe_load(compose.compose(["preset=demo", "strategy=probe"]))).dataset
+BASE = parse(yaml.safe_load(compose.compose(["preset=demo", "strategy=probe"]))).dataset
 assert BASE.textures is not None
 DRAWN = replace(BASE, textures=replace(BASE.textures, train_per_class=2, test_per_class=1, px=16))
 NOWHERE = replace(DRAWN, textures=None)
@@ -26,7 +30,7 @@ def facts(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "archive.json").read_text())
     assert sorted(path.name for path in folder.iterdir()) == ["archive.json", "archive.zip"]
     assert found["sha256"] == hashlib.sha256((folder / "archive.zip").read_bytes()).hexdigest()
-    assert found["contents_sha256"] == download.contents_sha256(folder / "archive.zip")
+    assert found["contents_sha256"] == contents_sha256(folder / "archive.zip")
     assert list(found) == ["name", "origin", "sha256", "contents_sha256", "verified_by"]
     return found
 
@@ -36,7 +40,7 @@ def names(folder: Path) -> list[str]:
         return sorted(opened.namelist())
 
 
-def own(path: str) -> params.Dataset:
+def own(path: str) -> Dataset:
     """The dataset as composition writes it for a path."""
     return replace(NOWHERE, name="birds", path=path, path_sha256=compose.hash_of_path(path))
 
@@ -81,7 +85,7 @@ def no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_drawn_textures_are_the_same_bytes_every_time(tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        archive.bring(DRAWN, tmp_path / folder)
+        bring.bring(DRAWN, tmp_path / folder)
     assert facts(tmp_path / "one") == facts(tmp_path / "two")
     assert facts(tmp_path / "one")["verified_by"] == "drawn"
     assert facts(tmp_path / "one")["origin"] == facts(tmp_path / "one")["name"] == "textures"
@@ -91,7 +95,7 @@ def test_drawn_textures_are_the_same_bytes_every_time(tmp_path: Path) -> None:
 def test_a_downloaded_archive_is_verified_and_copied(tmp_path: Path, address: str) -> None:
     content = zipped(tmp_path / "served/birds.zip")
     sha1 = hashlib.sha1(content).hexdigest()
-    archive.bring(replace(NOWHERE, name="birds", url=f"{address}/birds.zip", sha1=sha1), tmp_path / "raw")
+    bring.bring(replace(NOWHERE, name="birds", url=f"{address}/birds.zip", sha1=sha1), tmp_path / "raw")
     found = facts(tmp_path / "raw")
     assert (found["name"], found["origin"], found["verified_by"]) == ("birds", f"{address}/birds.zip", "sha1")
     assert (tmp_path / "raw/archive.zip").read_bytes() == content
@@ -99,41 +103,41 @@ def test_a_downloaded_archive_is_verified_and_copied(tmp_path: Path, address: st
 
 def test_a_wrong_download_leaves_what_was_there(tmp_path: Path, address: str) -> None:
     zipped(tmp_path / "served/birds.zip")
-    archive.bring(DRAWN, tmp_path / "raw")
+    bring.bring(DRAWN, tmp_path / "raw")
     before = facts(tmp_path / "raw")
     with pytest.raises(ValueError, match="dataset"):
-        archive.bring(replace(NOWHERE, url=f"{address}/birds.zip", sha1="0" * 40), tmp_path / "raw")
+        bring.bring(replace(NOWHERE, url=f"{address}/birds.zip", sha1="0" * 40), tmp_path / "raw")
     assert facts(tmp_path / "raw") == before
 
 
 def test_a_folder_of_ones_own_is_packed_with_its_origin_as_written(tmp_path: Path, birds: Path) -> None:
-    archive.bring(own("birds"), tmp_path / "raw")
+    bring.bring(own("birds"), tmp_path / "raw")
     found = facts(tmp_path / "raw")
     assert (found["name"], found["origin"], found["verified_by"]) == ("birds", "birds", "path")
     assert [name for name in names(tmp_path / "raw") if not name.endswith("/")] == ["ants/a.jpg", "bees/b.jpg"]
 
 
 def test_where_a_folder_lies_does_not_show_in_the_archive(tmp_path: Path, birds: Path) -> None:
-    archive.bring(own("birds"), tmp_path / "one")
+    bring.bring(own("birds"), tmp_path / "one")
     birds.rename(birds.with_name("moved"))
-    archive.bring(own("moved"), tmp_path / "two")
+    bring.bring(own("moved"), tmp_path / "two")
     assert facts(tmp_path / "one")["sha256"] == facts(tmp_path / "two")["sha256"]
 
 
 def test_a_zip_of_ones_own_is_copied(tmp_path: Path, own_home: Path) -> None:
     content = zipped(own_home / "birds.zip")
-    archive.bring(own("birds.zip"), tmp_path / "raw")
+    bring.bring(own("birds.zip"), tmp_path / "raw")
     assert facts(tmp_path / "raw")["origin"] == "birds.zip"
     assert (tmp_path / "raw/archive.zip").read_bytes() == content
 
 
 def test_a_folder_that_changed_since_composition_is_refused(tmp_path: Path, birds: Path) -> None:
     dataset = own("birds")
-    archive.bring(dataset, tmp_path / "raw")
+    bring.bring(dataset, tmp_path / "raw")
     before = facts(tmp_path / "raw")
     (birds / "ants/a.jpg").write_bytes(b"changed")
     with pytest.raises(ValueError, match=r"dataset.path: .*birds is not what it was when .* Compose again: make repro"):
-        archive.bring(dataset, tmp_path / "raw")
+        bring.bring(dataset, tmp_path / "raw")
     assert facts(tmp_path / "raw") == before
 
 
@@ -145,7 +149,7 @@ def test_what_is_neither_a_folder_nor_a_zip_is_refused(
         (own_home / "birds.zip").write_bytes(content)
     dataset = replace(NOWHERE, path="birds.zip", path_sha256="0" * 64)
     with pytest.raises(ValueError, match=rf"dataset.path: expected a folder or a zip, found {found} at .*birds.zip\."):
-        archive.bring(dataset, tmp_path / "raw")
+        bring.bring(dataset, tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []
 
 
@@ -156,7 +160,7 @@ def test_an_interrupt_leaves_no_part_behind(tmp_path: Path, monkeypatch: pytest.
         part.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(data, "pack_folder", interrupted)
+    monkeypatch.setattr(pack, "pack_folder", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        archive.bring(dataset, tmp_path / "raw")
+        bring.bring(dataset, tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []

@@ -7,16 +7,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transferlab import attribution, augment, backbones
-from transferlab.data import Images
-from transferlab.device import Place
-from transferlab.features import Views
-from transferlab.params import Preprocessing
+from transferlab.data.images import Images
+from transferlab.network import augment, backbones
+from transferlab.network.device import Compute
+from transferlab.network.views import Views
+from transferlab.params.network import Preprocessing
+from transferlab.prediction import attribution
 
 PREPROCESSING = Preprocessing(
     resize_px=64, crop_px=64, interpolation="bilinear", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)
 )
-CPU = Place(device=torch.device("cpu"), precision="fp32", memory_format="channels_last")
+CPU = Compute(device=torch.device("cpu"), precision="fp32", memory_format="channels_last")
 
 
 def views_of(count: int) -> Views:
@@ -99,7 +100,7 @@ def test_maps_do_not_depend_on_how_many_images_are_looked_at_together(
 
 def test_maps_are_in_fp32_whatever_the_place_says() -> None:
     net, views = network(), views_of(3)
-    coarse = Place(device=CPU.device, precision="bf16", memory_format="contiguous")
+    coarse = Compute(device=CPU.device, precision="bf16", memory_format="contiguous")
     np.testing.assert_allclose(attribution.maps(net, views, coarse), attribution.maps(net, views, CPU), atol=1e-5)
 
 

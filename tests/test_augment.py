@@ -13,9 +13,10 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from transferlab import augment
-from transferlab.data import named_generator
-from transferlab.params import Augment, Preprocessing
+from transferlab.data.chance import named_generator
+from transferlab.network import augment
+from transferlab.params.network import Preprocessing
+from transferlab.params.training import Augment
 
 WEIGHTS = Preprocessing(resize_px=40, crop_px=32, interpolation="bilinear", mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 CPU = torch.device("cpu")

@@ -9,8 +9,9 @@ import torchvision
 import yaml
 from torchvision.transforms import InterpolationMode
 
-from transferlab import backbones, compose
-from transferlab.params import PARTS, BackboneName
+from transferlab.network import backbones
+from transferlab.params.network import PARTS, BackboneName
+from transferlab.settings import compose
 
 CONF = Path(__file__).parents[1] / "conf" / "backbone"
 PUBLISHED = sorted(set(backbones.BACKBONES) - {"tiny"})

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-import transferlab
-from transferlab import cli, compose, params
+from transferlab import tracking
+from transferlab.commands import demo, main, parameters
+from transferlab.commands.parameters import short
+from transferlab.params.reading import load_params, parse
+from transferlab.settings import compose, cost
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,7 +27,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("__pycache__"))
     path = root / "conf/config.yaml"
     path.write_text(path.read_text().replace("strategy: all", "strategy: [frozen, probe]"))
-    for module in (cli, compose):
+    for module in (parameters, compose):
         monkeypatch.setattr(module, "checkout", lambda: root)
     for name in ("TRANSFERLAB_TRACEBACK", "TRANSFERLAB_MIRROR"):
         monkeypatch.delenv(name, raising=False)
@@ -40,14 +43,14 @@ def params_file(root: Path) -> Path:
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
-    cli.main(arguments)
+    main.main(arguments)
     return capsys.readouterr().out.splitlines()
 
 
 def failure(*arguments: str) -> str:
     """What a failing command prints; Python exits with 1 after a text."""
     with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
+        main.main(arguments)
     assert isinstance(caught.value.code, str)
     return caught.value.code
 
@@ -75,7 +78,7 @@ def test_compose_prints_every_key_that_changes(params_file: Path, capsys: pytest
         "params.yaml: train.batch_size (32 -> 64)",
         "params.yaml: strategies.frozen ({title, learner, start, head_hidden, head_dropout, head_s... -> none)",
     ]
-    assert params.load(params_file).train.batch_size == 64
+    assert load_params(params_file).train.batch_size == 64
 
 
 def test_compose_leaves_a_file_alone_that_is_right(params_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,7 +207,7 @@ def test_all_problems_are_told_a_line_each(params_file: Path) -> None:
 def test_a_traceback_is_shown_on_request(params_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSFERLAB_TRACEBACK", "1")
     with pytest.raises(ValueError, match="frozn"):
-        cli.main(["preview", "strategy=frozn"])
+        main.main(["preview", "strategy=frozn"])
 
 
 def test_an_interrupt_is_one_word(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +219,7 @@ def test_an_interrupt_is_one_word(root: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_wrong_setting_exits_with_1_and_no_traceback() -> None:
-    command = [sys.executable, "-m", "transferlab.cli", "preview", "strategy=frozn"]
+    command = [sys.executable, "-m", "transferlab", "preview", "strategy=frozn"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -228,14 +231,14 @@ def test_a_wrong_setting_exits_with_1_and_no_traceback() -> None:
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["ui", "--port", "abc"], ["check", "more"]])
 def test_a_wrong_command_shows_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
+        main.main(arguments)
     assert caught.value.code == 2
     assert "usage: transferlab" in capsys.readouterr().err
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["--help"])
+        main.main(["--help"])
     text = capsys.readouterr().out
     assert [line.split()[0] for line in text.splitlines() if line.startswith("    ") and line[4] != " "] == [
         "compose",
@@ -258,14 +261,14 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_a_value_is_shown_in_at_most_60_characters(value: Any, text: str) -> None:
-    assert cli.short(value) == text
+    assert short(value) == text
 
 
 # What to expect
 
 
 def expected_minutes(*settings: str) -> float:
-    text = cli.expectation(params.parse(yaml.safe_load(compose.compose(settings))))
+    text = cost.expectation(parse(yaml.safe_load(compose.compose(settings))))
     return float(text.split("about ")[1].split(" minutes")[0])
 
 
@@ -283,7 +286,7 @@ def test_the_expected_time_grows_with_what_is_asked() -> None:
 def test_images_of_ones_own_are_expected_by_the_thousand(own_home: Path) -> None:
     (own_home / "birds/ants").mkdir(parents=True)
     composed = compose.compose(["dataset=folder", "dataset.path=birds", "strategy=probe"])
-    text = cli.expectation(params.parse(yaml.safe_load(composed)))
+    text = cost.expectation(parse(yaml.safe_load(composed)))
     assert text.startswith("1 strategies x 5 seeds of resnet18 on folder: about ")
     assert " minutes on 2 CPU cores per 1000 images, " in text
     assert text.endswith(f" GB in {own_home}")
@@ -294,7 +297,7 @@ def test_the_demo_is_expected_to_take_minutes() -> None:
 
 
 def test_every_backbone_has_a_cost() -> None:
-    assert set(cli.COST) == {path.stem for path in (ROOT / "conf/backbone").glob("*.yaml")}
+    assert set(cost.COST) == {path.stem for path in (ROOT / "conf/backbone").glob("*.yaml")}
 
 
 # demo
@@ -320,7 +323,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (root / name).write_text(f"the real {name}")
     (root / "src/transferlab/__pycache__").mkdir()
     (root / "src/transferlab/__pycache__/cli.pyc").touch()
-    monkeypatch.setattr(cli, "checkout", lambda: root)
+    monkeypatch.setattr(demo, "checkout", lambda: root)
     return root
 
 
@@ -349,37 +352,37 @@ def test_the_demo_composes_and_runs_in_a_copy(
     checkout: Path, calls: list[SimpleNamespace], capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = said(capsys, "demo")
-    commands = [["transferlab.cli", "compose", "preset=demo"], ["dvc", "repro"]]
+    commands = [["transferlab", "compose", "preset=demo"], ["dvc", "repro"]]
     assert [call.command for call in calls] == [[sys.executable, "-m", *command] for command in commands]
     assert {call.cwd for call in calls} == {checkout / ".demo"}
     assert lines == [f"The report is at {checkout}/.demo/reports/report.md"]
 
 
 def test_the_demo_copies_the_code_and_no_results(checkout: Path, calls: list[SimpleNamespace]) -> None:
-    cli.main(["demo"])
+    main.main(["demo"])
     copied = contents(checkout / ".demo")
     sources = {name for name in contents(checkout) if name not in RESULTS and "__pycache__" not in name}
     assert set(copied) == {*sources, ".dvc/config.local"}
     assert copied[".dvc/config.local"] == b"[core]\n    no_scm = true\n"
-    assert (checkout / "src/transferlab/cli.py").read_bytes() == copied["src/transferlab/cli.py"]
+    assert (checkout / "src/transferlab/commands/main.py").read_bytes() == copied["src/transferlab/commands/main.py"]
 
 
 def test_the_demo_touches_nothing_outside_its_copy(checkout: Path, calls: list[SimpleNamespace]) -> None:
     before = contents(checkout)
-    cli.main(["demo"])
+    main.main(["demo"])
     assert contents(checkout) == before
 
 
 def test_a_second_demo_takes_the_code_of_now_and_keeps_its_results(
     checkout: Path, calls: list[SimpleNamespace]
 ) -> None:
-    cli.main(["demo"])
+    main.main(["demo"])
     kept = checkout / ".demo/models/probe/seed-0.safetensors"
     kept.parent.mkdir(parents=True)
     kept.touch()
     (checkout / "stages/report.py").unlink()
     (checkout / "conf/config.yaml").write_text("# edited")
-    cli.main(["demo"])
+    main.main(["demo"])
     assert not (checkout / ".demo/stages/report.py").exists()
     assert (checkout / ".demo/conf/config.yaml").read_text() == "# edited"
     assert kept.exists()
@@ -392,7 +395,7 @@ def test_the_demo_hears_nothing_of_the_repository_around_it(
         monkeypatch.setenv(name, "elsewhere")
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    cli.main(["demo"])
+    main.main(["demo"])
     for call in calls:
         assert not {"DVC_ROOT", "DVC_EXP_NAME", "TRANSFERLAB_MIRROR", "MLFLOW_TRACKING_URI"} & set(call.env)
         assert call.env["PYTHONPATH"] == str(checkout / ".demo/src")
@@ -426,7 +429,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def track(monkeypatch: pytest.MonkeyPatch, uri: str) -> list[str]:
     prepared: list[str] = []
     stand_in = SimpleNamespace(tracking_uri=lambda: uri, prepare_store=lambda: prepared.append(uri))
-    monkeypatch.setattr(transferlab, "tracking", stand_in, raising=False)
+    monkeypatch.setattr(tracking, "store", stand_in, raising=False)
     return prepared
 
 

@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest, norm, t  # type: ignore[import-untyped]
 
-from transferlab import comparison, metrics
+from transferlab.evidence import comparison, intervals
+from transferlab.evidence.recommendation import recommend
+from transferlab.prediction.table import between
 
 SEEDS, IMAGES = 5, 153
 CLASSES = np.array(["ants", "bees", "wasps"])
@@ -79,7 +81,7 @@ def test_intervals_cover_whatever_dominates(regime: str) -> None:
     inside = 0
     for _ in range(times):
         pair = {name: REGIMES[regime](chance).astype(float) for name in "ab"}
-        low, high = metrics.percentiles(comparison.differences(pair, 400)["a", "b"], 0.95)
+        low, high = intervals.percentiles(comparison.differences(pair, 400)["a", "b"], 0.95)
         inside += low <= 0 <= high
     assert 0.92 <= inside / times <= 0.98
 
@@ -100,13 +102,13 @@ def test_where_seeds_are_all_there_is_the_interval_is_students() -> None:
     right = np.random.default_rng(3).normal(0, 0.1, size=(SEEDS, 1)) * np.ones((1, 2000))
     found = comparison.differences({"a": right, "b": np.zeros_like(right)}, 20_000)["a", "b"]
     expected = t.interval(0.95, SEEDS - 1, loc=right.mean(), scale=right[:, 0].std(ddof=1) / SEEDS**0.5)
-    assert metrics.percentiles(found, 0.95) == pytest.approx(expected, rel=0.05)
+    assert intervals.percentiles(found, 0.95) == pytest.approx(expected, rel=0.05)
 
 
 def test_with_one_seed_the_interval_is_over_images_alone() -> None:
     chance = np.random.default_rng(4)
     right = {name: (chance.random((1, 1000)) < share).astype(float) for name, share in {"a": 0.9, "b": 0.8}.items()}
-    found = metrics.percentiles(comparison.differences(right, 10_000)["a", "b"], 0.95)
+    found = intervals.percentiles(comparison.differences(right, 10_000)["a", "b"], 0.95)
     each = right["a"] - right["b"]
     half = 1.96 * each.std() / 1000**0.5
     assert found == pytest.approx((each.mean() - half, each.mean() + half), abs=0.1 * half)
@@ -133,7 +135,7 @@ def test_swapping_the_strategies_changes_the_sign_and_nothing_else(seeds: int) -
     there, back = compare(*tables), compare(*reversed(tables))
     assert [(pair["first"], pair["second"]) for pair in there["pairs"]] == list(combinations("abc", 2))
     for pair in there["pairs"]:
-        swapped = comparison.between(back, pair["first"], pair["second"])
+        swapped = between(back, pair["first"], pair["second"])
         for key, value in pair.items():
             assert swapped[key] == (pytest.approx(value, abs=1e-12) if isinstance(value, float) else value), key
 
@@ -150,7 +152,7 @@ def test_the_same_tables_give_the_same_numbers() -> None:
 def test_other_strategies_change_nothing_but_holms_p_value() -> None:
     chance = np.random.default_rng(8)
     tables = [table(name, REGIMES["images"](chance)) for name in "abc"]
-    alone, among = only(compare(*tables[:2])), comparison.between(compare(*tables), "a", "b")
+    alone, among = only(compare(*tables[:2])), between(compare(*tables), "a", "b")
     assert {**alone, "holm_p": None} == pytest.approx({**among, "holm_p": None}, abs=1e-12)
 
 
@@ -271,17 +273,17 @@ def test_strategies_without_a_common_seed_are_refused() -> None:
 
 
 def test_many_images_are_drawn_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes, original = [], metrics.resampled
+    sizes, original = [], intervals.resampled
 
     def watched(images: int, resamples: int) -> Any:
         for chunk in original(images, resamples):
             sizes.append(chunk.size)
             yield chunk
 
-    monkeypatch.setattr(metrics, "resampled", watched)
+    monkeypatch.setattr(intervals, "resampled", watched)
     right = {name: (np.random.default_rng(11).random((2, 20_000)) < 0.9).astype(float) for name in "ab"}
     assert comparison.differences(right, 200)["a", "b"].shape == (400,)
-    assert len(sizes) > 1 and max(sizes) <= metrics.CELLS
+    assert len(sizes) > 1 and max(sizes) <= intervals.CELLS
 
 
 # ---------------------------------------------------------------- recommendation
@@ -309,7 +311,7 @@ def scores(**accuracies: float) -> dict[str, dict[str, float]]:
 
 
 def test_the_cheapest_that_is_not_shown_to_be_worse_is_recommended() -> None:
-    found = comparison.recommend(
+    found = recommend(
         verdicts(cheap="worse", twin="indistinguishable", dear="better"),
         scores(cheap=0.7, twin=0.8, best=0.9, dear=0.85),
         {"cheap": 1, "twin": 2, "best": 3, "dear": 4},
@@ -324,19 +326,19 @@ def test_the_cheapest_that_is_not_shown_to_be_worse_is_recommended() -> None:
 
 
 def test_equal_costs_leave_the_one_that_validates_best() -> None:
-    found = comparison.recommend(verdicts(twin="indistinguishable"), scores(twin=0.8, best=0.9), {"twin": 2, "best": 2})
+    found = recommend(verdicts(twin="indistinguishable"), scores(twin=0.8, best=0.9), {"twin": 2, "best": 2})
     assert found is not None and found["strategy"] == "best"
 
 
 def test_equal_validation_accuracies_are_decided_by_the_loss() -> None:
     validation = {"twin": {"accuracy": 0.9 + 1e-12, "loss": 0.4}, "best": {"accuracy": 0.9, "loss": 0.3}}
-    found = comparison.recommend(verdicts(twin="worse"), validation, {"twin": 1, "best": 2})
+    found = recommend(verdicts(twin="worse"), validation, {"twin": 1, "best": 2})
     assert found is not None and found["best_validation"] == "best"
 
 
 def test_a_strategy_alone_is_recommended_and_of_none_none() -> None:
     empty: dict[str, Any] = {"pairs": []}
-    found = comparison.recommend(empty, scores(best=0.9), {"best": 1})
+    found = recommend(empty, scores(best=0.9), {"best": 1})
     assert found == {
         "strategy": "best",
         "best_validation": "best",
@@ -344,15 +346,15 @@ def test_a_strategy_alone_is_recommended_and_of_none_none() -> None:
         "indistinguishable": [],
         "as_good": [],
     }
-    assert comparison.recommend(empty, {}, {}) is None
+    assert recommend(empty, {}, {}) is None
 
 
 def test_the_recommendation_does_not_depend_on_who_came_first_in_the_comparison() -> None:
     chance = np.random.default_rng(12)
     tables = [table(name, answers(seed=0.1, image=1, rest=0.3, share=share)(chance)) for name, share in CLOSE]
     seconds, validation = {"a": 3.0, "b": 2.0, "c": 1.0}, scores(a=0.9, b=0.8, c=0.7)
-    found = comparison.recommend(compare(*tables), validation, seconds)
-    assert found == comparison.recommend(compare(*reversed(tables)), validation, seconds)
+    found = recommend(compare(*tables), validation, seconds)
+    assert found == recommend(compare(*reversed(tables)), validation, seconds)
     assert found is not None and found["told_apart_from_best"] == ["c"]
 
 
@@ -360,6 +362,6 @@ CLOSE = (("a", 0.92), ("b", 0.92), ("c", 0.6))
 
 
 def test_comparing_needs_no_torch() -> None:
-    check = "import sys; import transferlab.comparison; assert 'torch' not in sys.modules"
-    source = Path(comparison.__file__).parents[1]
+    check = "import sys; import transferlab.evidence.recommendation; assert 'torch' not in sys.modules"
+    source = Path(comparison.__file__).parents[2]
     subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(source)}, check=True)

@@ -13,7 +13,9 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from transferlab import compose, params
+from transferlab.params.network import BackboneName
+from transferlab.settings import compose
+from transferlab.settings.changes import differences
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,7 +67,7 @@ def test_groups_have_exactly_the_files_that_are_promised() -> None:
     assert choices("preset") == ["default", "demo", "quick"]
     assert choices("protocol") == ["cross_validation", "holdout"]
     assert choices("kind") == ["gradient", "published"]
-    names = get_args(params.BackboneName)
+    names = get_args(BackboneName)
     assert choices("backbone") == sorted(names)
 
 
@@ -123,7 +125,7 @@ def test_a_list_of_strategies_keeps_its_order_and_takes_settings() -> None:
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
     """The keys, each with all that is below it, whose values differ."""
-    return {key.split(".")[0] for key, _, _ in compose.differences(one, other)}
+    return {key.split(".")[0] for key, _, _ in differences(one, other)}
 
 
 def test_strategies_that_are_compared_differ_only_in_what_they_say() -> None:
@@ -165,7 +167,7 @@ def test_a_strategy_may_stand_before_the_one_that_it_inherits() -> None:
 def test_a_setting_of_a_strategy_leaves_those_that_inherit_it_alone() -> None:
     old = composed()["strategies"]
     new = composed("strategies.finetune.lr=0.5")["strategies"]
-    assert list(compose.differences(old, new)) == [("finetune.lr", 0.01, 0.5)]
+    assert list(differences(old, new)) == [("finetune.lr", 0.01, 0.5)]
 
 
 def test_every_strategy_has_a_title_of_its_own_rather_than_an_inherited_one() -> None:
@@ -535,4 +537,4 @@ def test_a_wrong_value_in_conf_is_named(own_conf: Path) -> None:
     ],
 )
 def test_differences_are_dotted_keys_with_both_values(old: Any, new: Any, expected: list[Any]) -> None:
-    assert list(compose.differences(old, new)) == expected
+    assert list(differences(old, new)) == expected

@@ -14,9 +14,16 @@ import torch
 from PIL import Image
 from small import CPU, params_of, prepare
 
-from transferlab import augment, backbones, controls, data, metrics, models, published, textures
-from transferlab.files import read_csv, write_json
-from transferlab.params import Params
+from transferlab.data.archive import pack, textures
+from transferlab.data.chance import named_generator
+from transferlab.data.images import load_images
+from transferlab.data.ingest.pixels import preprocess
+from transferlab.network import augment, backbones, models
+from transferlab.params.whole import Params
+from transferlab.pipeline.files import read_csv, write_json
+from transferlab.prediction import controls
+from transferlab.prediction.table import read_predictions
+from transferlab.weights import published
 
 CLASSES = ["stripes", "dots", "noise"]
 COUNTS = {"train": (2, 5, 3), "test": (4, 1, 2)}  # of CLASSES; what most training images are, fewest test images are
@@ -38,7 +45,7 @@ def uneven_archive() -> dict[str, Path | bytes]:
         for name, count in zip(CLASSES, counts, strict=True):
             for index in range(count):
                 content = io.BytesIO()
-                chance = data.named_generator(1, f"{split}/{name}/{index}")
+                chance = named_generator(1, f"{split}/{name}/{index}")
                 Image.fromarray(textures.draw(name, 32, 0.1, chance)).save(content, "PNG")
                 members[f"{split}/{name}/{index}.png"] = content.getvalue()
     return members
@@ -55,8 +62,8 @@ def start_from(root: Path, outputs: int) -> None:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout whose classes are of different sizes, and whose weights know 1000 classes."""
     root = prepare(tmp_path_factory.mktemp("prepared"), small_params())
-    data.write_zip(root / "archive.zip", uneven_archive())
-    data.preprocess(root / "archive.zip", small_params().dataset, root / "data/processed")
+    pack.write_zip(root / "archive.zip", uneven_archive())
+    preprocess(root / "archive.zip", small_params().dataset, root / "data/processed")
     start_from(root, 1000)
     return root
 
@@ -81,7 +88,7 @@ def probabilities(rows: list[dict[str, str]]) -> np.ndarray:
 
 
 def by_hand(root: Path, imagenet: Mapping[str, tuple[int, ...]]) -> np.ndarray:
-    images = data.load_images(root / "data/processed/test", CLASSES)
+    images = load_images(root / "data/processed/test", CLASSES)
     net = backbones.build("tiny", 1000, seed=1)
     preprocessing = small_params().backbone.preprocessing
     views = augment.test_view(images, range(len(images)), preprocessing)
@@ -122,7 +129,7 @@ def test_imagenet_head_follows_the_names_and_not_the_order_of_the_table(root: Pa
 @pytest.mark.parametrize("name", ["majority", "imagenet_head"])
 def test_tables_are_predictions_of_every_test_image_in_order(name: str, root: Path) -> None:
     controls.write(root, small_params())
-    table = metrics.read_predictions(root / f"predictions/controls/{name}.csv", CLASSES)
+    table = read_predictions(root / f"predictions/controls/{name}.csv", CLASSES)
     manifest = read_csv(root / "data/processed/test/manifest.csv")
     assert table["id"].tolist() == [row["id"] for row in manifest]
     assert table["label"].tolist() == [row["label"] for row in manifest]

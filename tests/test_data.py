@@ -1,4 +1,4 @@
-"""data.py: no archive does harm, no image is silently changed or lost, no failed attempt touches what was there."""
+"""No archive does harm, no image is silently changed or lost, no failed attempt touches what was there."""
 
 import hashlib
 import io
@@ -17,7 +17,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferlab import data, files, params
+from transferlab.data.archive import pack
+from transferlab.data.chance import named_generator, stratified_split
+from transferlab.data.images import SPLITS, Pixels, load_images
+from transferlab.data.ingest import pixels
+from transferlab.data.ingest.decode import decode
+from transferlab.data.ingest.pixels import preprocess
+from transferlab.params.dataset import Dataset
+from transferlab.pipeline import files, places
 
 OUTPUTS = [
     *("class_counts.csv", "classes.json", "samples.png", "skipped.csv"),
@@ -25,7 +32,7 @@ OUTPUTS = [
 ]
 
 
-def dataset(**changes: Any) -> params.Dataset:
+def dataset(**changes: Any) -> Dataset:
     """A small data set in folders train and val."""
     values: dict[str, Any] = {
         **{"name": "tiny", "path": "tiny", "url": None, "sha1": None, "sha256": None, "contents_sha256": None},
@@ -40,7 +47,7 @@ def dataset(**changes: Any) -> params.Dataset:
         },
         **{"max_total_mb": 100, "max_file_mb": 10, "max_files": 1000, "max_ratio": 200, "max_megapixels": 1},
     }
-    return params.Dataset(**{**values, **changes})
+    return Dataset(**{**values, **changes})
 
 
 TOP_CLASSES: dict[str, Any] = {"train_folder": None, "test_folder": None, "test_fraction": 0.25}
@@ -86,7 +93,7 @@ class Place:
     def run(self, members: Mapping[str, bytes] | None = None, **changes: Any) -> None:
         if members is not None:
             zipped(self.archive, members)
-        data.preprocess(self.archive, dataset(**changes), self.out)
+        preprocess(self.archive, dataset(**changes), self.out)
 
     def refused(self, message: str, members: Mapping[str, bytes] | None = None, **changes: Any) -> str:
         """Expect a ValueError that matches, and nothing on disk but the archive."""
@@ -111,14 +118,14 @@ def place(tmp_path: Path) -> Place:
 
 
 def test_a_named_generator_depends_on_seed_and_purpose_alone() -> None:
-    draws = {name: data.named_generator(*name).random() for name in [(0, "a"), (1, "a"), (0, "b")]}
+    draws = {name: named_generator(*name).random() for name in [(0, "a"), (1, "a"), (0, "b")]}
     assert len(set(draws.values())) == 3
-    assert data.named_generator(0, "a").random() == draws[0, "a"] == pytest.approx(0.160163538682344)
+    assert named_generator(0, "a").random() == draws[0, "a"] == pytest.approx(0.160163538682344)
 
 
 def test_a_split_is_stratified_sorted_disjoint_and_complete() -> None:
     labels = np.array([0] * 50 + [1] * 10 + [2] * 2)
-    kept, held_out = data.stratified_split(labels, 0.2, 7, "validation")
+    kept, held_out = stratified_split(labels, 0.2, 7, "validation")
     assert np.bincount(labels[held_out]).tolist() == [10, 2, 1]
     assert sorted([*kept, *held_out]) == list(range(62))
     assert kept.tolist() == sorted(kept) and held_out.tolist() == sorted(held_out)
@@ -126,14 +133,14 @@ def test_a_split_is_stratified_sorted_disjoint_and_complete() -> None:
 
 def test_a_split_changes_with_seed_and_purpose_and_with_nothing_else() -> None:
     labels = np.arange(40) % 2
-    held_out = [tuple(data.stratified_split(labels, 0.25, *key)[1]) for key in [(0, "a"), (0, "a"), (1, "a"), (0, "b")]]
+    held_out = [tuple(stratified_split(labels, 0.25, *key)[1]) for key in [(0, "a"), (0, "a"), (1, "a"), (0, "b")]]
     assert held_out[0] == held_out[1] and len(set(held_out)) == 3
     assert held_out[0] == (0, 6, 7, 19, 21, 25, 30, 32, 34, 39)
 
 
 @pytest.mark.parametrize(("fraction", "held_out"), [(0.01, 1), (0.99, 3)])
 def test_a_split_holds_out_at_least_one_and_keeps_at_least_one(fraction: float, held_out: int) -> None:
-    kept, held = data.stratified_split(np.zeros(4, dtype=np.int64), fraction, 0, "validation")
+    kept, held = stratified_split(np.zeros(4, dtype=np.int64), fraction, 0, "validation")
     assert (len(kept), len(held)) == (4 - held_out, held_out)
 
 
@@ -141,14 +148,14 @@ def test_a_class_of_one_image_cannot_be_split() -> None:
     with pytest.raises(
         ValueError, match="validation split: expected at least 2 images of every class, got 1 of class 1"
     ):
-        data.stratified_split(np.array([0, 0, 1]), 0.5, 0, "validation")
+        stratified_split(np.array([0, 0, 1]), 0.5, 0, "validation")
 
 
 # ---------------------------------------------------------------- decoding
 
 
-def decoded(content: bytes, **options: Any) -> data.Pixels:
-    return data.decode(io.BytesIO(content), max_megapixels=1, **options)
+def decoded(content: bytes, **options: Any) -> Pixels:
+    return decode(io.BytesIO(content), max_megapixels=1, **options)
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
@@ -240,7 +247,7 @@ def test_other_formats_are_not_opened_whatever_their_name(tmp_path: Path, kind: 
     path = tmp_path / "renamed.jpg"
     path.write_bytes(saved(Image.new("RGB", (9, 9)), kind))
     with pytest.raises(ValueError, match="is not a JPEG"):
-        data.decode(path, max_megapixels=1)
+        decode(path, max_megapixels=1)
 
 
 @pytest.mark.parametrize(("size", "expected"), [((40, 20), (8, 16)), ((20, 27), (11, 8)), ((4, 4), (8, 8))])
@@ -477,7 +484,7 @@ def test_class_folders_at_the_top_are_split_by_the_seed(place: Place, top: str) 
     for seed in (0, 0, 1):
         place.run(members, split_seed=seed, **TOP_CLASSES)
         assert place.rows("class_counts.csv") == [{"class": c, "train": "6", "test": "2"} for c in ("rose", "tulip")]
-        train, test = ({row["id"] for row in place.rows(f"{split}/manifest.csv")} for split in data.SPLITS)
+        train, test = ({row["id"] for row in place.rows(f"{split}/manifest.csv")} for split in SPLITS)
         assert train | test == set(top_classes("rose", "tulip")) and not train & test
         tested.append(test)
     assert tested[0] == tested[1] != tested[2]
@@ -486,10 +493,10 @@ def test_class_folders_at_the_top_are_split_by_the_seed(place: Place, top: str) 
 def test_an_unreadable_image_moves_no_other_to_the_other_split(place: Place) -> None:
     members = top_classes("rose", "tulip")
     place.run(members, **TOP_CLASSES)
-    before = {row["id"]: row["split"] for split in data.SPLITS for row in place.rows(f"{split}/manifest.csv")}
+    before = {row["id"]: row["split"] for split in SPLITS for row in place.rows(f"{split}/manifest.csv")}
     bad = next(name for name, split in before.items() if split == "train")
     place.run({**members, bad: b"broken"}, on_bad_image="skip", **TOP_CLASSES)
-    after = {row["id"]: row["split"] for split in data.SPLITS for row in place.rows(f"{split}/manifest.csv")}
+    after = {row["id"]: row["split"] for split in SPLITS for row in place.rows(f"{split}/manifest.csv")}
     assert after == {name: split for name, split in before.items() if name != bad}
 
 
@@ -603,7 +610,7 @@ def test_a_failed_attempt_keeps_the_earlier_results_and_every_other_file(place: 
     assert listing(place.out) == before
 
 
-@pytest.mark.parametrize("crash", ["_write_tables", "_write_samples", "_prepare"])
+@pytest.mark.parametrize("crash", ["_write_tables", "write_samples", "_prepare"])
 def test_an_interrupted_attempt_leaves_nothing_and_the_next_one_succeeds(
     place: Place, monkeypatch: pytest.MonkeyPatch, crash: str
 ) -> None:
@@ -611,7 +618,7 @@ def test_an_interrupted_attempt_leaves_nothing_and_the_next_one_succeeds(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(data, crash, interrupt)
+        patch.setattr(pixels, crash, interrupt)
         place.run(tree())
     assert os.listdir(place.root) == ["x.zip"]
     place.run(tree())
@@ -639,7 +646,7 @@ def train(place: Place) -> Path:
 
 
 def test_stored_pixels_are_those_that_decode_gives_for_the_same_file(train: Path) -> None:
-    images = data.load_images(train, ("ants", "bees"))
+    images = load_images(train, ("ants", "bees"))
     assert len(images) == 8 and images.labels.tolist() == [0] * 3 + [1] * 5
     assert images.ids[-2:] == ("train/bees/tall.png", "train/bees/x.jpg")
     assert images[6].shape == (29, 8, 3)
@@ -649,28 +656,28 @@ def test_stored_pixels_are_those_that_decode_gives_for_the_same_file(train: Path
 
 
 def test_images_are_read_only_views_of_the_file(train: Path) -> None:
-    images = data.load_images(train, ("ants", "bees"))
+    images = load_images(train, ("ants", "bees"))
     assert np.shares_memory(images[0], images.pixels) and not images[0].flags.writeable
 
 
 def test_labels_count_in_the_order_of_the_given_classes(train: Path) -> None:
-    assert data.load_images(train, ("bees", "wasps", "ants")).labels.tolist() == [2] * 3 + [0] * 5
+    assert load_images(train, ("bees", "wasps", "ants")).labels.tolist() == [2] * 3 + [0] * 5
 
 
 def test_the_digest_names_the_data(place: Place, train: Path) -> None:
-    digests = [data.load_images(train, ("ants", "bees")).digest]
+    digests = [load_images(train, ("ants", "bees")).digest]
     place.run()
-    digests.append(data.load_images(train, ("ants", "bees")).digest)
+    digests.append(load_images(train, ("ants", "bees")).digest)
     place.run(store_px=9)
-    digests.append(data.load_images(train, ("ants", "bees")).digest)
+    digests.append(load_images(train, ("ants", "bees")).digest)
     place.run({**tree(), "train/ants/0.png": picture(80)})
-    digests.append(data.load_images(train, ("ants", "bees")).digest)
+    digests.append(load_images(train, ("ants", "bees")).digest)
     assert digests[0] == digests[1] and len(set(digests)) == 3
 
 
 def test_an_unknown_label_stops_with_the_known_ones(train: Path) -> None:
     with pytest.raises(ValueError, match=r"manifest\.csv: label 'bees' not in \['ants', 'wasps'\]"):
-        data.load_images(train, ("ants", "wasps"))
+        load_images(train, ("ants", "wasps"))
 
 
 @pytest.mark.parametrize("size", [0, 100])
@@ -678,12 +685,12 @@ def test_pixels_that_do_not_belong_to_the_manifest_are_refused(train: Path, size
     with (train / "images.bin").open("r+b") as file:
         file.truncate(size)
     with pytest.raises(ValueError, match=rf"images\.bin: expected \d+ bytes, got {size}\. .* dvc repro -f preprocess"):
-        data.load_images(train, ("ants", "bees"))
+        load_images(train, ("ants", "bees"))
 
 
 def test_a_folder_without_a_manifest_names_the_stage_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected manifest\.csv and images\.bin\. Run: dvc repro preprocess"):
-        data.load_images(tmp_path, ("ants", "bees"))
+        load_images(tmp_path, ("ants", "bees"))
 
 
 @pytest.mark.parametrize(("classes", "height"), [(2, 2 * 354 + 8), (5, 5 * 354 + 8), (7, 5 * 354 + 8 + 34)])
@@ -707,25 +714,25 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_packed_folder_is_preprocessed_like_any_archive(place: Place, folder: Path) -> None:
     (folder / "val" / "bees" / ".DS_Store").write_bytes(b"?")
-    data.pack_folder(folder, place.archive)
+    pack.pack_folder(folder, place.archive)
     place.run()
     assert place.rows("class_counts.csv")[0] == {"class": "ants", "train": "3", "test": "3"}
     assert place.skipped() == {"val/bees/.DS_Store": "ignored: .DS_Store"}
 
 
 def test_packing_depends_on_names_and_bytes_alone(tmp_path: Path, folder: Path) -> None:
-    data.pack_folder(folder, tmp_path / "a.zip")
+    pack.pack_folder(folder, tmp_path / "a.zip")
     for path in folder.rglob("*"):
         os.utime(path, (0, 0))
         path.chmod(0o700)
-    data.pack_folder(folder, tmp_path / "b.zip")
+    pack.pack_folder(folder, tmp_path / "b.zip")
     assert files.file_hash(tmp_path / "a.zip") == files.file_hash(tmp_path / "b.zip")
 
 
 def test_an_empty_class_folder_survives_packing(place: Place, folder: Path) -> None:
     (folder / "train" / "wasps").mkdir()
     (folder / "val" / "wasps").mkdir()
-    data.pack_folder(folder, place.archive)
+    pack.pack_folder(folder, place.archive)
     with pytest.raises(ValueError, match="class 'wasps' in train has no usable image"):
         place.run()
 
@@ -747,15 +754,15 @@ def test_a_link_that_leaves_the_folder_or_loops_is_refused(
 ) -> None:
     (folder / "train" / "link").symlink_to(target)
     with pytest.raises(ValueError, match=f"train/link: {message}"):
-        data.pack_folder(folder, tmp_path / "a.zip")
+        pack.pack_folder(folder, tmp_path / "a.zip")
     with pytest.raises(ValueError, match=f"train/link: {message}"):
-        data.folder_sha256(folder)
+        pack.folder_sha256(folder)
     assert not list(tmp_path.glob("*.zip*"))
 
 
 def test_a_link_to_a_file_inside_is_packed_as_that_file(tmp_path: Path, folder: Path) -> None:
     (folder / "train" / "ants" / "9.png").symlink_to("0.png")
-    data.pack_folder(folder, tmp_path / "a.zip")
+    pack.pack_folder(folder, tmp_path / "a.zip")
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.read("train/ants/9.png") == archive.read("train/ants/0.png")
 
@@ -763,17 +770,17 @@ def test_a_link_to_a_file_inside_is_packed_as_that_file(tmp_path: Path, folder: 
 def test_a_special_file_is_refused_and_not_waited_for(tmp_path: Path, folder: Path) -> None:
     os.mkfifo(folder / "train" / "pipe")
     with pytest.raises(ValueError, match="train/pipe: neither a file nor a folder"):
-        data.pack_folder(folder, tmp_path / "a.zip")
+        pack.pack_folder(folder, tmp_path / "a.zip")
 
 
 def test_a_name_that_is_not_text_is_refused(tmp_path: Path, folder: Path) -> None:
     (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
     with pytest.raises(ValueError, match="name that is not UTF-8"):
-        data.pack_folder(folder, tmp_path / "a.zip")
+        pack.pack_folder(folder, tmp_path / "a.zip")
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    for use in (data.folder_sha256, lambda path: data.pack_folder(path, tmp_path / "a.zip")):
+    for use in (pack.folder_sha256, lambda path: pack.pack_folder(path, tmp_path / "a.zip")):
         with pytest.raises(
             ValueError, match=r"dataset\.path: expected a zip, or a folder .*, found nothing at .*missing"
         ):
@@ -785,7 +792,7 @@ def test_packing_onto_a_full_disk_is_refused_first(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 0))
     with pytest.raises(ValueError, match="need 0 MB, 0 MB are free"):
-        data.pack_folder(folder, tmp_path / "a.zip")
+        pack.pack_folder(folder, tmp_path / "a.zip")
     assert not list(tmp_path.glob("*.zip*"))
 
 
@@ -795,7 +802,7 @@ def test_packing_that_fails_half_way_leaves_nothing(
     for number in range(100):
         (folder / f"{number}.png").write_bytes(bytes(200))
     with pytest.raises(ValueError, match=r"mine: could not be packed into .*a\.zip \(\[Errno 27\] File too large"):
-        data.pack_folder(folder, tmp_path / "a.zip")
+        pack.pack_folder(folder, tmp_path / "a.zip")
     assert os.listdir(tmp_path) == ["mine"]
 
 
@@ -804,8 +811,8 @@ def test_the_digest_of_a_folder_is_that_of_its_sha256sum_listing(tmp_path: Path)
     (tmp_path / "b" / "x").write_bytes(b"1")
     (tmp_path / "a").write_bytes(b"2")
     lines = [f"{hashlib.sha256(c).hexdigest()}  {name}\n" for name, c in (("a", b"2"), ("b/x", b"1"))]
-    assert data.folder_sha256(tmp_path) == hashlib.sha256("".join(lines).encode()).hexdigest()
-    assert data.folder_sha256(tmp_path / "a") == files.file_hash(tmp_path / "a")
+    assert pack.folder_sha256(tmp_path) == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert pack.folder_sha256(tmp_path / "a") == files.file_hash(tmp_path / "a")
 
 
 @pytest.mark.parametrize(
@@ -823,21 +830,21 @@ def test_the_digest_of_a_folder_is_that_of_its_sha256sum_listing(tmp_path: Path)
 def test_the_digest_of_a_folder_notices_what_matters(
     folder: Path, change: Callable[[Path], Any], noticed: bool
 ) -> None:
-    before = data.folder_sha256(folder)
+    before = pack.folder_sha256(folder)
     change(folder)
-    assert (data.folder_sha256(folder) != before) == noticed
+    assert (pack.folder_sha256(folder) != before) == noticed
 
 
 # ---------------------------------------------------------------- the real data
 
 
 def test_the_ants_and_bees_are_244_and_153_and_the_gif_is_listed(tmp_path: Path) -> None:
-    archive = Path(files.mirror() or "") / "hymenoptera_data.zip"
+    archive = Path(places.mirror() or "") / "hymenoptera_data.zip"
     if not archive.is_file():
         pytest.skip("set TRANSFERLAB_MIRROR to a folder that holds hymenoptera_data.zip")
     limits = {"max_total_mb": 1000, "max_megapixels": 50}
-    data.preprocess(archive, dataset(classes=("ants", "bees"), store_px=32, **limits), tmp_path)
+    preprocess(archive, dataset(classes=("ants", "bees"), store_px=32, **limits), tmp_path)
     counts = [list(row.values()) for row in files.read_csv(tmp_path / "class_counts.csv")]
     assert counts == [["ants", "123", "70"], ["bees", "121", "83"]]
     assert [row["id"] for row in files.read_csv(tmp_path / "skipped.csv")] == ["train/ants/imageNotFound.gif"]
-    assert "train/ants/formica.jpeg" in data.load_images(tmp_path / "train", ("ants", "bees")).ids
+    assert "train/ants/formica.jpeg" in load_images(tmp_path / "train", ("ants", "bees")).ids

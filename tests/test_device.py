@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from transferlab import backbones, device
-from transferlab.params import Engine
+from transferlab.network import backbones, device
+from transferlab.params.engine import Engine
 
 pytestmark = pytest.mark.usefixtures("restored")
 
@@ -19,7 +19,7 @@ def engine(kind: str = "cpu", threads: int = 1) -> Engine:
     )
 
 
-def prepare(asked: Engine) -> device.Place:
+def prepare(asked: Engine) -> device.Compute:
     return device.prepare(asked, {"precision": "bf16", "memory_format": "contiguous"})
 
 

@@ -19,7 +19,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from transferlab import download, files
+from transferlab.data.archive import contents, transfer
+from transferlab.data.archive import fetch as fetching
+from transferlab.data.archive.contents import contents_sha256
+from transferlab.data.archive.request import Verified
+from transferlab.data.archive.transfer import CONNECT_SECONDS, TRIES, _is_downgrade
+from transferlab.pipeline import files, places
 
 FILES = {"top/train/ants/a.jpg": b"ant", "top/train/bees/b.jpg": b"bee" * 9, "top/val/ants/c.jpg": b"another"}
 REAL = Path(os.environ.get("TRANSFERLAB_MIRROR", "")) / "hymenoptera_data.zip"  # the fixtures unset the variable
@@ -185,7 +190,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between tries, which no test sits through."""
     recorded: list[float] = []
-    monkeypatch.setattr(download, "sleep", recorded.append)
+    monkeypatch.setattr(transfer, "sleep", recorded.append)
     return recorded
 
 
@@ -199,12 +204,12 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def kept() -> dict[str, bytes]:
     """Everything in the downloads cache except the lock."""
-    folder = files.cache_folder("downloads")
+    folder = places.cache_folder("downloads")
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".lock"}
 
 
-def fetch(server: Server, **digests: str) -> download.Verified:
-    return download.fetch(server.url, key="dataset", **(digests or {"sha256": sha256(BODY)}))
+def fetch(server: Server, **digests: str) -> Verified:
+    return fetching.fetch(server.url, key="dataset", **(digests or {"sha256": sha256(BODY)}))
 
 
 def refused(server: Server, match: str, **digests: str) -> str:
@@ -236,8 +241,8 @@ def test_a_matching_digest_keeps_the_file_under_its_sha256(
     server: Server, digests: dict[str, str], verified_by: str
 ) -> None:
     found = fetch(server, **digests)
-    assert found == download.Verified(
-        path=files.cache_folder("downloads") / f"{sha256(BODY)}.zip",
+    assert found == Verified(
+        path=places.cache_folder("downloads") / f"{sha256(BODY)}.zip",
         origin=server.url,
         sha256=sha256(BODY),
         verified_by=verified_by,
@@ -302,26 +307,26 @@ def test_the_published_digest_is_the_one_reported_when_the_contents_differ_too(s
 def test_an_unknown_hash_is_recorded_on_first_use_and_holds_from_then_on(
     server: Server, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = download.fetch(server.url, key="dataset")
+    found = fetching.fetch(server.url, key="dataset")
     assert found.verified_by == "first use"
     assert files.read_json(home / "data" / "known_hashes.json") == {server.url: sha256(BODY)}
     assert sha256(BODY) in caplog.text
-    assert download.fetch(server.url, key="dataset") == found
+    assert fetching.fetch(server.url, key="dataset") == found
     assert len(server.seen) == 1
 
     server.body = OTHER
-    shutil.rmtree(files.cache_folder("downloads"))
+    shutil.rmtree(places.cache_folder("downloads"))
     with pytest.raises(ValueError, match=f"is {sha256(OTHER)}, expected {sha256(BODY)}.*set dataset.sha256="):
-        download.fetch(server.url, key="dataset")
+        fetching.fetch(server.url, key="dataset")
     assert kept() == {}
     assert files.read_json(home / "data" / "known_hashes.json") == {server.url: sha256(BODY)}
 
 
 def test_a_recorded_hash_outweighs_what_the_cache_holds(server: Server, home: Path) -> None:
-    download.fetch(server.url, key="dataset")
+    fetching.fetch(server.url, key="dataset")
     files.write_json(home / "data" / "known_hashes.json", {server.url: sha256(OTHER)})
     server.body = OTHER
-    assert download.fetch(server.url, key="dataset").sha256 == sha256(OTHER)
+    assert fetching.fetch(server.url, key="dataset").sha256 == sha256(OTHER)
 
 
 def test_a_required_hash_that_is_unknown_is_an_error_before_any_request(
@@ -329,16 +334,16 @@ def test_a_required_hash_that_is_unknown_is_an_error_before_any_request(
 ) -> None:
     monkeypatch.setenv("TRANSFERLAB_REQUIRE_HASH", "1")
     with pytest.raises(ValueError, match=r"dataset\.sha256: expected the digest .* got none"):
-        download.fetch(server.url, key="dataset")
+        fetching.fetch(server.url, key="dataset")
     assert server.seen == []
     files.write_json(home / "data" / "known_hashes.json", {server.url: sha256(BODY)})
-    assert download.fetch(server.url, key="dataset").verified_by == "first use"
+    assert fetching.fetch(server.url, key="dataset").verified_by == "first use"
 
 
 def test_a_file_that_is_no_zip_is_not_trusted_on_first_use(server: Server, home: Path) -> None:
     server.body = b"not what the name says"
     with pytest.raises(ValueError, match=r"a\.zip is not a readable zip\. Nothing was kept\. Check dataset\.url"):
-        download.fetch(server.url, key="dataset")
+        fetching.fetch(server.url, key="dataset")
     assert kept() == {}
     assert not (home / "data").exists()
 
@@ -347,7 +352,7 @@ def test_a_file_that_is_no_zip_is_not_trusted_on_first_use(server: Server, home:
 def test_a_damaged_list_of_known_hashes_is_named(server: Server, home: Path, text: str) -> None:
     files.write_text(home / "data" / "known_hashes.json", text)
     with pytest.raises(ValueError, match=r"known_hashes\.json: expected a JSON object.*Restore it with git"):
-        download.fetch(server.url, key="dataset")
+        fetching.fetch(server.url, key="dataset")
     assert server.seen == []
 
 
@@ -379,7 +384,7 @@ def test_only_an_answer_that_may_change_is_asked_for_again(server: Server, numbe
 def test_the_address_can_have_a_key_of_its_own(server: Server) -> None:
     server.answer = status(404)
     with pytest.raises(ValueError, match=r"answered 404\. Check backbone\.official_url\."):
-        download.fetch(server.url, key="backbone", url_key="backbone.official_url", sha256_prefix="01234567")
+        fetching.fetch(server.url, key="backbone", url_key="backbone.official_url", sha256_prefix="01234567")
 
 
 def test_a_server_that_is_down_costs_three_tries_and_the_message_shows_the_ways_out(
@@ -389,7 +394,7 @@ def test_a_server_that_is_down_costs_three_tries_and_the_message_shows_the_ways_
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}/a.zip"
         with pytest.raises(ValueError) as caught:
-            download.fetch(url, key="dataset", sha256=sha256(BODY))
+            fetching.fetch(url, key="dataset", sha256=sha256(BODY))
     assert str(caught.value) == (
         f"Could not download {url} (Connection refused). Tried 3 times. "
         "Put a.zip into a folder and set TRANSFERLAB_MIRROR to it, or try make demo."
@@ -404,7 +409,7 @@ def test_a_name_that_does_not_resolve_counts_as_offline(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(ValueError, match=r"http://data\.invalid/a\.zip \(Name or service not known\)\. Tried 3 times"):
-        download.fetch("http://data.invalid/a.zip", key="dataset", sha256=sha256(BODY))
+        fetching.fetch("http://data.invalid/a.zip", key="dataset", sha256=sha256(BODY))
 
 
 def test_a_resolver_that_never_answers_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,27 +420,27 @@ def test_a_resolver_that_never_answers_is_given_up_in_time(monkeypatch: pytest.M
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", silent)
-    monkeypatch.setattr(download, "CONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(transfer, "CONNECT_SECONDS", 0.05)
     with pytest.raises(ValueError, match=r"\(no connection within 0\.05 s\)\. Tried 3 times"):
-        download.fetch("http://data.invalid/a.zip", key="dataset", sha256=sha256(BODY))
+        fetching.fetch("http://data.invalid/a.zip", key="dataset", sha256=sha256(BODY))
     released.set()
 
 
 def test_no_network_takes_less_than_half_a_minute() -> None:
-    waits = sum(2**attempt for attempt in range(download.TRIES - 1))
-    assert download.TRIES * download.CONNECT_SECONDS + waits < 30
+    waits = sum(2**attempt for attempt in range(TRIES - 1))
+    assert TRIES * CONNECT_SECONDS + waits < 30
 
 
 def test_a_proxy_is_left_to_requests(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
     url = "http://data.invalid/a.zip"
-    assert download.fetch(url, key="dataset", sha256=sha256(BODY)).origin == url
+    assert fetching.fetch(url, key="dataset", sha256=sha256(BODY)).origin == url
     assert [request["path"] for request in server.seen] == [url]
 
 
 def test_a_server_that_never_answers_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(transfer, "READ_SECONDS", 0.1)
     server.answer = never
     refused(server, r"timed out\)\. Tried 3 times")
     assert len(server.seen) == 3
@@ -444,7 +449,7 @@ def test_a_server_that_never_answers_is_given_up(server: Server, monkeypatch: py
 @pytest.mark.parametrize("url", ["http://[/a.zip", "http://host:port/a.zip", "http:///a.zip", "http://.../a.zip"])
 def test_an_address_that_is_none_is_refused_at_once(url: str, waits: list[float]) -> None:
     with pytest.raises(ValueError, match=r"Check dataset\.url\."):
-        download.fetch(url, key="dataset", sha256=sha256(BODY))
+        fetching.fetch(url, key="dataset", sha256=sha256(BODY))
     assert waits == []
 
 
@@ -525,11 +530,11 @@ def test_a_zip_that_is_called_a_web_page_is_a_zip(server: Server) -> None:
     ],
 )
 def test_only_a_redirect_that_leaves_https_is_a_downgrade(source: str, target: str, refused: bool) -> None:
-    assert download._is_downgrade(source, target) == refused
+    assert _is_downgrade(source, target) == refused
 
 
 def test_a_downgrade_is_refused_and_not_requested(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_is_downgrade", lambda source, target: target.endswith("/elsewhere/b"))
+    monkeypatch.setattr(transfer, "_is_downgrade", lambda source, target: target.endswith("/elsewhere/b"))
     server.answer = in_turn(lambda handler: handler.head(302, 0, Location="/elsewhere/b"), ok)
     refused(server, "Refusing to follow a redirect from https to http .*Use an address that stays on https")
     assert len(server.seen) == 1
@@ -542,8 +547,8 @@ def test_a_redirected_file_keeps_the_address_that_was_asked_for(server: Server) 
 
 
 def test_no_module_uses_torchvisions_downloader() -> None:
-    sources = list(Path(download.__file__).parent.glob("*.py"))
-    assert Path(download.__file__) in sources
+    sources = list(Path(fetching.__file__).parents[2].rglob("*.py"))
+    assert Path(fetching.__file__) in sources
     assert [path.name for path in sources if "download_url" in path.read_text(encoding="utf-8")] == []
 
 
@@ -557,7 +562,7 @@ def test_a_second_fetch_needs_no_request(server: Server) -> None:
 
 def test_a_file_with_the_wanted_sha256_serves_any_address(server: Server) -> None:
     first = fetch(server, sha1=hashlib.sha1(BODY).hexdigest())
-    again = download.fetch(f"{server.url}?version=2", key="dataset", sha256=sha256(BODY))
+    again = fetching.fetch(f"{server.url}?version=2", key="dataset", sha256=sha256(BODY))
     assert (again.path, again.origin, again.verified_by) == (first.path, server.url, "sha256")
     assert len(server.seen) == 1
 
@@ -583,7 +588,7 @@ def test_a_damaged_cached_file_is_not_handed_out_without_a_network(server: Serve
 
 @pytest.mark.parametrize("text", ["", "[]", '{"x": 1}', '{"x": {"file": "a"}}'])
 def test_a_damaged_index_is_an_empty_one(server: Server, text: str) -> None:
-    (files.cache_folder("downloads") / "index.json").write_text(text)
+    (places.cache_folder("downloads") / "index.json").write_text(text)
     assert fetch(server) == fetch(server)
     assert len(server.seen) == 1
 
@@ -620,13 +625,13 @@ def test_progress_is_shown_on_a_terminal_only(server: Server, monkeypatch: pytes
 
 CHILD = """
 import logging, sys
-from transferlab import download
+from transferlab.data.archive import fetch
 logging.basicConfig(format="%(message)s")
 if len(sys.argv) > 3:
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 try:
-    print(download.fetch(sys.argv[1], key="dataset", sha256=sys.argv[2]).path.name)
+    print(fetch.fetch(sys.argv[1], key="dataset", sha256=sys.argv[2]).path.name)
 except ValueError as error:
     print(error)
 """
@@ -635,7 +640,7 @@ except ValueError as error:
 def start(server: Server, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, server.url, sha256(BODY), *arguments],
-        env={**os.environ, "PYTHONPATH": str(Path(download.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(fetching.__file__).parents[3])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -704,7 +709,7 @@ def test_wrong_bytes_in_the_mirror_are_a_warning_and_stay_there(
 
 def test_a_mirror_can_be_a_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSFERLAB_MIRROR", server.url.rpartition("/")[0] + "/mirror/")
-    found = download.fetch("https://data.invalid/deep/a%20b.zip?x=1", key="dataset", sha256=sha256(BODY))
+    found = fetching.fetch("https://data.invalid/deep/a%20b.zip?x=1", key="dataset", sha256=sha256(BODY))
     assert found.origin == "mirror"
     assert [request["path"] for request in server.seen] == ["/files/mirror/a%20b.zip"]
 
@@ -723,9 +728,9 @@ def test_a_mirror_server_without_the_file_falls_through(
 @pytest.mark.parametrize("path", ["..", "%2e%2e", "..%2Fsecret.zip", "%00", "..%5Csecret.zip", ""])
 def test_no_address_reaches_outside_the_mirror_or_the_cache(server: Server, mirror: Path, path: str) -> None:
     (mirror.parent / "secret.zip").write_bytes(b"secret")
-    found = download.fetch(f"http://127.0.0.1:{server.server_port}/{path}", key="dataset", sha256=sha256(BODY))
+    found = fetching.fetch(f"http://127.0.0.1:{server.server_port}/{path}", key="dataset", sha256=sha256(BODY))
     assert found.origin != "mirror"
-    assert found.path.parent == files.cache_folder("downloads")
+    assert found.path.parent == places.cache_folder("downloads")
 
 
 # What is inside an archive
@@ -751,14 +756,14 @@ def test_the_digest_of_the_contents_does_not_depend_on_the_packaging(
 ) -> None:
     (tmp_path / "a.zip").write_bytes(zipped(members, method))
     expected = listing_digest({name.removeprefix("top/"): data for name, data in FILES.items()})
-    assert download.contents_sha256(tmp_path / "a.zip") == expected
+    assert contents_sha256(tmp_path / "a.zip") == expected
 
 
 def test_the_listing_is_sorted_by_bytes(tmp_path: Path) -> None:
     names = ["b", "Z", "a/b", "a.b", "é", "zz"]
     (tmp_path / "a.zip").write_bytes(zipped({name: name.encode() for name in names}))
     lines = [f"{sha256(name.encode())}  {name}\n" for name in ["Z", "a.b", "a/b", "b", "zz", "é"]]
-    assert download.contents_sha256(tmp_path / "a.zip") == sha256("".join(lines).encode())
+    assert contents_sha256(tmp_path / "a.zip") == sha256("".join(lines).encode())
 
 
 def test_the_digest_changes_with_a_name_and_with_a_byte(tmp_path: Path) -> None:
@@ -766,7 +771,7 @@ def test_the_digest_changes_with_a_name_and_with_a_byte(tmp_path: Path) -> None:
     digests = set()
     for number, members in enumerate(variants):
         (tmp_path / f"{number}.zip").write_bytes(zipped(members))
-        digests.add(download.contents_sha256(tmp_path / f"{number}.zip"))
+        digests.add(contents_sha256(tmp_path / f"{number}.zip"))
     assert len(digests) == len(variants)
 
 
@@ -793,14 +798,14 @@ def encrypted() -> bytes:
 def test_what_is_no_readable_zip_is_named(tmp_path: Path, data: bytes, reason: str) -> None:
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(ValueError, match=rf"a\.zip is not a readable zip \(.*{reason}.*\)\. Delete it and run again"):
-        download.contents_sha256(tmp_path / "a.zip")
+        contents_sha256(tmp_path / "a.zip")
 
 
 def test_the_unpacked_size_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.zip").write_bytes(BODY)
-    monkeypatch.setattr(download, "MAX_UNPACKED_BYTES", len(NOISE))
+    monkeypatch.setattr(contents, "MAX_UNPACKED_BYTES", len(NOISE))
     with pytest.raises(ValueError, match="unpacks to more than"):
-        download.contents_sha256(tmp_path / "a.zip")
+        contents_sha256(tmp_path / "a.zip")
 
 
 def test_no_damage_to_a_zip_causes_another_kind_of_error(tmp_path: Path) -> None:
@@ -810,7 +815,7 @@ def test_no_damage_to_a_zip_causes_another_kind_of_error(tmp_path: Path) -> None
         damaged[chance.randrange(len(sound))] ^= 1 << chance.randrange(8)
         (tmp_path / "a.zip").write_bytes(damaged)
         try:
-            download.contents_sha256(tmp_path / "a.zip")
+            contents_sha256(tmp_path / "a.zip")
         except ValueError as error:
             assert "is not a readable zip" in str(error)
 
@@ -818,7 +823,7 @@ def test_no_damage_to_a_zip_causes_another_kind_of_error(tmp_path: Path) -> None
 @pytest.mark.skipif(not REAL.is_file(), reason="set TRANSFERLAB_MIRROR to a folder with hymenoptera_data.zip")
 def test_the_published_ants_and_bees_are_recognised() -> None:
     contents = "b0e3506710bc375be5996e1c9b29818c80cdfc19bcc324e560091da6690149ec"
-    assert download.contents_sha256(REAL) == contents
+    assert contents_sha256(REAL) == contents
 
 
 # Files of the user's own
@@ -827,19 +832,19 @@ def test_the_published_ants_and_bees_are_recognised() -> None:
 def test_a_file_of_the_users_own_is_used_where_it_lies(tmp_path: Path) -> None:
     path = tmp_path / "mine.zip"
     path.write_bytes(BODY)
-    expected = download.Verified(path=path, origin=str(path), sha256=sha256(BODY), verified_by="path")
-    assert download.local(path, sha256=None, key="dataset") == expected
-    assert download.local(path, sha256=sha256(BODY), key="dataset").verified_by == "sha256"
+    expected = Verified(path=path, origin=str(path), sha256=sha256(BODY), verified_by="path")
+    assert fetching.local(path, sha256=None, key="dataset") == expected
+    assert fetching.local(path, sha256=sha256(BODY), key="dataset").verified_by == "sha256"
 
 
 def test_a_file_that_changed_since_composition_is_refused_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "mine.zip"
     path.write_bytes(OTHER)
     with pytest.raises(ValueError, match=r"dataset: .*mine\.zip changed since params\.yaml was composed.*make repro"):
-        download.local(path, sha256=sha256(BODY), key="dataset")
+        fetching.local(path, sha256=sha256(BODY), key="dataset")
     assert path.read_bytes() == OTHER
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"dataset: expected a file at .*mine\.zip, found none"):
-        download.local(tmp_path / "mine.zip", sha256=None, key="dataset")
+        fetching.local(tmp_path / "mine.zip", sha256=None, key="dataset")

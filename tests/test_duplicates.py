@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 from small import params_of
 
-from transferlab import data, duplicates
-from transferlab.data import Images, Pixels
+from transferlab.data.archive import pack
+from transferlab.data.images import Images, Pixels
+from transferlab.data.ingest.pixels import preprocess
+from transferlab.data.splits import near_duplicates
 
 HEADER = "id,other,split,other_split,distance\n"
 
@@ -62,8 +64,8 @@ def images_of(pictures: list[Pixels]) -> Images:
 
 
 def found_in(pictures: list[Pixels]) -> list[tuple[int, int]]:
-    hashes = duplicates.perceptual_hashes(images_of(pictures))
-    return [(i, j) for i, j, _ in duplicates.near(hashes)]
+    hashes = near_duplicates.perceptual_hashes(images_of(pictures))
+    return [(i, j) for i, j, _ in near_duplicates.near(hashes)]
 
 
 def by_definition(hashes: npt.NDArray[np.uint64]) -> list[tuple[int, int, int]]:
@@ -86,28 +88,28 @@ def test_different_pictures_are_not_found() -> None:
 
 def test_hash_is_that_of_imagehash() -> None:
     pictures = [photograph(seed) for seed in range(5)]
-    hashes = duplicates.perceptual_hashes(images_of(pictures))
+    hashes = near_duplicates.perceptual_hashes(images_of(pictures))
     assert hashes.dtype == np.uint64
     assert [f"{value:016x}" for value in hashes] == [str(imagehash.phash(Image.fromarray(one))) for one in pictures]
 
 
 def test_hashes_are_near_up_to_six_bits() -> None:
     hashes = np.array([0, 0b111111, 0b1111111], dtype=np.uint64)
-    assert list(duplicates.near(hashes)) == [(0, 1, 6), (1, 2, 1)]
+    assert list(near_duplicates.near(hashes)) == [(0, 1, 6), (1, 2, 1)]
     ends = np.array([2**63, 2**64 - 1, 2**63 + 1], dtype=np.uint64)
-    assert list(duplicates.near(ends)) == [(0, 2, 1)]
+    assert list(near_duplicates.near(ends)) == [(0, 2, 1)]
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 1000])
 def test_every_pair_is_found_once_and_in_order_wherever_chunks_end(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "CHUNK", chunk)
+    monkeypatch.setattr(near_duplicates, "CHUNK", chunk)
     chance = np.random.default_rng(0)
     drawn = chance.integers(0, 2**64, 6, dtype=np.uint64)
     flips = np.uint64(1) << chance.integers(0, 64, (14, 2), dtype=np.uint64)
     hashes = drawn[np.arange(14) % 6] ^ np.bitwise_xor.reduce(flips, axis=1)
     expected = by_definition(hashes)
     assert len(expected) > 5 and any(j - i > 7 for i, j, _ in expected), "some within chunks, some across"
-    assert list(duplicates.near(hashes)) == expected
+    assert list(near_duplicates.near(hashes)) == expected
 
 
 # ---------------------------------------------------------------- groups
@@ -125,7 +127,7 @@ def test_every_pair_is_found_once_and_in_order_wherever_chunks_end(chunk: int, m
 def test_groups_are_what_pairs_connect_through_others_too(
     pairs: list[tuple[int, int]], expected: list[set[int]]
 ) -> None:
-    groups = duplicates.groups(6, pairs)
+    groups = near_duplicates.groups(6, pairs)
     assert groups.shape == (6,) and groups.dtype == np.int64
     found = [set(np.flatnonzero(groups == group).tolist()) for group in np.unique(groups)]
     assert sorted(found, key=min) == expected
@@ -143,8 +145,8 @@ def png(image: Pixels) -> bytes:
 def processed(root: Path, members: dict[str, Path | bytes]) -> Path:
     """What preprocessing makes of an archive."""
     params = params_of("dataset.store_px=64", "dataset.on_bad_image=error")
-    data.write_zip(root / "archive.zip", members)
-    data.preprocess(root / "archive.zip", params.dataset, root / "processed")
+    pack.write_zip(root / "archive.zip", members)
+    preprocess(root / "archive.zip", params.dataset, root / "processed")
     return root / "processed"
 
 
@@ -157,7 +159,7 @@ def different() -> dict[str, Path | bytes]:
 def test_file_names_both_images_and_their_splits(different: dict[str, Path | bytes], tmp_path: Path) -> None:
     copies = {"test/dots/1.jpg": jpeg(photograph(2)), "train/stripes/2.png": png(rescaled(photograph(0)))}
     folder = processed(tmp_path, {**different, **copies})
-    duplicates.write(folder)
+    near_duplicates.write(folder)
     lines = (folder / "near_duplicates.csv").read_text().splitlines()
     assert lines[0] + "\n" == HEADER
     found = [line.split(",") for line in lines[1:]]
@@ -165,20 +167,20 @@ def test_file_names_both_images_and_their_splits(different: dict[str, Path | byt
         ["train/dots/0.png", "test/dots/1.jpg", "train", "test"],
         ["train/stripes/0.png", "train/stripes/2.png", "train", "train"],
     ]
-    assert all(0 <= int(row[4]) <= duplicates.DISTANCE for row in found)
+    assert all(0 <= int(row[4]) <= near_duplicates.DISTANCE for row in found)
 
 
 def test_file_without_near_duplicates_is_its_header(different: dict[str, Path | bytes], tmp_path: Path) -> None:
     folder = processed(tmp_path, different)
-    duplicates.write(folder)
+    near_duplicates.write(folder)
     assert (folder / "near_duplicates.csv").read_text() == HEADER
 
 
 def test_writing_twice_gives_the_same_bytes(different: dict[str, Path | bytes], tmp_path: Path) -> None:
     copies = {"test/dots/1.jpg": jpeg(photograph(0)), "test/stripes/1.jpg": jpeg(photograph(3))}
     folder = processed(tmp_path, {**different, **copies})
-    duplicates.write(folder)
+    near_duplicates.write(folder)
     before = (folder / "near_duplicates.csv").read_bytes()
     assert before.count(b"\n") == 3
-    duplicates.write(folder)
+    near_duplicates.write(folder)
     assert (folder / "near_duplicates.csv").read_bytes() == before

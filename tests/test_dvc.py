@@ -62,7 +62,7 @@ class Repository:
         return done.stdout + done.stderr
 
     def compose(self, *overrides: str) -> None:
-        code = "import sys; from transferlab.cli import main; main()"
+        code = "import sys; from transferlab.commands.main import main; main()"
         self(sys.executable, "-c", code, "compose", *overrides, PYTHONPATH=str(self.root / "src"))
 
     def commit(self) -> None:
@@ -126,7 +126,7 @@ def test_another_rate_of_one_strategy_reruns_that_strategy_and_what_reads_it(rep
 
 
 def test_an_edit_of_the_report_reruns_only_the_report(repository: Repository) -> None:
-    source = repository.root / "src/transferlab/report.py"
+    source = repository.root / "src/transferlab/report/text.py"
     original = source.read_text()
     source.write_text(original + "\n# edited\n")
     assert set(ran(repository("dvc", "repro", "--dry"))) <= {"report", "track"}
@@ -226,7 +226,7 @@ def test_a_narrowed_experiment_reports_only_its_strategy(repository: Repository)
 def test_queued_runs_execute_their_own_copy_of_the_code(repository: Repository) -> None:
     repository.commit()
     repository.experiment(*SMALL, "strategy=frozen,probe", "seeds=[5]", flags=("--queue",))
-    broken = repository.root / "src/transferlab/metrics.py"
+    broken = repository.root / "src/transferlab/evidence/numbers.py"
     original = broken.read_text()
     broken.write_text("raise RuntimeError('the code of the main checkout')\n")
     # As an editable install would put it there.

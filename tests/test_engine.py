@@ -9,9 +9,11 @@ import pytest
 import torch
 from small import CPU, Deaf, params_of, prepare
 
-from transferlab import backbones, engine, evaluate, runs
-from transferlab.files import read_csv, read_json, write_json
-from transferlab.params import Params
+from transferlab.experiments import precision, runs
+from transferlab.network import backbones, device
+from transferlab.params.whole import Params
+from transferlab.pipeline.files import read_csv, read_json, write_json
+from transferlab.prediction import evaluate
 
 pytestmark = pytest.mark.usefixtures("restored")
 FEW = ["seeds=[0]", "train.max_epochs=2", "dataset.textures.train_per_class=8"]
@@ -23,7 +25,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verdict(root: Path, params: Params) -> dict[str, str]:
-    engine.decide(root, params)
+    precision.decide(root, params)
     found: dict[str, str] = read_json(root / "data/engine.json")
     return found
 
@@ -33,14 +35,14 @@ def trial(precision: str, memory_format: str, seconds: float, agrees: bool = Tru
 
 
 def test_what_is_pinned_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "measure", lambda *given: pytest.fail("measured"))
+    monkeypatch.setattr(precision, "measure", lambda *given: pytest.fail("measured"))
     params = params_of("engine.precision=bf16", "engine.memory_format=contiguous")
     assert verdict(tmp_path, params) == {"precision": "bf16", "memory_format": "contiguous"}
     assert read_json(tmp_path / "data/engine_times.json")["candidates"] == []
 
 
 def test_by_default_nothing_is_measured_and_the_reference_holds(tmp_path: Path) -> None:
-    assert verdict(tmp_path, params_of()) == engine.REFERENCE
+    assert verdict(tmp_path, params_of()) == device.REFERENCE
 
 
 @pytest.mark.parametrize(
@@ -55,13 +57,13 @@ def test_by_default_nothing_is_measured_and_the_reference_holds(tmp_path: Path) 
 def test_fastest_that_agrees_wins_if_it_is_worth_it(
     trials: list[dict[str, Any]], chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "measure", lambda *given: trials)
+    monkeypatch.setattr(precision, "measure", lambda *given: trials)
     assert verdict(tmp_path, params_of("engine.precision=auto"))["precision"] == chosen
 
 
 def test_every_open_choice_is_tried_on_real_images_against_fp32(prepared: Path) -> None:
     params = params_of("engine.precision=auto", "engine.memory_format=auto", *FEW)
-    trials = engine.measure(prepared, params, engine.REFERENCE)
+    trials = precision.measure(prepared, params, device.REFERENCE)
     assert [(item["precision"], item["memory_format"]) for item in trials] == [
         ("fp32", "channels_last"),
         ("fp32", "contiguous"),
@@ -75,7 +77,7 @@ def test_every_open_choice_is_tried_on_real_images_against_fp32(prepared: Path) 
 
 
 def test_only_the_open_choice_is_tried(prepared: Path) -> None:
-    trials = engine.measure(prepared, params_of("engine.memory_format=auto", *FEW), engine.REFERENCE)
+    trials = precision.measure(prepared, params_of("engine.memory_format=auto", *FEW), device.REFERENCE)
     assert [(item["precision"], item["memory_format"]) for item in trials] == [
         ("fp32", "channels_last"),
         ("fp32", "contiguous"),
@@ -86,11 +88,11 @@ def test_only_the_open_choice_is_tried(prepared: Path) -> None:
 def test_bf16_agrees_with_fp32_and_repeats_itself(name: str, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(prepared))
     tables, params = [], params_of(*FEW)
-    for precision in ("fp32", "bf16", "bf16"):
-        write_json(prepared / "data/engine.json", {**engine.REFERENCE, "precision": precision})
-        runs.run(prepared, name, params, precision + str(len(tables)), Deaf())
+    for kind in ("fp32", "bf16", "bf16"):
+        write_json(prepared / "data/engine.json", {**device.REFERENCE, "precision": kind})
+        runs.run(prepared, name, params, kind + str(len(tables)), Deaf())
         evaluate.evaluate(prepared, name, params)
-        assert read_json(prepared / f"runs/{name}/facts.json")["precision"] == precision
+        assert read_json(prepared / f"runs/{name}/facts.json")["precision"] == kind
         tables.append(read_csv(prepared / f"predictions/{name}.csv"))
     exact, low, again = (np.array([float(row["p_stripes"]) for row in table]) for table in tables)
     assert (low == again).all()

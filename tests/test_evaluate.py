@@ -12,9 +12,22 @@ import pytest
 import torch
 from small import CPU, Deaf, params_of, prepare
 
-from transferlab import augment, backbones, data, evaluate, features, metrics, models, predict, runs
-from transferlab.files import cache_folder, file_hash, read_csv, read_json, write_json
-from transferlab.params import GradientStrategy, Params
+from transferlab.data.chance import stratified_split
+from transferlab.data.images import load_images
+from transferlab.experiments import runs
+from transferlab.network import augment, backbones, models
+from transferlab.network.activations import Activations
+from transferlab.network.views import Views
+from transferlab.params.network import HEAD
+from transferlab.params.strategies import GradientStrategy, head_shape
+from transferlab.params.whole import Params
+from transferlab.pipeline.files import file_hash, read_csv, read_json, write_json
+from transferlab.pipeline.places import cache_folder
+from transferlab.prediction import evaluate
+from transferlab.prediction.observer import TTA_SEED, Observer
+from transferlab.prediction.table import read_predictions
+from transferlab.training import task
+from transferlab.training.task import Task
 
 CLASSES = ["stripes", "dots", "noise"]
 
@@ -54,7 +67,7 @@ def probabilities(root: Path, name: str) -> np.ndarray:
 def whole_model(root: Path, name: str, seed: int) -> torch.nn.Sequential:
     """The model of a seed, put together by hand."""
     model = backbones.build("tiny", len(CLASSES))
-    shape = models.head_shape(small_params().strategies[name])
+    shape = head_shape(small_params().strategies[name])
     backbones.new_head(model, len(CLASSES), start="zero", seed=0, **shape)
     start = read_json(root / "data/weights/start.json")["sha256"]
     tensors = models.read(root / "data/weights/start.safetensors", start)
@@ -65,7 +78,7 @@ def whole_model(root: Path, name: str, seed: int) -> torch.nn.Sequential:
 
 
 def by_hand(root: Path, model: torch.nn.Sequential) -> np.ndarray:
-    images = data.load_images(root / "data/processed/test", CLASSES)
+    images = load_images(root / "data/processed/test", CLASSES)
     preprocessing = small_params().backbone.preprocessing
     with torch.no_grad():
         views = augment.test_view(images, range(len(images)), preprocessing)
@@ -86,7 +99,7 @@ def test_table_has_a_row_for_every_seed_and_test_image(name: str, root: Path) ->
     table = probabilities(root, name)
     np.testing.assert_allclose(table.sum(-1), 1, atol=1e-6)
     assert [row["predicted"] for row in rows] == [CLASSES[i] for i in table.reshape(-1, 3).argmax(1)]
-    assert metrics.read_predictions(root / f"predictions/{name}.csv", CLASSES) is not None
+    assert read_predictions(root / f"predictions/{name}.csv", CLASSES) is not None
 
 
 @pytest.mark.parametrize("name", ["scratch", "frozen", "probe", "mlp_head", "partial", "wise_ft", "progressive"])
@@ -97,17 +110,17 @@ def test_probabilities_are_those_of_the_whole_model(name: str, root: Path) -> No
         np.testing.assert_allclose(found[place], by_hand(root, whole_model(root, name, seed)), rtol=1e-4, atol=1e-6)
 
 
-def observer(root: Path, name: str, cut: int, **engine: Any) -> predict.Observer:
+def observer(root: Path, name: str, cut: int, **engine: Any) -> Observer:
     params = small_params()
     params = replace(params, engine=replace(params.engine, **engine))
-    return predict.Observer(net=whole_model(root, name, 0).train(), cut=cut, params=params, place=CPU)
+    return Observer(net=whole_model(root, name, 0).train(), cut=cut, params=params, place=CPU)
 
 
 @pytest.mark.parametrize("memory_mb", [1, 100])
 def test_evaluation_from_kept_features_equals_that_of_the_whole_model(memory_mb: int, root: Path) -> None:
-    images, model = data.load_images(root / "data/processed/test", CLASSES), whole_model(root, "frozen", 0)
+    images, model = load_images(root / "data/processed/test", CLASSES), whole_model(root, "frozen", 0)
     everything = np.arange(len(images))
-    from_features = observer(root, "frozen", predict.HEAD, memory_mb=memory_mb).predict(images, everything)
+    from_features = observer(root, "frozen", HEAD, memory_mb=memory_mb).predict(images, everything)
     from_pixels = observer(root, "frozen", 0).predict(images, everything)
     np.testing.assert_allclose(from_features, from_pixels, rtol=1e-5)
     np.testing.assert_allclose(from_pixels, by_hand(root, model.eval()), rtol=1e-5)
@@ -116,11 +129,11 @@ def test_evaluation_from_kept_features_equals_that_of_the_whole_model(memory_mb:
 @pytest.mark.parametrize("name", ["frozen", "finetune"])
 def test_validation_table_holds_what_each_seed_set_aside(name: str, root: Path) -> None:
     evaluate.evaluate(root, name, small_params())
-    train = data.load_images(root / "data/processed/train", CLASSES)
+    train = load_images(root / "data/processed/train", CLASSES)
     expected = [
         (str(seed), train.ids[row])
         for seed in (0, 3)
-        for row in data.stratified_split(train.labels, 0.2, seed, "validation")[1]
+        for row in stratified_split(train.labels, 0.2, seed, "validation")[1]
     ]
     rows = read_csv(root / f"predictions/validation/{name}.csv")
     assert [(row["seed"], row["id"]) for row in rows] == expected
@@ -128,19 +141,19 @@ def test_validation_table_holds_what_each_seed_set_aside(name: str, root: Path) 
     for seed in ("0", "3"):
         hits = [row["label"] == row["predicted"] for row in rows if row["seed"] == seed]
         assert np.mean(hits) == pytest.approx(facts[seed]["validation_accuracy"])
-    metrics.read_predictions(root / f"predictions/validation/{name}.csv", CLASSES, same_images=False)
+    read_predictions(root / f"predictions/validation/{name}.csv", CLASSES, same_images=False)
 
 
 @pytest.mark.parametrize("name", ["frozen", "finetune"])
 def test_augmented_predictions_are_means_over_random_views_that_all_models_share(name: str, root: Path) -> None:
     evaluate.evaluate(root, name, small_params())
-    images, params = data.load_images(root / "data/processed/test", CLASSES), small_params()
+    images, params = load_images(root / "data/processed/test", CLASSES), small_params()
     everything, side = list(range(len(images))), params.backbone.preprocessing.crop_px
-    seen = features.Views(
+    seen = Views(
         images=images,
         preprocessing=params.backbone.preprocessing,
         ranges=params.train.augment,
-        seed=predict.TTA_SEED,
+        seed=TTA_SEED,
         side=side,
     )
     model = whole_model(root, name, 0)
@@ -154,7 +167,7 @@ def test_without_augmented_views_their_table_has_no_rows(root: Path) -> None:
     params = small_params()
     evaluate.evaluate(root, "probe", replace(params, evaluate=replace(params.evaluate, tta_views=0)))
     assert read_csv(root / "predictions/tta/probe.csv") == []
-    assert metrics.read_predictions(root / "predictions/tta/probe.csv", CLASSES).empty
+    assert read_predictions(root / "predictions/tta/probe.csv", CLASSES).empty
 
 
 def test_pictures_hold_features_maps_and_views_of_the_first_seed(root: Path) -> None:
@@ -170,11 +183,11 @@ def test_pictures_hold_features_maps_and_views_of_the_first_seed(root: Path) -> 
     assert tuned["views"].shape == (3, 8, 112, 112, 3)
     assert np.array_equal(probe["before"], probe["after"]) and np.array_equal(probe["before"], tuned["before"])
     assert not np.array_equal(tuned["before"], tuned["after"])
-    images = data.load_images(root / "data/processed/test", CLASSES)
+    images = load_images(root / "data/processed/test", CLASSES)
     views = augment.test_view(images, range(9), small_params().backbone.preprocessing)
     pixels = augment.normalise(augment.scaled(views, CPU.device), small_params().backbone.preprocessing)
     with torch.no_grad():
-        after = whole_model(root, "scratch", 0)[: predict.HEAD](pixels)
+        after = whole_model(root, "scratch", 0)[:HEAD](pixels)
     np.testing.assert_allclose(tuned["after"], after.numpy(), rtol=2e-3, atol=1e-3)
 
 
@@ -211,7 +224,7 @@ def test_features_of_the_test_images_are_computed_once_for_all_that_share_them(
     evaluate.evaluate(root, "probe", small_params())
     tables = 2 + small_params().evaluate.tta_views  # test views of both splits, random ones of the test images
     assert len(list(cache_folder("features").iterdir())) == tables
-    monkeypatch.setattr(features.Source, "_all", lambda self, view: pytest.fail("computed again"))
+    monkeypatch.setattr(Activations, "_all", lambda self, view: pytest.fail("computed again"))
     evaluate.evaluate(root, "frozen", small_params())
     assert len(list(cache_folder("features").iterdir())) == tables
 
@@ -235,9 +248,9 @@ def test_model_that_is_evaluated_is_the_one_that_was_trained(
     changed = replace(strategy, phases=phases, start=start, head_start="random")  # type: ignore[arg-type]
     params = replace(params, strategies={"finetune": changed})
     ends: dict[int, torch.nn.Sequential] = {}
-    learn = runs.learn
+    learn = task.learn
 
-    def watched(model: torch.nn.Sequential, name: str, task: runs.Task, *rest: Any) -> Any:
+    def watched(model: torch.nn.Sequential, name: str, task: Task, *rest: Any) -> Any:
         found = learn(model, name, task, *rest)
         ends[task.seed] = copy.deepcopy(model)  # the next seed writes over it
         return found

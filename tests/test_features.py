@@ -14,15 +14,19 @@ import torch
 from safetensors.torch import save_file
 from small import RANGES
 
-from transferlab import backbones, features, models, textures
-from transferlab.data import Images, named_generator
-from transferlab.device import Place
-from transferlab.features import Shared, Source, Views
-from transferlab.files import cache_folder
-from transferlab.params import Preprocessing
+from transferlab.data.archive import textures
+from transferlab.data.chance import named_generator
+from transferlab.data.images import Images
+from transferlab.network import activations, backbones, kept, models
+from transferlab.network.activations import Activations, Shared
+from transferlab.network.device import Compute
+from transferlab.network.kept import read_table
+from transferlab.network.views import Views
+from transferlab.params.network import Preprocessing
+from transferlab.pipeline.places import cache_folder
 
 CPU = torch.device("cpu")
-PLACE = Place(device=CPU, precision="fp32", memory_format="channels_last")
+PLACE = Compute(device=CPU, precision="fp32", memory_format="channels_last")
 WEIGHTS = Preprocessing(resize_px=32, crop_px=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.25,) * 3)
 ROWS = np.array([0, 2, 3, 5, 6, 9]), np.array([1, 4, 7, 8])
 
@@ -43,13 +47,13 @@ def views(**changes: Any) -> Views:
     return replace(Views(images=drawn(), preprocessing=WEIGHTS, ranges=RANGES, seed=0, side=32), **changes)
 
 
-def source(cut: int = 5, seen: Views | None = None, **changes: Any) -> Source:
+def source(cut: int = 5, seen: Views | None = None, **changes: Any) -> Activations:
     model = backbones.build("tiny", 2)
     settings = {"count": 2, "place": PLACE, "memory_mb": 100, "shared": None, **changes}
-    return Source(backbones.below(model, cut), seen or views(), settings.pop("rows", ROWS), **settings)
+    return Activations(backbones.below(model, cut), seen or views(), settings.pop("rows", ROWS), **settings)
 
 
-def one(source: Source, rows: np.ndarray, epoch: int) -> torch.Tensor:
+def one(source: Activations, rows: np.ndarray, epoch: int) -> torch.Tensor:
     (found,) = source.train([rows], epoch)
     return found
 
@@ -160,7 +164,7 @@ def test_tables_unused_for_longest_make_room(monkeypatch: pytest.MonkeyPatch) ->
         os.utime(found._path(view), (view, view))
     assert len(kept_files()) == 3
     one(source(shared=Shared()), ROWS[0], 0)  # used again
-    monkeypatch.setattr(features, "DISK_MB", 3.5 * found._path(0).stat().st_size / 1e6)
+    monkeypatch.setattr(kept, "DISK_MB", 3.5 * found._path(0).stat().st_size / 1e6)
     one(found, ROWS[0], 3)
     assert kept_files() == sorted(found._path(view) for view in (0, 2, 3))
 
@@ -170,7 +174,7 @@ def test_table_larger_than_its_room_is_not_kept_and_costs_no_other(limit: str, m
     one(source(shared=Shared()), ROWS[0], 0)
     (small,) = kept_files()
     if limit == "DISK_MB":
-        monkeypatch.setattr(features, "DISK_MB", 2 * small.stat().st_size / 1e6)
+        monkeypatch.setattr(kept, "DISK_MB", 2 * small.stat().st_size / 1e6)
     else:
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=small.stat().st_size))
     one(source(1, shared=Shared()), ROWS[0], 0)
@@ -192,7 +196,7 @@ def test_without_room_on_the_disk_nothing_is_kept_and_the_training_goes_on(
     def full(*given: object) -> str:
         raise OSError("no space left")
 
-    monkeypatch.setattr(features, "save", full)
+    monkeypatch.setattr(kept, "save", full)
     assert torch.equal(one(source(shared=Shared()), ROWS[0], 0), one(source(), ROWS[0], 0))
     assert not kept_files()
     assert "not kept for the next time: no space left" in caplog.text
@@ -206,7 +210,7 @@ def test_frozen_parts_are_hashed_once_until_somebody_writes_to_them(monkeypatch:
         hashed += 1
         return models.tensors_sha256(tensors)
 
-    monkeypatch.setattr(features, "tensors_sha256", counted)
+    monkeypatch.setattr(activations, "tensors_sha256", counted)
     model, shared = backbones.build("tiny", 2), Shared()
     first = shared.digests(backbones.below(model, 5))
     models.overlay(model, models.tensors_of(model, ["head"]))
@@ -235,24 +239,24 @@ def test_damaged_file_counts_as_absent(damage: str) -> None:
         flipped = content[:-1] + bytes([content[-1] ^ 1])
         path.write_bytes({"flipped bit": flipped, "truncated": content[:-9], "empty": b"", "text": b"x"}[damage])
     assert torch.equal(source(shared=Shared(), rows=(ROWS[0], everything)).test(everything), expected)
-    table, _ = features._read(path) or pytest.fail("not written anew")
+    table, _ = read_table(path) or pytest.fail("not written anew")
     assert torch.equal(table, expected)
 
 
-def other_weights() -> Source:
+def other_weights() -> Activations:
     found = source(shared=Shared())
     with torch.no_grad():
         found.prefix.get_parameter("stage2.0.weight")[0, 0, 0, 0] += 1e-6
     return found
 
 
-def other_statistics() -> Source:
+def other_statistics() -> Activations:
     found = source(shared=Shared())
     found.prefix.get_buffer("stem.1.running_mean")[0] += 1e-6
     return found
 
 
-CHANGES: dict[str, Callable[[], Source]] = {
+CHANGES: dict[str, Callable[[], Activations]] = {
     "weights": other_weights,
     "buffers": other_statistics,
     "cut": lambda: source(4, shared=Shared()),
@@ -261,7 +265,7 @@ CHANGES: dict[str, Callable[[], Source]] = {
     "images": lambda: source(seen=views(images=replace(drawn(), digest="others")), shared=Shared()),
     "preprocessing": lambda: source(seen=views(preprocessing=replace(WEIGHTS, mean=(0.4,) * 3)), shared=Shared()),
 }
-RANDOM: dict[str, Callable[[], Source]] = {
+RANDOM: dict[str, Callable[[], Activations]] = {
     "seed": lambda: source(seen=views(seed=1), shared=Shared()),
     "side": lambda: source(seen=views(side=24), shared=Shared()),
     "ranges": lambda: source(seen=views(ranges=replace(RANGES, flip=0.0)), shared=Shared()),
@@ -297,7 +301,7 @@ def test_name_changes_with_the_code_and_the_number_of_threads(monkeypatch: pytes
     before = source(shared=Shared())._path(0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     other_threads = source(shared=Shared())._path(0)
-    monkeypatch.setattr(features, "file_hash", lambda path: "edited" if path.stem == "augment" else "")
+    monkeypatch.setattr(activations, "file_hash", lambda path: "edited" if path.stem == "augment" else "")
     assert len({before, other_threads, source(shared=Shared())._path(0)}) == 3
 
 

@@ -8,30 +8,30 @@ from typing import Any
 
 import pytest
 
-from transferlab import files
+from transferlab.pipeline import files, places
 
 # Places
 
 
 def test_checkout_is_the_folder_that_holds_this_code() -> None:
-    assert files.checkout() == Path(__file__).parents[1]
+    assert places.checkout() == Path(__file__).parents[1]
 
 
 def test_home_is_the_repository_that_dvc_names(own_home: Path) -> None:
-    assert files.home() == own_home
+    assert places.home() == own_home
 
 
 @pytest.mark.parametrize("value", [None, ""])
 def test_home_is_the_checkout_without_dvc(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
     monkeypatch.delenv("DVC_ROOT") if value is None else monkeypatch.setenv("DVC_ROOT", value)
-    assert files.home() == files.checkout()
+    assert places.home() == places.checkout()
 
 
 def test_caches_lie_in_the_repository_and_are_created(own_home: Path) -> None:
-    folder = files.cache_folder("downloads")
+    folder = places.cache_folder("downloads")
     assert folder == own_home / ".cache/transferlab/downloads"
     assert folder.is_dir()
-    assert files.cache_folder("downloads") == folder
+    assert places.cache_folder("downloads") == folder
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_path_of_a_person_counts_from_the_repository(
     own_home: Path, monkeypatch: pytest.MonkeyPatch, path: str, expected: str
 ) -> None:
     monkeypatch.setenv("HOME", "/me")
-    assert files.from_home(path) == Path(expected.format(home=own_home))
+    assert places.from_home(path) == Path(expected.format(home=own_home))
 
 
 @pytest.mark.parametrize(
@@ -67,31 +67,31 @@ def test_the_mirror_is_an_address_an_absolute_folder_or_nothing(
 ) -> None:
     name = "TRANSFERLAB_MIRROR"
     monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
-    assert files.mirror() == (expected and expected.format(home=own_home))
+    assert places.mirror() == (expected and expected.format(home=own_home))
 
 
 def test_the_baseline_of_an_experiment_is_what_dvc_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "a" * 40)
-    assert files.baseline() == "a" * 40
+    assert places.baseline() == "a" * 40
 
 
 def test_the_baseline_without_dvc_is_the_commit_of_the_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DVC_EXP_BASELINE_REV", raising=False)
-    monkeypatch.setattr(files, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(places, "checkout", lambda: tmp_path)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@localhost"]
     subprocess.run([*git, "init", "--quiet"], cwd=tmp_path, check=True)
-    assert files.baseline() is None
+    assert places.baseline() is None
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "first"], cwd=tmp_path, check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert files.baseline() == head.stdout.strip()
+    assert places.baseline() == head.stdout.strip()
 
 
 def test_there_is_no_baseline_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_EXP_BASELINE_REV", raising=False)
     monkeypatch.setenv("PATH", "")
-    assert files.baseline() is None
+    assert places.baseline() is None
 
 
 # Hashes

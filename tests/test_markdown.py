@@ -10,9 +10,14 @@ from finished import STRATEGIES, compare, diverge, facts_of, parameters, write_a
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from markdown_it import MarkdownIt
 
-from transferlab import files, markdown, report
+from transferlab.pipeline import files
+from transferlab.report import text
+from transferlab.report.method import changed_settings
+from transferlab.report.results import Results
+from transferlab.report.text import CAPTIONS
+from transferlab.report.write import read_results
 
-FIGURES = [*markdown.CAPTIONS]
+FIGURES = [*CAPTIONS]
 
 
 @pytest.fixture(scope="module")
@@ -28,31 +33,31 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(root: Path, params: dict[str, Any] | None = None) -> markdown.Results:
+def read(root: Path, params: dict[str, Any] | None = None) -> Results:
     params = params or parameters()
-    return report.read_results(root, params, params, "abc1234")
+    return read_results(root, params, params, "abc1234")
 
 
 def text_of(root: Path, params: dict[str, Any] | None = None) -> str:
-    return markdown.render(read(root, params), FIGURES)
+    return text.render(read(root, params), FIGURES)
 
 
 @pytest.fixture
 def results(finished: Path) -> Any:
     """The results of the fixture with other values."""
 
-    def changed(params: dict[str, Any] | None = None, **values: Any) -> markdown.Results:
+    def changed(params: dict[str, Any] | None = None, **values: Any) -> Results:
         whole = {**vars(read(finished)), "params": params or parameters(), "defaults": params or parameters()}
-        return markdown.Results(**{**whole, **values})
+        return Results(**{**whole, **values})
 
     return changed
 
 
-def render(some: markdown.Results) -> str:
-    return markdown.render(some, FIGURES)
+def render(some: Results) -> str:
+    return text.render(some, FIGURES)
 
 
-def answer(some: markdown.Results) -> str:
+def answer(some: Results) -> str:
     return render(some).split("\n\n")[1]
 
 
@@ -283,7 +288,7 @@ def test_settings_that_differ_are_shown_as_overrides_that_hydra_reads(results: A
     params["seeds"] = [0, 1, 2]
     params["dataset"] |= {"name": "it's", "classes": ["a b", "null", "=x"], "path_sha256": "f" * 64}
     params["strategies"]["frozen"]["lr"] = 0.00001
-    found = markdown.differences(params, parameters())
+    found = changed_settings(params, parameters())
     assert found == [
         ("strategy", ["scratch", "frozen", "probe"], ["frozen", "probe"]),
         ("dataset.name", "hymenoptera", "it's"),

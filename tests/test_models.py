@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from transferlab import backbones, models
-from transferlab.files import file_hash
-from transferlab.params import PARTS
+from transferlab.network import backbones, models
+from transferlab.params.network import PARTS
+from transferlab.pipeline.files import file_hash
 
 TENSORS = {"b.weight": torch.arange(6.0).view(2, 3), "a.count": torch.tensor(3)}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from transferlab import page
+from transferlab.report import page
 
 TEXT = "# Which, & why?\n\n**Use `a<b`**: see.\n\n| a | b |\n| --- | --: |\n| 1 | 2 |\n\n![cost](figures/cost.png)\n"
 

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from transferlab import compose, params
+from transferlab.params import reading
+from transferlab.params.reading import load_params, parse
+from transferlab.params.record import plain
+from transferlab.params.strategies import GradientStrategy, LogisticStrategy, first_match
+from transferlab.settings import compose
 
 GOOD: dict[str, Any] = yaml.safe_load(compose.compose(["strategy=[frozen,probe,progressive]"]))
 RATES = "strategies.frozen.phases.head.rates"
@@ -39,7 +43,7 @@ def without(key: str) -> dict[str, Any]:
 
 def problems(data: Any) -> list[str]:
     with pytest.raises(ValueError) as caught:
-        params.parse(data)
+        parse(data)
     return str(caught.value).splitlines()
 
 
@@ -127,7 +131,7 @@ def test_a_wrong_value_is_named_by_its_key_with_what_was_expected(key: str, valu
 
 
 def test_batch_of_one_image_is_refused_where_a_strategy_normalises_by_batch() -> None:
-    params.parse(edited(("train.batch_size", 1)))
+    parse(edited(("train.batch_size", 1)))
     found = problems(edited(("train.batch_size", 1), ("strategies.progressive.norm_statistics", "batch")))
     expected = "train.batch_size: expected 2 or more, since progressive normalises by batch, got 1."
     assert found == [f"params.yaml: {expected}"]
@@ -283,25 +287,25 @@ def test_a_path_of_ones_own_needs_the_digest_that_composition_writes() -> None:
 @pytest.mark.parametrize("overrides", [[], ["preset=demo"], ["strategy=probe", "seeds=[7]"]])
 def test_plain_inverts_parse(overrides: list[str]) -> None:
     data = yaml.safe_load(compose.compose(overrides))
-    parsed = params.parse(data)
-    assert params.plain(parsed) == data
-    assert params.parse(params.plain(parsed)) == parsed
+    parsed = parse(data)
+    assert plain(parsed) == data
+    assert parse(plain(parsed)) == parsed
 
 
 def test_records_are_frozen_and_know_which_learner_they_are() -> None:
-    parsed = params.parse(GOOD)
-    assert isinstance(parsed.strategies["frozen"], params.GradientStrategy)
-    assert isinstance(parsed.strategies["probe"], params.LogisticStrategy)
+    parsed = parse(GOOD)
+    assert isinstance(parsed.strategies["frozen"], GradientStrategy)
+    assert isinstance(parsed.strategies["probe"], LogisticStrategy)
     with pytest.raises(AttributeError):
         parsed.seeds = (1,)  # type: ignore[misc]
 
 
 def test_strategies_and_rates_keep_the_order_of_the_file() -> None:
     turned = dict(reversed(GOOD["strategies"].items()))
-    parsed = params.parse(edited(("strategies", turned)))
+    parsed = parse(edited(("strategies", turned)))
     assert list(parsed.strategies) == ["progressive", "probe", "frozen"]
     frozen = parsed.strategies["frozen"]
-    assert isinstance(frozen, params.GradientStrategy)
+    assert isinstance(frozen, GradientStrategy)
     assert list(frozen.phases["head"].rates) == ["head", "*"]
 
 
@@ -309,24 +313,24 @@ def test_strategies_and_rates_keep_the_order_of_the_file() -> None:
     ("part", "pattern"), [("head", "head"), ("stage1", "stage1"), ("stage3", "stage[34]"), ("stem", "*")]
 )
 def test_the_first_pattern_that_matches_wins(part: str, pattern: str) -> None:
-    assert params.first_match({"head": 1, "stage1": 1, "stage[34]": 1, "*": 1}, part) == pattern
+    assert first_match({"head": 1, "stage1": 1, "stage[34]": 1, "*": 1}, part) == pattern
 
 
 def test_a_part_that_nothing_matches_has_no_pattern() -> None:
-    assert params.first_match({"head": 1, "stage*": 1}, "stem") is None
+    assert first_match({"head": 1, "stage*": 1}, "stem") is None
 
 
 def test_load_names_the_file_of_every_problem(tmp_path: Path) -> None:
     path = tmp_path / "other.yaml"
     path.write_text(yaml.safe_dump(edited(("seeds", 3), ("compare.confidence", 0))))
     with pytest.raises(ValueError, match=r"\Aother.yaml: compare.confidence: .*\nother.yaml: seeds: "):
-        params.load(path)
+        load_params(path)
 
 
 def test_load_gives_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(GOOD, sort_keys=False))
-    assert params.load(path) == params.parse(GOOD)
+    assert load_params(path) == parse(GOOD)
 
 
 @pytest.mark.parametrize("content", [b"seeds: [", b"\xff\xfe\x00", b"a: b: c", b"\t- x"])
@@ -334,17 +338,17 @@ def test_what_is_no_yaml_is_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"\Aparams.yaml: expected YAML, got: [^\n]+ Compose it anew: make repro.\Z"):
-        params.load(path)
+        load_params(path)
 
 
 def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"params.yaml: expected a file, found none. .* make repro"):
-        params.load(tmp_path / "params.yaml")
+        load_params(tmp_path / "params.yaml")
 
 
 def test_reading_parameters_needs_no_torch() -> None:
-    code = "import sys; from transferlab import params; print(sorted({'torch', 'hydra', 'numpy'} & set(sys.modules)))"
-    source = Path(params.__file__).parents[1]
+    code = "import sys; from transferlab.params import reading; print(sorted({'torch', 'hydra', 'numpy'} & set(sys.modules)))"
+    source = Path(reading.__file__).parents[2]
     environment = {"PYTHONPATH": str(source), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transferlab import compose
+from transferlab.settings import compose
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "transferlab"
@@ -24,26 +24,63 @@ def declared(stage: str) -> dict:
     return STAGES[stage].get("do", STAGES[stage])
 
 
-def imported(path: Path) -> set[str]:
+def imported(path: Path) -> set[Path]:
     """The project's modules that a file imports anywhere, functions included."""
-    modules, found = {file.stem for file in PACKAGE.glob("*.py")}, set()
+    found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.level == 1 or (node.module or "").startswith("transferlab")):
-            inside = (node.module or "").removeprefix("transferlab").lstrip(".")
-            found |= {inside} if inside else {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            found |= named_by(node, path)
         elif isinstance(node, ast.Import):
-            assert not any(alias.name.startswith("transferlab.") for alias in node.names), (
-                "use: from transferlab import"
-            )
-    return found & modules
-
-
-def reached(stage: str) -> set[str]:
-    found, open_ = set(), imported(ROOT / f"stages/{stage}.py")
-    while open_:
-        found |= open_
-        open_ = {name for module in open_ for name in imported(PACKAGE / f"{module}.py")} - found
+            own = [alias.name for alias in node.names if alias.name.startswith("transferlab")]
+            assert not own, f"{path}: use: from {own[0]} import"
     return found
+
+
+def named_by(node: ast.ImportFrom, path: Path) -> set[Path]:
+    """The project's modules that one `from ... import` names."""
+    words = (node.module or "").split(".")
+    if node.level:
+        folder = path.parents[node.level - 1].joinpath(*filter(None, words))
+    elif words[0] == "transferlab":
+        folder = PACKAGE.joinpath(*words[1:])
+    else:
+        return set()
+    if folder.with_suffix(".py").is_file():
+        return {folder.with_suffix(".py")}
+    modules = {folder / f"{alias.name}.py" for alias in node.names}
+    assert all(module.is_file() for module in modules), f"{path} imports from {folder}, which holds no code"
+    return modules
+
+
+def modules() -> list[Path]:
+    """All of the package but the rooms' own descriptions."""
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__init__.py"]
+
+
+def reached(stage: str) -> set[Path]:
+    """What a stage's script imports, directly or not."""
+    found: set[Path] = set()
+    waiting = imported(ROOT / f"stages/{stage}.py")
+    while waiting:
+        found |= waiting
+        waiting = {module for path in waiting for module in imported(path)} - found
+    return found
+
+
+def rooms(modules_reached: set[Path]) -> list[str]:
+    """A folder where all of it is reached, else files: what `dvc.yaml` lists."""
+    whole = [folder for folder in folders() if inside(folder) <= modules_reached]
+    whole = [folder for folder in whole if not set(folder.parents) & set(whole)]
+    single = [path for path in modules_reached if not set(path.parents) & set(whole)]
+    return sorted(str(path.relative_to(ROOT)) for path in [*whole, *single])
+
+
+def folders() -> list[Path]:
+    return sorted({path.parent for path in modules()} - {PACKAGE})
+
+
+def inside(folder: Path) -> set[Path]:
+    return {path for path in modules() if folder in path.parents}
 
 
 def test_stages_stand_in_reading_order_and_each_has_a_script_and_a_description() -> None:
@@ -52,22 +89,33 @@ def test_stages_stand_in_reading_order_and_each_has_a_script_and_a_description()
     assert all(declared(stage)["desc"] for stage in NAMES)
 
 
+def test_rooms_say_what_they_are_and_do_nothing() -> None:
+    described = sorted(PACKAGE.rglob("__init__.py"))
+    assert {path.parent for path in described} == {PACKAGE, *folders()}
+    for path in described:
+        (statement,) = ast.parse(path.read_text()).body
+        assert isinstance(statement, ast.Expr)
+
+
+def test_no_room_holds_a_single_module() -> None:
+    assert not [folder for folder in folders() if len(inside(folder)) < 2]
+
+
 @pytest.mark.parametrize("stage", NAMES)
 def test_stage_lists_exactly_the_modules_that_its_script_imports(stage: str) -> None:
-    listed = {Path(item).stem for item in declared(stage)["deps"] if item.startswith("src/")}
-    assert listed == reached(stage)
+    listed = [item for item in declared(stage)["deps"] if item.startswith("src/")]
+    assert listed == rooms(reached(stage))
     assert f"stages/{stage}.py" in declared(stage)["deps"]
 
 
 @pytest.mark.parametrize("stage", NAMES)
 def test_stage_lists_exactly_the_parameters_that_it_reads(stage: str) -> None:
-    # `stage.py` reads the whole file to check it, a source task trains with a strategy of its own, the controls and the
-    # engine's trials use no trained model.
-    exempt = {"params", "stage"} | {"weights": {"runs", "models"}, "engine": {"models"}, "controls": {"models"}}.get(
-        stage, set()
-    )
-    sources = [ROOT / f"stages/{stage}.py", *(PACKAGE / f"{name}.py" for name in reached(stage) - exempt)]
-    text = "\n".join(path.read_text() for path in sources)
+    # `stage.py` reads the whole file to check it, a source task trains with a strategy of its own.
+    exempt = {"weights": {"facts.py", "task.py"}}.get(stage, set())
+    sources = [path for path in reached(stage) if path.parent.name not in ("params", "pipeline")]
+    sources = [ROOT / f"stages/{stage}.py", *(path for path in sources if path.name not in exempt)]
+    lines = [line for path in sources for line in path.read_text().splitlines()]
+    text = "\n".join(line for line in lines if not line.startswith("from "))
     read = set(re.findall(rf"\bparams\.({'|'.join(SECTIONS)})\b", text))
     read |= set(re.findall(rf"\bparams\[\"({'|'.join(SECTIONS)})\"\]", text))
     if "plain(params)" in text:
@@ -134,9 +182,21 @@ print(*sorted(set({HEAVY!r}) & set(sys.modules)))
 
 
 def test_imports_run_downward_without_a_cycle() -> None:
-    graph = {path.stem: imported(path) for path in PACKAGE.glob("*.py")}
+    graph = {path: imported(path) for path in modules()}
     while graph:
-        free = [name for name, needs in graph.items() if not needs & graph.keys()]
-        assert free, f"a cycle among {sorted(graph)}"
-        for name in free:
-            del graph[name]
+        free = [path for path, needs in graph.items() if not needs & graph.keys()]
+        assert free, f"a cycle among {sorted(path.stem for path in graph)}"
+        for path in free:
+            del graph[path]
+
+
+def test_rooms_import_downward_without_a_cycle() -> None:
+    """In the order of the data; what stands below knows nothing of what stands above."""
+    order = ["params", "pipeline", "data", "settings", "network", "training", "weights", "prediction", "experiments"]
+    order += ["evidence", "report", "tracking", "commands"]
+    assert {folder.name for folder in folders() if folder.parent == PACKAGE} == set(order)
+    for path in modules():
+        above = order[order.index(path.relative_to(PACKAGE).parts[0]) + 1 :] if path.parent != PACKAGE else []
+        for module in imported(path):
+            room = module.relative_to(PACKAGE).parts[0]
+            assert room not in above, f"{path.relative_to(PACKAGE)} imports {room}"

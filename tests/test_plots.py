@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from transferlab import plots
+from transferlab.report.figures import accuracy, confusion, cost, features, reliability, training, verdicts
+from transferlab.report.figures.sheet import amount, nothing, save
+from transferlab.report.figures.style import KNOWN, looks
 
 SIZES = [
     (1, 2, 1),
@@ -111,14 +113,14 @@ def all_figures(strategies: int, count: int, seeds: int) -> dict[str, Figure]:
     points = np.arange(2.0 * count).reshape(count, 2)
     controls = {name: {"accuracy": 0.5 + i / 100} for i, name in enumerate(AWKWARD)}
     return {
-        "curves": plots.curves({key: history(seeds, 0 if key == "probe" else 3) for key in keys}),
-        "accuracy": plots.accuracy(summary, {key: dict.fromkeys(range(seeds), 0.9) for key in keys}, controls),
-        "cost": plots.cost(summary),
-        "confusion": plots.confusion(tables, labels),
-        "verdicts": plots.verdicts(comparison(keys)),
-        "reliability": plots.reliability(dict.fromkeys(keys, numbers(count)) | {"diverged": None}),
-        "features": plots.features(dict.fromkeys(keys, (points, np.array(labels)))),
-        "learning_curve": plots.learning_curve(growth(keys, seeds)),
+        "curves": training.curves({key: history(seeds, 0 if key == "probe" else 3) for key in keys}),
+        "accuracy": accuracy.draw(summary, {key: dict.fromkeys(range(seeds), 0.9) for key in keys}, controls),
+        "cost": cost.draw(summary),
+        "confusion": confusion.draw(tables, labels),
+        "verdicts": verdicts.draw(comparison(keys)),
+        "reliability": reliability.draw(dict.fromkeys(keys, numbers(count)) | {"diverged": None}),
+        "features": features.draw(dict.fromkeys(keys, (points, np.array(labels)))),
+        "learning_curve": training.learning_curve(growth(keys, seeds)),
     }
 
 
@@ -131,7 +133,7 @@ def test_every_figure_is_drawn_at_every_size_without_a_warning(
     tmp_path: Path, strategies: int, count: int, seeds: int
 ) -> None:
     for name, figure in all_figures(strategies, count, seeds).items():
-        plots.save(figure, tmp_path / f"{name}.png")
+        save(figure, tmp_path / f"{name}.png")
         with Image.open(tmp_path / f"{name}.png") as image:
             image.load()
             assert image.format == "PNG" and image.mode == "RGB"
@@ -141,11 +143,11 @@ def test_every_figure_is_drawn_at_every_size_without_a_warning(
 
 def test_the_same_table_gives_the_same_bytes_whatever_the_users_style(tmp_path: Path) -> None:
     for name, figure in all_figures(2, 2, 2).items():
-        plots.save(figure, tmp_path / f"{name}.png")
+        save(figure, tmp_path / f"{name}.png")
     styles = {"font.size": 20, "axes.facecolor": "red", "figure.dpi": 30, "text.color": "blue", "svg.hashsalt": "x"}
     with matplotlib.rc_context(styles | {"svg.fonttype": "none", "savefig.facecolor": "red", "savefig.dpi": 30}):
         for name, figure in all_figures(2, 2, 2).items():
-            plots.save(figure, tmp_path / "again.png")
+            save(figure, tmp_path / "again.png")
             for suffix in (".png", ".svg"):
                 again = (tmp_path / "again.png").with_suffix(suffix).read_bytes()
                 assert again == (tmp_path / f"{name}.png").with_suffix(suffix).read_bytes()
@@ -154,10 +156,10 @@ def test_the_same_table_gives_the_same_bytes_whatever_the_users_style(tmp_path: 
 
 
 def test_the_drawing_beside_the_picture_carries_its_own_letters_and_neither_date_nor_version(tmp_path: Path) -> None:
-    figure = plots.cost({"probe": record(0.8)})
-    plots.save(figure, tmp_path / "cost.png")
+    figure = cost.draw({"probe": record(0.8)})
+    save(figure, tmp_path / "cost.png")
     first = (tmp_path / "cost.svg").read_bytes()
-    plots.save(figure, tmp_path / "cost.png")
+    save(figure, tmp_path / "cost.png")
     assert (tmp_path / "cost.svg").read_bytes() == first
     drawing = first.decode()
     assert "<text" not in drawing and "font-family" not in drawing
@@ -166,20 +168,20 @@ def test_the_drawing_beside_the_picture_carries_its_own_letters_and_neither_date
 
 
 def test_a_known_strategy_looks_the_same_whichever_others_are_shown() -> None:
-    alone = {name: plots.looks([name])[name] for name in plots.KNOWN}
-    assert plots.looks(["mine", *reversed(plots.KNOWN), "other"]).items() >= alone.items()
+    alone = {name: looks([name])[name] for name in KNOWN}
+    assert looks(["mine", *reversed(KNOWN), "other"]).items() >= alone.items()
     assert len({(look.color, look.marker) for look in alone.values()}) == 10
     assert len({(look.color, str(look.dash)) for look in alone.values()}) == 10
 
 
 def test_other_strategies_look_different_from_each_other_until_looks_run_out() -> None:
-    some = plots.looks([*plots.KNOWN, *(f"s{i}" for i in range(18))])
+    some = looks([*KNOWN, *(f"s{i}" for i in range(18))])
     assert len({(look.color, look.marker) for look in some.values()}) == 28
-    assert len(plots.looks(f"s{i}" for i in range(40))) == 40
+    assert len(looks(f"s{i}" for i in range(40))) == 40
 
 
 def test_the_probe_is_a_line_across_all_epochs() -> None:
-    figure = plots.curves({"probe": history(2, 0), "frozen": history(2, 4)})
+    figure = training.curves({"probe": history(2, 0), "frozen": history(2, 4)})
     top = figure.axes[0]
     assert [list(map(float, line.get_xdata())) for line in top.lines] == [[0, 100], [25, 50, 75, 100]]  # type: ignore[arg-type]
     assert {"probe  (solved, no epochs)", "frozen  (4 epochs)"} <= set(words(figure))
@@ -188,20 +190,20 @@ def test_the_probe_is_a_line_across_all_epochs() -> None:
 def test_a_strategy_without_a_finite_value_has_a_panel_and_no_line() -> None:
     nothing = history(1, 3).assign(validation_accuracy=np.nan, validation_loss=np.inf, train_loss=np.nan, chosen=0)
     empty = pd.DataFrame({column: [] for column in nothing.columns}, dtype=object)
-    figure = plots.curves({"frozen": nothing, "partial": empty})
+    figure = training.curves({"frozen": nothing, "partial": empty})
     assert {"frozen", "partial"} <= set(words(figure))
     assert not figure.axes[0].lines
 
 
 def test_an_exploding_loss_does_not_flatten_the_others() -> None:
     huge = history(1, 3).assign(train_loss=1e9, validation_loss=1e9)
-    figure = plots.curves({name: history(1, 3) for name in "abc"} | {"huge": huge})
+    figure = training.curves({name: history(1, 3) for name in "abc"} | {"huge": huge})
     assert figure.axes[1].get_ylim()[1] < 10
 
 
 def test_accuracy_keeps_the_order_and_shows_a_diverged_strategy_by_its_status() -> None:
     summary = {"probe": record(0.8), "frozen": record(None), "partial": record(0.9)}
-    figure = plots.accuracy(summary, {"probe": {0: 0.75, 1: 0.85}, "frozen": {0: 0.5}, "partial": {0: 0.9}})
+    figure = accuracy.draw(summary, {"probe": {0: 0.75, 1: 0.85}, "frozen": {0: 0.5}, "partial": {0: 0.9}})
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["probe", "frozen", "partial"]
     assert {"80.0 %   [75.0, 85.0]", "diverged at epoch 2 (seed 0, lr 0.01)"} <= set(words(figure))
     rings = [line for line in figure.axes[0].lines if line.get_markersize() == 4]
@@ -221,30 +223,30 @@ def test_accuracy_keeps_the_order_and_shows_a_diverged_strategy_by_its_status() 
     ],
 )
 def test_the_front_holds_what_nothing_beats(costs: list[float], gains: list[float], best: list[int]) -> None:
-    assert plots.front(costs, gains) == best
+    assert cost.front(costs, gains) == best
 
 
 def test_cost_leaves_out_what_has_no_accuracy_and_names_the_others_in_both_panels() -> None:
-    said = words(plots.cost({"probe": record(0.8), "frozen": record(None), "lp_ft": record(0.7)}))
+    said = words(cost.draw({"probe": record(0.8), "frozen": record(None), "lp_ft": record(0.7)}))
     assert [said.count(name) for name in ("probe", "lp_ft", "frozen")] == [2, 2, 0]
 
 
 @pytest.mark.parametrize("parameters", [0, 1, 10**12])
 def test_cost_has_room_for_any_number_of_parameters(tmp_path: Path, parameters: int) -> None:
     some = {"few": record(0.8, trainable_parameters=parameters), "many": record(0.9)}
-    plots.save(plots.cost(some), tmp_path / "cost.png")
+    save(cost.draw(some), tmp_path / "cost.png")
 
 
 def test_controls_are_named_with_their_accuracy_and_far_ones_at_the_edge() -> None:
     controls = {"near": {"accuracy": 0.86}, "far": {"accuracy": 0.1}, "unknown": {"accuracy": None}}
-    figure = plots.accuracy({"probe": record(0.9)}, {"probe": {0: 0.9}}, controls)
+    figure = accuracy.draw({"probe": record(0.9)}, {"probe": {0: 0.9}}, controls)
     assert {"near 86.0 %", "← far 10.0 %"} <= set(words(figure))
     assert not [word for word in words(figure) if "unknown" in word]
     assert figure.axes[0].get_xlim()[0] > 80
 
 
 def test_verdicts_show_each_pair_from_both_sides_with_the_better_row_on_top() -> None:
-    figure = plots.verdicts({"pairs": [pair("a", "b", -0.1), pair("b", "c", 0.1), pair("a", "c", 0.001)]})
+    figure = verdicts.draw({"pairs": [pair("a", "b", -0.1), pair("b", "c", 0.1), pair("a", "c", 0.001)]})
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["b", "a", "c"]
     said = words(figure)
     for text, times in {"▲ +10.0": 2, "▼ −10.0": 2, "≈ +0.1": 1, "≈ −0.1": 1, "+7.0 to +13.0": 2}.items():
@@ -253,18 +255,18 @@ def test_verdicts_show_each_pair_from_both_sides_with_the_better_row_on_top() ->
 
 
 def test_where_there_is_nothing_to_draw_stands_why(tmp_path: Path) -> None:
-    figure = plots.nothing("no pairs: fewer than two strategies finished")
-    plots.save(figure, tmp_path / "verdicts.png")
+    figure = nothing("no pairs: fewer than two strategies finished")
+    save(figure, tmp_path / "verdicts.png")
     assert words(figure) == ["no pairs: fewer than two strategies finished"]
 
 
 def test_verdicts_leave_out_what_has_no_difference() -> None:
-    figure = plots.verdicts({"pairs": [pair("a", "b", 0.1), pair("a", "gone", None)]})
+    figure = verdicts.draw({"pairs": [pair("a", "b", 0.1), pair("a", "gone", None)]})
     assert not {"gone", "None"} & set(words(figure))
 
 
 def test_reliability_says_the_error_before_and_after_and_leaves_out_what_diverged() -> None:
-    figure = plots.reliability({"probe": numbers(2), "gone": None, "empty": {"reliability": []}})
+    figure = reliability.draw({"probe": numbers(2), "gone": None, "empty": {"reliability": []}})
     assert [axes.get_title("left") for axes in figure.axes] == ["probe\nECE 6.1 → 2.5 %"]
     _, before, after = figure.axes[0].lines
     assert len(before.get_xdata()) == len(after.get_xdata()) == 5  # type: ignore[arg-type]
@@ -272,7 +274,7 @@ def test_reliability_says_the_error_before_and_after_and_leaves_out_what_diverge
 
 def test_features_name_every_class_once_and_stop_after_some_lines() -> None:
     labels = np.array(classes(300))
-    figure = plots.features({"before": (np.zeros((300, 2)), labels), "after": (np.ones((300, 2)), labels)})
+    figure = features.draw({"before": (np.zeros((300, 2)), labels), "after": (np.ones((300, 2)), labels)})
     assert words(figure).count("class 3") == 1
     assert [word for word in words(figure) if word.startswith("and ") and word.endswith(" more")]
     assert [axes.get_title("left") for axes in figure.axes] == ["before", "after"]
@@ -281,9 +283,9 @@ def test_features_name_every_class_once_and_stop_after_some_lines() -> None:
 def test_a_layout_is_the_same_every_time_and_keeps_groups_together() -> None:
     rows = np.random.default_rng(0).normal(0, 0.1, (24, 8))
     rows[12:] += 5
-    places = plots.layout(rows)
+    places = features.in_two_dimensions(rows)
     assert places.shape == (24, 2)
-    assert np.array_equal(places, plots.layout(rows))
+    assert np.array_equal(places, features.in_two_dimensions(rows))
     middle = [places[:12].mean(axis=0), places[12:].mean(axis=0)]
     near = np.linalg.norm(places[:, None] - np.array(middle)[None], axis=2).argmin(axis=1)
     assert near.tolist() == [0] * 12 + [1] * 12
@@ -293,7 +295,7 @@ def test_a_learning_curve_has_the_mean_over_seeds_at_every_size() -> None:
     some = growth(["probe", "gone"], 2)
     some.loc[some["strategy"] == "gone", "accuracy"] = np.nan
     some.loc[some["seed"] == 1, "accuracy"] += 0.02
-    figure = plots.learning_curve(some)
+    figure = training.learning_curve(some)
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["24", "120", "240"]
     assert "probe" in words(figure) and "gone" not in words(figure)
     line = figure.axes[0].lines[0]
@@ -303,19 +305,19 @@ def test_a_learning_curve_has_the_mean_over_seeds_at_every_size() -> None:
 def test_figures_of_nothing_but_diverged_strategies_are_drawn(tmp_path: Path) -> None:
     summary, none = {"frozen": record(None)}, table(["a", "b"], 0)
     figures = [
-        plots.accuracy(summary, {"frozen": {}}),
-        plots.cost(summary),
-        plots.confusion({"frozen": none}, ["a", "b"]),
+        accuracy.draw(summary, {"frozen": {}}),
+        cost.draw(summary),
+        confusion.draw({"frozen": none}, ["a", "b"]),
     ]
-    figures += [plots.verdicts({"pairs": []}), plots.reliability({"frozen": None}), plots.features({})]
-    for figure in [*figures, plots.learning_curve(growth([], 0).reindex(columns=growth(["a"], 1).columns))]:
-        plots.save(figure, tmp_path / "figure.png")
+    figures += [verdicts.draw({"pairs": []}), reliability.draw({"frozen": None}), features.draw({})]
+    for figure in [*figures, training.learning_curve(growth([], 0).reindex(columns=growth(["a"], 1).columns))]:
+        save(figure, tmp_path / "figure.png")
 
 
 def test_confusion_counts_images_per_seed() -> None:
     one = table(["ants", "bees"], 2)
     one.loc[1, "predicted"] = "bees"  # a second ant, by the first seed alone
-    assert [word for word in words(plots.confusion({"probe": one}, ["ants", "bees"])) if "." in word] == [
+    assert [word for word in words(confusion.draw({"probe": one}, ["ants", "bees"])) if "." in word] == [
         "1.5",
         "1.5",
         "3.0",
@@ -349,21 +351,21 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("strategies", [1, 6, pytest.param(12, marks=pytest.mark.slow)])
 def test_no_text_is_cut_or_covered_by_another(strategies: int) -> None:
-    keys = [*plots.KNOWN, "strategy_with_a_long_name", "犬"][:strategies]
+    keys = [*KNOWN, "strategy_with_a_long_name", "犬"][:strategies]
     summary = {
         key: record(0.9 - i / 100, train_seconds=3.0 ** (i % 5), trainable_parameters=10 ** (i % 3 + 4))
         for i, key in enumerate(keys)
     }
     controls = {"majority": {"accuracy": 0.86}, "imagenet_head": {"accuracy": 0.861}, "far": {"accuracy": 0.1}}
     figures = {
-        "accuracy": plots.accuracy(summary, {key: {0: 0.9} for key in keys}, controls),
-        "verdicts": plots.verdicts(comparison(keys)),
-        "reliability of 2 classes": plots.reliability(dict.fromkeys(keys, numbers(2))),
-        "reliability of 12 classes": plots.reliability(dict.fromkeys(keys, numbers(12))),
-        "learning curve": plots.learning_curve(growth(keys, 2)),
-        "curves": plots.curves({key: history(2, 0 if key == "probe" else 30) for key in keys}),
-        "cost": plots.cost(summary),
-        "features": plots.features({key: (np.zeros((12, 2)), np.array(classes(12))) for key in keys}),
+        "accuracy": accuracy.draw(summary, {key: {0: 0.9} for key in keys}, controls),
+        "verdicts": verdicts.draw(comparison(keys)),
+        "reliability of 2 classes": reliability.draw(dict.fromkeys(keys, numbers(2))),
+        "reliability of 12 classes": reliability.draw(dict.fromkeys(keys, numbers(12))),
+        "learning curve": training.learning_curve(growth(keys, 2)),
+        "curves": training.curves({key: history(2, 0 if key == "probe" else 30) for key in keys}),
+        "cost": cost.draw(summary),
+        "features": features.draw({key: (np.zeros((12, 2)), np.array(classes(12))) for key in keys}),
     }
     found = {name: overlapping(figure) for name, figure in figures.items()}
     assert found == {name: [] for name in figures}
@@ -373,4 +375,4 @@ def test_no_text_is_cut_or_covered_by_another(strategies: int) -> None:
     ("count", "text"), [(0, "0"), (1026, "1,026"), (131_842, "132 k"), (11_177_538, "11.2 M"), (2_000_000_000, "2 G")]
 )
 def test_parameters_are_counted_in_the_unit_a_person_says(count: int, text: str) -> None:
-    assert plots.amount(count) == text
+    assert amount(count) == text

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from transferlab import probe
+from transferlab.training import probe
 
 
 def solve(features: torch.Tensor, labels: torch.Tensor, grid: list[float], folds: int) -> probe.Solution:

@@ -6,7 +6,7 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from transferlab import progress
+from transferlab.training import progress
 
 ROW = {"epoch": 3, "validation_accuracy": 0.91234, "train_loss": None}
 

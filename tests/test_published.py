@@ -17,7 +17,8 @@ import torchvision
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from transferlab import backbones, published
+from transferlab.network import backbones
+from transferlab.weights import published
 
 NAME = "mobilenet_v3_small"
 COUNTER = "num_batches_tracked"

@@ -10,16 +10,21 @@ import pandas as pd
 import pytest
 from finished import CLASSES, TEST, compare, diverge, parameters, rows_of, write_all, write_data
 
-from transferlab import files, markdown, report
+from transferlab.pipeline import files, places
+from transferlab.report import words
+from transferlab.report.drawn import _centre, attributed
+from transferlab.report.tables import write_confusion
+from transferlab.report.text import CAPTIONS, render
+from transferlab.report.write import read_results, write_report
 
 OUTPUTS = {
     "report.md",
     "report.html",
     *("curves.csv", "confusion.csv", "learning_curve.csv"),
     "figures/samples.png",
-    *(f"figures/{name}.{kind}" for name in markdown.CAPTIONS for kind in ("png", "svg")),
+    *(f"figures/{name}.{kind}" for name in CAPTIONS for kind in ("png", "svg")),
 }
-SHOWN = set(markdown.CAPTIONS) - {"features", "learning_curve"}
+SHOWN = set(CAPTIONS) - {"features", "learning_curve"}
 """No strategy of the fixture changed the backbone, and learning curves are off."""
 
 
@@ -31,7 +36,7 @@ def written(root: Path) -> dict[str, bytes]:
 def text_of(root: Path, params: dict[str, Any] | None = None) -> str:
     """The Markdown, read from files as they are, without drawing a figure."""
     params = params or parameters()
-    return markdown.render(report.read_results(root, params, params, "abc1234"), sorted(SHOWN))
+    return render(read_results(root, params, params, "abc1234"), sorted(SHOWN))
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout with its reports; tests only read it."""
     root = tmp_path_factory.mktemp("reported")
     write_all(root, parameters())
-    report.write_report(root, parameters(), parameters(), "abc1234")
+    write_report(root, parameters(), parameters(), "abc1234")
     return root
 
 
@@ -53,7 +58,7 @@ def test_all_outputs_are_written_and_twice_the_same_bytes(reported: Path) -> Non
     once = written(reported)
     assert set(once) == OUTPUTS
     assert once["figures/samples.png"] == (reported / "data/processed/samples.png").read_bytes()
-    report.write_report(reported, parameters(), parameters(), "abc1234")
+    write_report(reported, parameters(), parameters(), "abc1234")
     assert written(reported) == once
 
 
@@ -64,7 +69,7 @@ def test_no_date_and_no_time_of_day_is_written(reported: Path) -> None:
 def test_figures_that_show_something_are_shown_and_the_others_are_there(reported: Path) -> None:
     shown = re.findall(r"!\[.*\]\((.*)\)", (reported / "reports/report.md").read_text(encoding="utf-8"))
     assert set(shown) == {f"figures/{name}.png" for name in SHOWN | {"samples"}}
-    assert [name for name in markdown.CAPTIONS if f"figures/{name}.png" in shown] == [
+    assert [name for name in CAPTIONS if f"figures/{name}.png" in shown] == [
         Path(name).stem for name in shown if "samples" not in name
     ]
 
@@ -86,7 +91,7 @@ def numbers_in(value: Any) -> set[str]:
     if isinstance(value, bool) or value is None:
         return set()
     shares = {f"{100 * value:.1f}", f"{100 * value:.0f}", f"{100 * value:g}", f"{abs(100 * value):.1f}"}
-    return shares | {f"{value:.3f}", f"{value:g}", f"{value:,}", f"{value:.1f}", *markdown._duration(value).split()}
+    return shares | {f"{value:.3f}", f"{value:g}", f"{value:,}", f"{value:.1f}", *words.duration(value).split()}
 
 
 def test_every_number_stands_in_a_file_of_the_run(reported: Path) -> None:
@@ -108,7 +113,7 @@ def test_every_number_stands_in_a_file_of_the_run(reported: Path) -> None:
 def test_files_of_other_strategies_that_lie_around_do_not_show(root: Path) -> None:
     narrow = parameters("probe")
     compare(root, narrow)
-    report.write_report(root, narrow, parameters(), None)
+    write_report(root, narrow, parameters(), None)
     tables = b"".join(content for name, content in written(root).items() if name.endswith(".csv"))
     text = (root / "reports/report.md").read_text(encoding="utf-8")
     assert b"frozen" not in tables
@@ -120,7 +125,7 @@ def test_files_of_other_strategies_that_lie_around_do_not_show(root: Path) -> No
 def test_where_all_diverged_there_is_no_answer(root: Path) -> None:
     params = parameters("frozen", "scratch")
     diverge(root, params, "frozen", "scratch")
-    report.write_report(root, params, params, None)
+    write_report(root, params, params, None)
     text = (root / "reports/report.md").read_text(encoding="utf-8")
     assert text.split("\n\n")[1] == "No strategy finished: `frozen` and `scratch` diverged. There is no answer."
 
@@ -152,7 +157,7 @@ def test_a_model_of_other_parameters_is_refused_and_the_old_report_stays(
         section = section[step]
     section[key] = value
     with pytest.raises(ValueError, match=message):
-        report.write_report(root, params, params, None)
+        write_report(root, params, params, None)
     assert written(root) == {"report.md": b"the old one"}
 
 
@@ -175,7 +180,7 @@ def test_predictions_of_images_that_are_not_there_are_refused(tmp_path: Path) ->
     table = tmp_path / "predictions/probe.csv"
     table.write_text(table.read_text(encoding="utf-8").replace("test/ants/0.png", "other.png"), encoding="utf-8")
     with pytest.raises(ValueError, match=r"predictions: expected ids of test images, got 'other.png'"):
-        report.write_report(tmp_path, parameters("probe"), parameters("probe"), None)
+        write_report(tmp_path, parameters("probe"), parameters("probe"), None)
 
 
 def test_learning_curve_ends_in_the_run_itself(root: Path) -> None:
@@ -183,7 +188,7 @@ def test_learning_curve_ends_in_the_run_itself(root: Path) -> None:
     ids, labels = write_data(root, CLASSES)
     parts = [{"fraction": 0.5, "images": 122, **row} for row in rows_of("probe", (5, 6), labels, ids, CLASSES)]
     files.write_csv(root / "predictions/learning_curve/probe.csv", list(parts[0]), parts)
-    report.write_report(root, params, params, None)
+    write_report(root, params, params, None)
     rows = files.read_csv(root / "reports/learning_curve.csv")
     assert [(row["fraction"], row["images"], row["seed"], float(row["accuracy"])) for row in rows] == [
         ("0.5", "122", "0", 35 / 40),
@@ -203,7 +208,7 @@ def test_heat_maps_show_the_surest_hit_of_each_class_and_the_surest_mistakes() -
         else {"seed": 0, "id": str(i), "label": label, "predicted": seen, "p_ants": 1 - sure, "p_bees": sure}
         for i, (label, seen, sure) in enumerate(told)
     ]
-    found = report.attributed(pd.DataFrame(rows))
+    found = attributed(pd.DataFrame(rows))
     assert [(row["id"], row["sure"]) for row in found] == [
         ("1", 0.95),
         ("2", 0.6),
@@ -216,13 +221,13 @@ def test_heat_maps_show_the_surest_hit_of_each_class_and_the_surest_mistakes() -
 
 def test_photographs_under_heat_maps_are_cut_to_what_the_network_saw() -> None:
     image = np.arange(80 * 100 * 3, dtype=np.uint32).reshape(80, 100, 3)
-    assert np.array_equal(report._centre(image, 0.5), image[20:60, 30:70])
+    assert np.array_equal(_centre(image, 0.5), image[20:60, 30:70])
 
 
 @pytest.mark.parametrize("name", ["=cmd()", "+1", "-1", "@x", "\tx"])
 def test_class_names_do_not_become_formulas(tmp_path: Path, name: str) -> None:
     table = pd.DataFrame({"seed": [0, 0], "label": [name, "ants"], "predicted": ["ants", name]})
-    report.write_confusion(tmp_path / "confusion.csv", {"probe": table})
+    write_confusion(tmp_path / "confusion.csv", {"probe": table})
     rows = files.read_csv(tmp_path / "confusion.csv")
     assert {row["actual"] for row in rows} == {row["predicted"] for row in rows} == {f"'{name}", "ants"}
 
@@ -240,7 +245,7 @@ def test_the_tables_for_dvc_plots_are_long(reported: Path) -> None:
 
 @pytest.mark.parametrize("template", ["strategy_curves", "strategy_confusion"])
 def test_a_plot_template_takes_dvcs_data_and_names_columns_that_are_written(template: str) -> None:
-    content = (files.checkout() / f".dvc/plots/{template}.json").read_text(encoding="utf-8")
+    content = (places.checkout() / f".dvc/plots/{template}.json").read_text(encoding="utf-8")
     assert json.loads(content)["data"] == {"values": "<DVC_METRIC_DATA>"}
     columns = {"strategy", "seed", "epoch", "measure", "value", "actual", "predicted", "images", "rev"}
     made = set(re.findall(r'"as": "(\w+)"', content))

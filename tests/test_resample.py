@@ -13,11 +13,18 @@ import pytest
 import torch
 from small import CPU, params_of, prepare
 
-from transferlab import augment, data, duplicates, metrics, resample, runs
-from transferlab.data import Images
-from transferlab.files import cache_folder, read_csv, write_csv, write_json
-from transferlab.params import Params
-from transferlab.predict import Observer
+from transferlab.data.images import Images, load_images
+from transferlab.data.splits import near_duplicates
+from transferlab.data.splits.folds import folds
+from transferlab.experiments import cross_validation, divisions, learning_curve
+from transferlab.network import augment
+from transferlab.params.whole import Params
+from transferlab.pipeline.files import read_csv, write_csv, write_json
+from transferlab.pipeline.places import cache_folder
+from transferlab.prediction.observer import Observer
+from transferlab.prediction.table import read_predictions
+from transferlab.training import task
+from transferlab.training.task import Task
 
 CLASSES = ["stripes", "dots"]
 TRAIN, TEST = 16, 6  # images, half of them of each class
@@ -41,8 +48,8 @@ def small_params() -> Params:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = prepare(tmp_path_factory.mktemp("prepared"), small_params())
-    lines = (dict.fromkeys(duplicates.COLUMNS, "") | {"id": first, "other": second} for first, second in NEAR)
-    write_csv(root / "data/processed/near_duplicates.csv", duplicates.COLUMNS, lines)
+    lines = (dict.fromkeys(near_duplicates.COLUMNS, "") | {"id": first, "other": second} for first, second in NEAR)
+    write_csv(root / "data/processed/near_duplicates.csv", near_duplicates.COLUMNS, lines)
     return root
 
 
@@ -52,8 +59,8 @@ def root(prepared: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def joined(root: Path) -> resample.Joined:
-    return resample.join(*(data.load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test")))
+def joined(root: Path) -> divisions.Joined:
+    return divisions.join(*(load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test")))
 
 
 @dataclass(kw_only=True)
@@ -72,9 +79,9 @@ class Training:
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
     """All that run during the test, in order."""
     seen: list[Training] = []
-    learn, predict = runs.learn, Observer.predict
+    learn, predict = task.learn, Observer.predict
 
-    def watched_learn(model: torch.nn.Sequential, name: str, task: runs.Task, *rest: Any) -> Any:
+    def watched_learn(model: torch.nn.Sequential, name: str, task: Task, *rest: Any) -> Any:
         fit, validation = (set(rows.tolist()) for rows in task.rows)
         start = {key: value.clone() for key, value in model.state_dict().items()}
         seen.append(Training(seed=task.seed, fit=fit, validation=validation, start=start, net=model, asked=[]))
@@ -85,12 +92,12 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
         seen[-1].asked, seen[-1].net = rows.tolist(), deepcopy(observer.net)
         return predict(observer, images, rows, views)
 
-    monkeypatch.setattr(runs, "learn", watched_learn)
+    monkeypatch.setattr(divisions, "learn", watched_learn)
     monkeypatch.setattr(Observer, "predict", watched_predict)
     return seen
 
 
-FUNCTIONS = {"cross_validation": resample.cross_validate, "learning_curve": resample.learning_curve}
+FUNCTIONS = {"cross_validation": cross_validation.cross_validate, "learning_curve": learning_curve.learning_curve}
 """Each by the folder that it writes to."""
 
 
@@ -130,8 +137,8 @@ def diverging() -> Params:
 
 
 def test_joined_images_are_those_of_both_splits_in_order(root: Path) -> None:
-    first, second = (data.load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test"))
-    both = resample.join(first, second)
+    first, second = (load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test"))
+    both = divisions.join(first, second)
     assert len(both) == TRAIN + TEST
     assert both.ids == first.ids + second.ids
     assert both.classes == first.classes
@@ -144,10 +151,10 @@ def test_joined_images_are_those_of_both_splits_in_order(root: Path) -> None:
 
 
 def test_joined_images_have_a_digest_of_both_and_their_order(root: Path) -> None:
-    first, second = (data.load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test"))
-    digests = {pair: resample.join(*pair).digest for pair in ((first, second), (second, first), (first, first))}
+    first, second = (load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test"))
+    digests = {pair: divisions.join(*pair).digest for pair in ((first, second), (second, first), (first, first))}
     assert len({*digests.values(), first.digest, second.digest}) == 5
-    assert resample.join(first, second).digest == digests[first, second]
+    assert divisions.join(first, second).digest == digests[first, second]
 
 
 # ---------------------------------------------------------------- folds
@@ -165,7 +172,7 @@ def grouped() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_folds_part_the_images_and_divide_no_group(seed: int) -> None:
     labels, groups = grouped()
-    fold_of = resample.folds(labels, groups, 4, seed)
+    fold_of = folds(labels, groups, 4, seed)
     assert fold_of.shape == (90,) and set(fold_of.tolist()) == {0, 1, 2, 3}
     assert max(np.bincount(groups)) > 2
     assert all(len(set(fold_of[groups == group].tolist())) == 1 for group in np.unique(groups))
@@ -174,28 +181,28 @@ def test_folds_part_the_images_and_divide_no_group(seed: int) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_every_class_is_spread_as_evenly_as_its_groups_allow(seed: int) -> None:
     labels, groups = grouped()
-    fold_of = resample.folds(labels, groups, 4, seed)
+    fold_of = folds(labels, groups, 4, seed)
     for label in range(3):
         counts = np.bincount(fold_of[labels == label], minlength=4)
         assert np.ptp(counts) <= np.bincount(groups[labels == label]).max()
-    alone = resample.folds(labels, np.arange(90), 4, seed)
+    alone = folds(labels, np.arange(90), 4, seed)
     for label in range(3):
         assert np.ptp(np.bincount(alone[labels == label], minlength=4)) <= 1
 
 
 def test_folds_depend_on_the_seed_alone() -> None:
     labels, groups = grouped()
-    first, same, other = (resample.folds(labels, groups, 4, seed) for seed in (1, 1, 2))
+    first, same, other = (folds(labels, groups, 4, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
     assert (first != other).any()
 
 
 def test_more_folds_than_a_class_has_images_that_differ_are_refused() -> None:
     labels, groups = np.array([0] * 5 + [1] * 4), np.array([0, 1, 2, 3, 4, 5, 5, 6, 7])
-    assert set(resample.folds(labels, groups, 3, 0)[labels == 1].tolist()) == {0, 1, 2}
+    assert set(folds(labels, groups, 3, 0)[labels == 1].tolist()) == {0, 1, 2}
     message = r"cross_validation\.folds: expected at most 3, what the smallest class has .*, got 4\. Use fewer folds"
     with pytest.raises(ValueError, match=message):
-        resample.folds(labels, groups, 4, 0)
+        folds(labels, groups, 4, 0)
 
 
 # ---------------------------------------------------------------- cross-validation
@@ -298,7 +305,7 @@ def test_tables_have_the_columns_of_predictions(kind: str, before: list[str], ro
 
 def test_cross_validated_predictions_are_read_as_any_others(root: Path) -> None:
     cross_validate(root, "probe")
-    table = metrics.read_predictions(root / "predictions/cross_validation/probe.csv", CLASSES)
+    table = read_predictions(root / "predictions/cross_validation/probe.csv", CLASSES)
     assert len(table) == 2 * (TRAIN + TEST)
 
 

@@ -14,9 +14,17 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from small import CPU, params_of, prepare
 
-from transferlab import backbones, data, models, runs
-from transferlab.files import cache_folder, file_hash, read_csv, read_json
-from transferlab.params import PARTS, GradientStrategy, LogisticStrategy, Params
+from transferlab.data.chance import stratified_split
+from transferlab.data.images import load_images
+from transferlab.experiments import runs
+from transferlab.network import backbones, models
+from transferlab.params.network import PARTS
+from transferlab.params.strategies import GradientStrategy, LogisticStrategy
+from transferlab.params.whole import Params
+from transferlab.pipeline.files import file_hash, read_csv, read_json
+from transferlab.pipeline.places import cache_folder
+from transferlab.training.facts import trained_with
+from transferlab.training.task import Task, starting_model
 
 
 @cache
@@ -120,7 +128,7 @@ def test_facts_have_exactly_the_promised_keys(name: str, root: Path) -> None:
     assert facts["learner"] == params.strategies[name].learner
     assert (facts["dataset"], facts["backbone"], facts["classes"]) == ("textures", "tiny", ["stripes", "dots"])
     assert facts["preprocessing"]["crop_px"] == 32
-    assert facts["params"] == models.trained_with(params, name)
+    assert facts["params"] == trained_with(params, name)
     assert facts["start_sha256"] == file_hash(root / "data/weights/start.safetensors")
     assert facts["trainable_parameters"] == 2 * 128 + 2
     assert facts["threads"] == 1
@@ -208,15 +216,15 @@ def test_models_hold_what_the_starting_weights_do_not(
 
 def test_start_is_the_file_of_weights_with_a_new_head_of_its_own(root: Path) -> None:
     place, params = CPU, small_params()
-    images = data.load_images(root / "data/processed/train", ["stripes", "dots"])
-    rows = data.stratified_split(images.labels, 0.2, 0, "validation")
+    images = load_images(root / "data/processed/train", ["stripes", "dots"])
+    rows = stratified_split(images.labels, 0.2, 0, "validation")
     start = read_json(root / "data/weights/start.json")["sha256"]
     stored = models.read(root / "data/weights/start.safetensors", start)
 
     def tensors(name: str, seed: int) -> dict[str, torch.Tensor]:
-        task = runs.Task(params=params, images=images, rows=rows, seed=seed, place=place)
-        weights = {} if name == "scratch" else runs.starting_weights(root, start)
-        return dict(runs.starting_model(weights, name, task).state_dict())
+        task = Task(params=params, images=images, rows=rows, seed=seed, place=place)
+        weights = {} if name == "scratch" else models.starting_weights(root, start)
+        return dict(starting_model(weights, name, task).state_dict())
 
     frozen = tensors("frozen", 0)
     assert all(torch.equal(value, stored[key]) for key, value in frozen.items() if not key.startswith("head."))
@@ -229,14 +237,14 @@ def test_start_is_the_file_of_weights_with_a_new_head_of_its_own(root: Path) -> 
 
 
 def test_random_heads_are_drawn_for_each_strategy(root: Path) -> None:
-    images = data.load_images(root / "data/processed/train", ["stripes", "dots"])
-    rows = data.stratified_split(images.labels, 0.2, 0, "validation")
+    images = load_images(root / "data/processed/train", ["stripes", "dots"])
+    rows = stratified_split(images.labels, 0.2, 0, "validation")
     start = read_json(root / "data/weights/start.json")["sha256"]
     heads = []
     for name in ("partial", "finetune"):
         params = changed(name, head_start="random")
-        task = runs.Task(params=params, images=images, rows=rows, seed=0, place=CPU)
-        model = runs.starting_model(runs.starting_weights(root, start), name, task)
+        task = Task(params=params, images=images, rows=rows, seed=0, place=CPU)
+        model = starting_model(models.starting_weights(root, start), name, task)
         heads.append(model.get_parameter("head.0.weight"))
     assert not torch.equal(*heads)
 

@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 import yaml
 
-from transferlab import compose, params, stage
+from transferlab.params.reading import load_params
+from transferlab.pipeline import stage
+from transferlab.settings import compose
 
 ROOT = Path(__file__).parents[1]
 DVC = """
 stages:
   toy:
     cmd: python stages/toy.py
-    deps: [stages/toy.py, src/transferlab/files.py, data/raw]
+    deps: [stages/toy.py, src/transferlab/pipeline/files.py, data/raw]
     params: [seeds, train]
   each:
     foreach: ${strategies}
@@ -35,7 +37,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import transferlab
-from transferlab import stage
+from transferlab.pipeline import stage
 
 
 def work(root, params, key):
@@ -111,7 +113,7 @@ def test_work_receives_the_checkout_the_parameters_and_the_strategy(
 ) -> None:
     seen: list[Any] = []
     run(monkeypatch, lambda *given: seen.extend(given), "each", "probe")
-    assert seen == [root, params.load(root / "params.yaml"), "probe"]
+    assert seen == [root, load_params(root / "params.yaml"), "probe"]
 
 
 # Edits while a stage runs
@@ -153,7 +155,7 @@ def test_a_comment_and_another_spelling_are_no_edit(root: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "path", ["stages/toy.py", "src/transferlab/files.py", "data/raw/archive.zip", "data/raw/new.zip"]
+    "path", ["stages/toy.py", "src/transferlab/pipeline/files.py", "data/raw/archive.zip", "data/raw/new.zip"]
 )
 def test_code_and_data_edited_meanwhile_fail_the_stage_by_name(
     root: Path, monkeypatch: pytest.MonkeyPatch, path: str
@@ -172,7 +174,7 @@ def test_a_removed_dependency_fails_the_stage(root: Path, monkeypatch: pytest.Mo
 
 
 def test_code_that_the_stage_does_not_list_disturbs_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(monkeypatch, lambda *_: (root / "src/transferlab/report.py").write_text("# edited"))
+    run(monkeypatch, lambda *_: (root / "src/transferlab/report/text.py").write_text("# edited"))
     (root / "src/transferlab/__pycache__").mkdir()
     run(monkeypatch, lambda *_: (root / "src/transferlab/__pycache__/files.pyc").write_text("compiled"))
 
@@ -212,9 +214,25 @@ def test_large_files_are_marked_by_size_and_time(root: Path, monkeypatch: pytest
 def test_the_digest_of_the_code_follows_the_listed_code_alone(root: Path) -> None:
     before = stage.code_digest(root, "toy")
     (root / "data/raw/archive.zip").write_bytes(b"other")
-    (root / "src/transferlab/report.py").write_text("# edited")
+    (root / "src/transferlab/report/text.py").write_text("# edited")
     assert stage.code_digest(root, "toy") == before
-    (root / "src/transferlab/files.py").write_text("# edited")
+    (root / "src/transferlab/pipeline/files.py").write_text("# edited")
+    assert stage.code_digest(root, "toy") != before
+
+
+@pytest.mark.parametrize("edited", ["loop.py", "deeper/step.py", "new.py"])
+def test_the_digest_of_the_code_follows_every_file_of_a_listed_room(root: Path, edited: str) -> None:
+    """Else an interrupted training would go on under other code."""
+    room = root / "src/transferlab/training"
+    path = room / "deeper/step.py"
+    path.parent.mkdir()
+    path.write_text("")
+    (root / "dvc.yaml").write_text(DVC.replace("data/raw]", "src/transferlab/training]"))
+    before = stage.code_digest(root, "toy")
+    (room / "__pycache__").mkdir(exist_ok=True)
+    (room / "__pycache__/loop.cpython.pyc").write_text("compiled")
+    assert stage.code_digest(root, "toy") == before
+    (room / edited).write_text("# edited")
     assert stage.code_digest(root, "toy") != before
 
 

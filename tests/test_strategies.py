@@ -11,9 +11,13 @@ import torch
 import yaml
 from torch import nn
 
-from transferlab import backbones, compose, strategies
-from transferlab.augment import training_side
-from transferlab.params import PARTS, GradientStrategy, parse
+from transferlab.network import backbones
+from transferlab.network.augment import training_side
+from transferlab.params.network import PARTS
+from transferlab.params.reading import parse
+from transferlab.params.strategies import GradientStrategy
+from transferlab.settings import compose
+from transferlab.training import strategies
 
 FILES = {path.stem for path in (Path(__file__).parents[1] / "conf/strategy").glob("*.yaml")}
 GRADIENT = sorted(FILES - {"all", "probe"})

@@ -7,7 +7,13 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from transferlab import compose, data, files, params, textures
+from transferlab.data.archive import textures
+from transferlab.data.chance import named_generator
+from transferlab.data.images import load_images
+from transferlab.data.ingest.pixels import preprocess
+from transferlab.params.dataset import Dataset, Pattern, Textures
+from transferlab.pipeline import files
+from transferlab.settings import compose
 
 TARGET = ("stripes", "grid", "dots", "noise")
 
@@ -15,7 +21,7 @@ TARGET = ("stripes", "grid", "dots", "noise")
 def drawn(path: Path, **changes: Any) -> dict[str, bytes]:
     """The members of an archive drawn with a few changes."""
     values: dict[str, Any] = {"classes": TARGET, "train_per_class": 2, "test_per_class": 1, "px": 16, "noise": 0.1}
-    textures.write_archive(params.Textures(**{**values, "seed": 0, **changes}), path)
+    textures.write_archive(Textures(**{**values, "seed": 0, **changes}), path)
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -58,8 +64,8 @@ def test_the_archive_can_be_preprocessed(tmp_path: Path) -> None:
         },
         **{"max_total_mb": 1, "max_file_mb": 1, "max_files": 99, "max_ratio": 200, "max_megapixels": 1},
     }
-    data.preprocess(tmp_path / "a.zip", params.Dataset(**settings), tmp_path / "out")
-    assert len(data.load_images(tmp_path / "out" / "train", TARGET)) == 8
+    preprocess(tmp_path / "a.zip", Dataset(**settings), tmp_path / "out")
+    assert len(load_images(tmp_path / "out" / "train", TARGET)) == 8
 
 
 def test_an_unknown_class_is_refused_by_the_composition_which_lists_the_choices() -> None:
@@ -68,7 +74,7 @@ def test_an_unknown_class_is_refused_by_the_composition_which_lists_the_choices(
 
 
 def test_choices_are_what_can_be_drawn() -> None:
-    assert set(get_args(params.Pattern)) == set(textures.PATTERNS)
+    assert set(get_args(Pattern)) == set(textures.PATTERNS)
 
 
 def test_there_are_patterns_for_a_source_task_besides_the_target() -> None:
@@ -78,22 +84,22 @@ def test_there_are_patterns_for_a_source_task_besides_the_target() -> None:
 @pytest.mark.parametrize("pattern", textures.PATTERNS)
 def test_ink_lies_between_0_and_1_and_shows_on_the_image(pattern: str) -> None:
     u, v = np.meshgrid(np.linspace(-2, 2, 40), np.linspace(-2, 2, 40))
-    ink = textures.PATTERNS[pattern](u, v, data.named_generator(0, pattern))
+    ink = textures.PATTERNS[pattern](u, v, named_generator(0, pattern))
     assert ink.shape == (40, 40) and ink.min() >= 0 and ink.max() <= 1 and ink.std() > 0.1
-    image = textures.draw(pattern, 33, 0.0, data.named_generator(0, pattern))
+    image = textures.draw(pattern, 33, 0.0, named_generator(0, pattern))
     assert image.shape == (33, 33, 3) and image.dtype == np.uint8 and image.std() > 5
 
 
 def test_noise_is_a_share_of_the_full_range() -> None:
     quiet, noisy = (
-        textures.draw("stripes", 64, noise, data.named_generator(3, "same")).astype(float) for noise in (0.0, 0.1)
+        textures.draw("stripes", 64, noise, named_generator(3, "same")).astype(float) for noise in (0.0, 0.1)
     )
     assert (noisy - quiet).std() == pytest.approx(25.5, rel=0.1)
 
 
 def test_colour_alone_does_not_tell_the_class() -> None:
     def means(pattern: str) -> float:
-        images = [textures.draw(pattern, 16, 0.0, data.named_generator(index, pattern)) for index in range(60)]
+        images = [textures.draw(pattern, 16, 0.0, named_generator(index, pattern)) for index in range(60)]
         return float(np.mean(images))
 
     values = [means(pattern) for pattern in TARGET]

@@ -21,10 +21,15 @@ from typing import Any
 import psutil
 import pytest
 
-from transferlab import files, tracker, tracking
-from transferlab.tracker import Tracker, parent_identity
+from transferlab.pipeline import files
+from transferlab.tracking import child as receiver
+from transferlab.tracking import sender
+from transferlab.tracking import store as storing
+from transferlab.tracking import sync as syncing
+from transferlab.tracking.mlflow_runs import Store, _process_tags, flat, metric_name
+from transferlab.tracking.sender import Tracker, parent_identity
 
-SRC = str(Path(tracking.__file__).parents[1])
+SRC = str(Path(syncing.__file__).parents[2])
 PARENT = {"key": "f" * 64, "name": "comparison"}
 PARAMS = {"dataset": {"name": "textures"}, "backbone": {"name": "tiny"}, "train": {"lr": 0.1}}
 ROW = {"phase": "main", "lr": 0.1, "train_loss": 0.5, "validation_accuracy": None}
@@ -37,7 +42,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(folder))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        tracking.prepare_store()
+        storing.prepare_store()
     return folder / "mlflow.db"
 
 
@@ -52,16 +57,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def store(home: Path, empty_store: Path) -> tracking.Store:
+def store(home: Path, empty_store: Path) -> Store:
     return store_in(home, empty_store)
 
 
-def store_in(home: Path, empty_store: Path) -> tracking.Store:
+def store_in(home: Path, empty_store: Path) -> Store:
     shutil.copy(empty_store, home / "mlflow.db")
     with closing(sqlite3.connect(home / "mlflow.db")) as connection, connection:
         place = (home / "mlartifacts").as_uri()
         connection.execute("UPDATE experiments SET artifact_location = ?", (place,))
-    return tracking.prepare_store()
+    return storing.prepare_store()
 
 
 @pytest.fixture
@@ -120,16 +125,16 @@ def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
 
 
 def sync(root: Path) -> bool:
-    return tracking.sync(root, ["frozen", "wild"], PARAMS)
+    return syncing.sync(root, ["frozen", "wild"], PARAMS)
 
 
-def every_run(store: tracking.Store) -> dict[str, Any]:
+def every_run(store: Store) -> dict[str, Any]:
     return {run.info.run_name: run for run in store.runs("attributes.run_id != ''")}
 
 
-def points(store: tracking.Store) -> int:
+def points(store: Store) -> int:
     """How many metric values the database holds."""
-    with closing(sqlite3.connect(tracking.tracking_uri().removeprefix("sqlite:///"))) as connection:
+    with closing(sqlite3.connect(storing.tracking_uri().removeprefix("sqlite:///"))) as connection:
         return int(connection.execute("SELECT count(*) FROM metrics").fetchone()[0])
 
 
@@ -144,7 +149,7 @@ def serve(*messages: dict[str, Any]) -> None:
     waiting = OneByOne()
     for message in (*messages, None):
         waiting.put(message if message is None else {"time": 1000, "key": "a" * 64, **message})
-    tracking.serve(tracking.prepare_store(), waiting)
+    receiver.serve(storing.prepare_store(), waiting)
 
 
 def start(**changes: Any) -> dict[str, Any]:
@@ -170,13 +175,13 @@ END = {"do": "end", "status": "FINISHED"}
 
 
 def test_the_store_of_a_queued_experiment_is_the_one_of_the_users_repository(
-    store: tracking.Store, home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(checkout)
     before = sorted(checkout.rglob("*"))
     assert sync(checkout)
     run = every_run(store)["frozen seed 0"]
-    assert tracking.tracking_uri() == f"sqlite:///{home}/mlflow.db"
+    assert storing.tracking_uri() == f"sqlite:///{home}/mlflow.db"
     assert (home / "mlartifacts" / run.info.run_id / "artifacts/seed-0.safetensors").read_text() == "tensors of 0"
     assert sorted(checkout.rglob("*")) == before
 
@@ -193,14 +198,14 @@ def test_a_given_address_wins_and_relative_ones_count_from_the_repository(
     given: str, used: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
-    assert tracking.tracking_uri() == used.format(home=home)
+    assert storing.tracking_uri() == used.format(home=home)
 
 
 @pytest.mark.parametrize("name", ["100%", "50%20", "why?", "?%"])
 def test_a_path_that_sqlite_cannot_carry_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
     with pytest.raises(ValueError, match=r"expected a path without % and \?.*Rename the folder"):
-        tracking.tracking_uri()
+        storing.tracking_uri()
 
 
 def test_spaces_hashes_and_accents_in_the_path_work(
@@ -216,7 +221,7 @@ def test_spaces_hashes_and_accents_in_the_path_work(
 
 
 def test_a_file_store_that_lies_around_is_not_switched_to(
-    store: tracking.Store, home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files.write_text(home / "mlruns/0/meta.yaml", "name: Default")
     monkeypatch.chdir(home)
@@ -235,7 +240,7 @@ def test_a_half_made_database_is_named_and_kept(content: bytes | str, home: Path
             connection.execute(content)
     before = database.read_bytes()
     with pytest.raises(ValueError, match=r"mlflow\.db: expected MLflow's database, got a half-made.*Move it away"):
-        tracking.prepare_store()
+        storing.prepare_store()
     assert database.read_bytes() == before
 
 
@@ -246,7 +251,7 @@ def test_a_creation_that_was_killed_leaves_nothing_that_disturbs_the_next(home: 
     assert {path.name for path in home.glob("mlflow.db*")} == {"mlflow.db", "mlflow.db.init.lock"}
 
 
-def test_an_old_schema_is_reported_as_mlflow_reports_it(store: tracking.Store, home: Path, tmp_path: Path) -> None:
+def test_an_old_schema_is_reported_as_mlflow_reports_it(store: Store, home: Path, tmp_path: Path) -> None:
     del store
     with closing(sqlite3.connect(home / "mlflow.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '90e64c465722'")
@@ -255,20 +260,20 @@ def test_an_old_schema_is_reported_as_mlflow_reports_it(store: tracking.Store, h
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{old}")
         with pytest.raises(ValueError, match=r"old\.db: MLflow cannot use it: .*mlflow db upgrade.*Copy it before"):
-            tracking.prepare_store()
+            storing.prepare_store()
 
 
 @pytest.mark.slow
 def test_four_processes_that_use_a_new_store_at_once_all_succeed(home: Path) -> None:
     code = (
-        "from transferlab import tracking; s = tracking.prepare_store(); "
+        "from transferlab.tracking import store; s = store.prepare_store(); "
         f"s.training(str(__import__('os').getpid()), 'x', {{}}, {{}}, s.comparison({PARENT}).info.run_id)"
     )
     environment = {**os.environ, "PYTHONPATH": SRC}
     processes = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(4)]
     assert [process.wait(300) for process in processes] == [0, 0, 0, 0]
     kinds = Counter(
-        run.data.tags["transferlab.kind"] for run in tracking.prepare_store().runs("attributes.run_id != ''")
+        run.data.tags["transferlab.kind"] for run in storing.prepare_store().runs("attributes.run_id != ''")
     )
     assert kinds == {"training": 4, "comparison": 1}
 
@@ -342,8 +347,8 @@ def test_a_dead_server_costs_a_training_seconds_and_one_warning(
     assert "expected an MLflow server, got no usable answer" in warning
     assert "dvc repro --single-item --force track" in warning
     assert "secret" not in warning
-    assert "Traceback" in tracker.log_file().read_text()
-    assert "secret" not in tracker.log_file().read_text()
+    assert "Traceback" in sender.log_file().read_text()
+    assert "secret" not in sender.log_file().read_text()
 
 
 @pytest.mark.parametrize("server", ["closed_port", "hanging_port", "dying_server"])
@@ -359,7 +364,7 @@ def test_a_sync_without_server_returns_with_one_warning(
 
 
 def test_what_a_server_that_dies_while_training_missed_is_added_by_sync_once(
-    store: tracking.Store, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = type(store.client)
     log_batch, calls = client.log_batch, iter(("params", "first row", "second row"))
@@ -399,7 +404,7 @@ def test_a_locked_database_costs_half_a_minute_and_one_warning(
 # Runs
 
 
-def test_a_training_is_a_run_below_its_comparison(store: tracking.Store) -> None:
+def test_a_training_is_a_run_below_its_comparison(store: Store) -> None:
     serve(start(params={"train": {"lr": 0.1}, "rates": {"*": None}}), row(1), row(2), END)
     runs = every_run(store)
     child, parent = runs["frozen seed 0"], runs["comparison"]
@@ -410,14 +415,14 @@ def test_a_training_is_a_run_below_its_comparison(store: tracking.Store) -> None
     assert {child.info.status, parent.info.status} == {"FINISHED"}
 
 
-def test_a_finished_training_is_not_logged_again(store: tracking.Store) -> None:
+def test_a_finished_training_is_not_logged_again(store: Store) -> None:
     serve(start(), row(1), END)
     serve(start(), row(1), row(2), END)
     assert len(every_run(store)) == 2
     assert points(store) == 2
 
 
-def test_a_resumed_training_goes_on_in_its_run_and_changes_no_param(store: tracking.Store) -> None:
+def test_a_resumed_training_goes_on_in_its_run_and_changes_no_param(store: Store) -> None:
     serve(start(), row(1), row(2))
     assert {run.info.status for run in every_run(store).values()} == {"KILLED"}
     serve(start(params={"lr": 0.2, "late": 1}), row(2, train_loss=9.0), row(3), END)
@@ -429,14 +434,14 @@ def test_a_resumed_training_goes_on_in_its_run_and_changes_no_param(store: track
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_no_finite_number_becomes_a_tag(value: float, store: tracking.Store) -> None:
+def test_what_is_no_finite_number_becomes_a_tag(value: float, store: Store) -> None:
     serve(start(), row(1), row(2, train_loss=value), END)
     run = every_run(store)["frozen seed 0"]
     assert run.data.metrics["train_loss"] == 0.5
     assert run.data.tags["not_finite.train_loss"] == f"{value} at step 2"
 
 
-def test_open_runs_of_dead_processes_are_closed_and_those_of_the_living_are_not(store: tracking.Store) -> None:
+def test_open_runs_of_dead_processes_are_closed_and_those_of_the_living_are_not(store: Store) -> None:
     alive = store.training("a" * 64, "alive", {}, {}, "0" * 32)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -446,7 +451,7 @@ def test_open_runs_of_dead_processes_are_closed_and_those_of_the_living_are_not(
         "elsewhere": {"transferlab.host": "another machine", "transferlab.pid": str(dead.pid)},
     }
     for name, tags in changes.items():
-        store.client.create_run(store.experiment, run_name=name, tags=tracking._process_tags() | tags)
+        store.client.create_run(store.experiment, run_name=name, tags=_process_tags() | tags)
     store.close_stale()
     assert {name: run.info.status for name, run in every_run(store).items()} == {
         "alive": "RUNNING",
@@ -458,7 +463,7 @@ def test_open_runs_of_dead_processes_are_closed_and_those_of_the_living_are_not(
 
 
 def test_a_short_training_does_not_wait_for_mlflow_and_is_left_to_sync(
-    store: tracking.Store, caplog: pytest.LogCaptureFixture
+    store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     began = time.monotonic()
     with Tracker() as tracked:
@@ -471,9 +476,9 @@ def test_a_short_training_does_not_wait_for_mlflow_and_is_left_to_sync(
 
 
 @pytest.mark.slow
-def test_the_run_of_a_training_that_is_killed_is_closed_as_killed(store: tracking.Store, home: Path) -> None:
+def test_the_run_of_a_training_that_is_killed_is_closed_as_killed(store: Store, home: Path) -> None:
     code = (
-        "import time\nfrom transferlab.tracker import Tracker\n"
+        "import time\nfrom transferlab.tracking.sender import Tracker\n"
         "with Tracker() as tracked:\n"
         f"    tracked.start('a' * 64, 'frozen seed 0', {{}}, {{}}, {PARENT})\n"
         f"    tracked.log('a' * 64, 1, {{'lr': 0.1}})\n"
@@ -494,7 +499,7 @@ def test_the_run_of_a_training_that_is_killed_is_closed_as_killed(store: trackin
 # Sync
 
 
-def test_sync_makes_every_run_from_the_files(store: tracking.Store, checkout: Path) -> None:
+def test_sync_makes_every_run_from_the_files(store: Store, checkout: Path) -> None:
     assert sync(checkout)
     runs = every_run(store)
     comparison = runs.pop(f"params {files.file_hash(checkout / 'params.yaml')[:8]}")
@@ -517,7 +522,7 @@ def test_sync_makes_every_run_from_the_files(store: tracking.Store, checkout: Pa
     assert runs["wild seed 0"].data.tags["result"] == "diverged at epoch 2"
 
 
-def test_comparison_says_what_the_weights_were(store: tracking.Store, checkout: Path) -> None:
+def test_comparison_says_what_the_weights_were(store: Store, checkout: Path) -> None:
     assert sync(checkout)
     (comparison,) = (run for name, run in every_run(store).items() if name.startswith("params"))
     expected = {
@@ -533,11 +538,11 @@ def test_comparison_says_what_the_weights_were(store: tracking.Store, checkout: 
 
 def test_weights_that_no_file_gave_have_no_file_among_the_tags(checkout: Path) -> None:
     files.write_json(checkout / "data/weights/start.json", START | {"origin": "random", "file": None})
-    assert tracking._weights(checkout) == {"weights.origin": "random", "weights.sha256": "b" * 64}
+    assert syncing._weights(checkout) == {"weights.origin": "random", "weights.sha256": "b" * 64}
 
 
 def test_sync_sends_the_seeds_own_rows_the_model_the_report_and_the_list_of_runs(
-    store: tracking.Store, home: Path, checkout: Path
+    store: Store, home: Path, checkout: Path
 ) -> None:
     assert sync(checkout)
     runs = every_run(store)
@@ -553,7 +558,7 @@ def test_sync_sends_the_seeds_own_rows_the_model_the_report_and_the_list_of_runs
     assert {line["run_id"] for line in listed} == {run.info.run_id for run in runs.values()} - {comparison.info.run_id}
 
 
-def test_a_second_sync_changes_nothing(store: tracking.Store, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_sync_changes_nothing(store: Store, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sync(checkout)
     before = points(store), {name: run.info.run_id for name, run in every_run(store).items()}
     sent: list[str] = []
@@ -563,7 +568,7 @@ def test_a_second_sync_changes_nothing(store: tracking.Store, checkout: Path, mo
     assert sent == []
 
 
-def test_a_deleted_run_is_made_again(store: tracking.Store, checkout: Path) -> None:
+def test_a_deleted_run_is_made_again(store: Store, checkout: Path) -> None:
     assert sync(checkout)
     before = every_run(store)
     store.client.delete_run(before["frozen seed 0"].info.run_id)
@@ -573,7 +578,7 @@ def test_a_deleted_run_is_made_again(store: tracking.Store, checkout: Path) -> N
     assert after["frozen seed 0"].data.metrics == before["frozen seed 0"].data.metrics
 
 
-def test_sync_completes_a_training_that_was_logged_while_it_ran(store: tracking.Store, checkout: Path) -> None:
+def test_sync_completes_a_training_that_was_logged_while_it_ran(store: Store, checkout: Path) -> None:
     serve(*live(checkout, row(1), row(2)))  # then it was killed
     assert sync(checkout)
     runs = every_run(store)
@@ -583,7 +588,7 @@ def test_sync_completes_a_training_that_was_logged_while_it_ran(store: tracking.
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
 
 
-def test_a_new_evaluation_replaces_the_final_numbers(store: tracking.Store, checkout: Path) -> None:
+def test_a_new_evaluation_replaces_the_final_numbers(store: Store, checkout: Path) -> None:
     assert sync(checkout)
     scores = {seed: {"accuracy": 0.5, "loss": 0.25} for seed in ("0", "1")}
     files.write_json(checkout / "metrics/frozen.json", {"seeds": scores})
@@ -594,7 +599,7 @@ def test_a_new_evaluation_replaces_the_final_numbers(store: tracking.Store, chec
 
 
 def test_a_training_stays_under_the_first_comparison_that_was_completed_with_it(
-    store: tracking.Store, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = files.read_json(checkout / "runs/frozen/facts.json")["seeds"]["0"]["key"]
     serve(*({"key": key} | message for message in (start(), row(1), END)))  # its comparison is never completed
@@ -626,7 +631,7 @@ def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A child that only writes down what it is told."""
     told = tmp_path / "told.jsonl"
     code = f"import sys; open({str(told)!r}, 'wb').write(sys.stdin.buffer.read())"
-    monkeypatch.setattr(tracker, "_start_child", lambda: child_that(code))
+    monkeypatch.setattr(sender, "_start_child", lambda: child_that(code))
     return told
 
 
@@ -663,7 +668,7 @@ def test_a_child_that_reads_nothing_holds_up_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     child = child_that("import time; time.sleep(600)")
-    monkeypatch.setattr(tracker, "_start_child", lambda: child)
+    monkeypatch.setattr(sender, "_start_child", lambda: child)
     began = time.monotonic()
     with Tracker(patience=0.5) as tracked:
         for step in range(3000):  # far more than a pipe holds
@@ -678,7 +683,7 @@ def test_a_child_that_reads_nothing_holds_up_nothing(
 def test_all_that_a_slow_child_did_not_read_arrives_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = tmp_path / "told"
     code = f"import sys, time; time.sleep(0.3); open({str(told)!r}, 'wb').write(sys.stdin.buffer.read())"
-    monkeypatch.setattr(tracker, "_start_child", lambda: child_that(code))
+    monkeypatch.setattr(sender, "_start_child", lambda: child_that(code))
     with Tracker() as tracked:
         for step in range(3000):
             tracked.log("a" * 64, step, ROW)
@@ -691,18 +696,18 @@ def test_a_child_that_cannot_start_is_one_warning(
     def fails() -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tracker, "_start_child", fails)
+    monkeypatch.setattr(sender, "_start_child", fails)
     assert train() < 0.1
     assert [message.split(":")[0] for message in caplog.messages] == ["Tracking could not start"]
 
 
 @pytest.mark.usefixtures("closed_port")
 def test_a_long_log_is_moved_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker, "LOG_BYTES", 10)
-    tracker.log_file().write_text("eleven long")
+    monkeypatch.setattr(sender, "LOG_BYTES", 10)
+    sender.log_file().write_text("eleven long")
     train()
-    assert tracker.log_file().with_suffix(".log.old").read_text() == "eleven long"
-    assert "eleven" not in tracker.log_file().read_text()
+    assert sender.log_file().with_suffix(".log.old").read_text() == "eleven long"
+    assert "eleven" not in sender.log_file().read_text()
 
 
 # Names
@@ -720,12 +725,12 @@ def test_an_experiment_is_known_by_name_and_parameters(monkeypatch: pytest.Monke
     ("name", "accepted"), [("train_loss", "train_loss"), ("recall/ants:é", "recall_ants__"), ("a" * 300, "a" * 250)]
 )
 def test_metric_names_are_made_acceptable(name: str, accepted: str) -> None:
-    assert tracking.metric_name(name) == accepted
+    assert metric_name(name) == accepted
 
 
 def test_nested_parameters_become_dotted_names() -> None:
     nested = {"train": {"lr": 0.1, "crop": [0.5, 1]}, "rates": {"head": 1, "*": None}, "cap": None, "name": "a"}
-    assert tracking.flat(nested) == {
+    assert flat(nested) == {
         "train.lr": "0.1",
         "train.crop": "[0.5, 1]",
         "rates": '{"head": 1, "*": null}',
@@ -735,9 +740,7 @@ def test_nested_parameters_become_dotted_names() -> None:
 
 
 def test_the_training_does_not_import_mlflow() -> None:
-    code = (
-        "import sys, transferlab.tracker; print(sorted({'mlflow', 'transferlab.tracking', 'torch'} & set(sys.modules)))"
-    )
+    code = "import sys, transferlab.tracking.sender; print(sorted({'mlflow', 'transferlab.tracking.child', 'torch'} & set(sys.modules)))"
     environment = {**os.environ, "PYTHONPATH": SRC}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

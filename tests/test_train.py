@@ -18,9 +18,21 @@ from small import CPU
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from transferlab import backbones, compose, features, models, runs, strategies, textures, train
-from transferlab.data import Images, named_generator, stratified_split
-from transferlab.params import PARTS, GradientStrategy, Params, parse
+from transferlab.data.archive import textures
+from transferlab.data.chance import named_generator, stratified_split
+from transferlab.data.images import Images
+from transferlab.network import backbones, models
+from transferlab.network.activations import Activations
+from transferlab.network.views import Views
+from transferlab.params.network import PARTS
+from transferlab.params.reading import parse
+from transferlab.params.strategies import GradientStrategy
+from transferlab.params.whole import Params
+from transferlab.settings import compose
+from transferlab.training import loop, strategies
+from transferlab.training.checkpoint import Checkpoint, Progress, rank
+from transferlab.training.schedule import Moment, plateau, rate
+from transferlab.training.task import Task, learn, outcome
 
 SMALL = [
     "preset=demo",
@@ -89,10 +101,10 @@ def new_head(model: nn.Sequential, start: str, seed: int) -> None:
     backbones.new_head(model, 2, start=start, seed=seed, hidden=None, dropout=None)
 
 
-def task_of(strategy: GradientStrategy, seed: int = 0, images: Images | None = None) -> runs.Task:
+def task_of(strategy: GradientStrategy, seed: int = 0, images: Images | None = None) -> Task:
     params, images = replace(small_params(), strategies={"it": strategy}), images or drawn()
     rows = stratified_split(images.labels, 0.3, seed, "validation")
-    return runs.Task(params=params, images=images, rows=rows, seed=seed, place=CPU)
+    return Task(params=params, images=images, rows=rows, seed=seed, place=CPU)
 
 
 def training(
@@ -103,11 +115,11 @@ def training(
     dropout: float = 0.0,
     log: Log = lambda row: None,
     images: Images | None = None,
-) -> tuple[nn.Sequential, train.Progress]:
+) -> tuple[nn.Sequential, Progress]:
     """Train the small network; a checkpoint in the folder is gone on from, as the stage would."""
     folder.mkdir(exist_ok=True)
     model = model_of(dropout)
-    done, _ = runs.learn(model, "it", task_of(strategy, seed, images), train.Checkpoint(folder / "it.pt", 0.0), log)
+    done, _ = learn(model, "it", task_of(strategy, seed, images), Checkpoint(folder / "it.pt", 0.0), log)
     return model, done
 
 
@@ -153,13 +165,13 @@ def test_head_only_training_changes_two_tensors(tmp_path: Path) -> None:
 
 def test_only_what_trains_is_in_training_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, bool]] = []
-    original = train.set_modes
+    original = loop.set_modes
 
     def watched(upper: nn.Module, norm_statistics: str) -> None:
         original(upper, norm_statistics)
         seen.append({name: module.training for name, module in upper.named_modules() if "." in name})
 
-    monkeypatch.setattr(train, "set_modes", watched)
+    monkeypatch.setattr(loop, "set_modes", watched)
     rates: dict[str, float | None] = {"head": 1.0, "stage4": 1.0, "stage2": 1.0, "*": None}
     training(one_phase(rates, norm_statistics="batch"), tmp_path / "batch", dropout=0.5)
     assert len(seen) == EPOCHS["finetune"]
@@ -193,21 +205,21 @@ def test_the_same_seed_gives_the_same_tensors_and_another_others(name: str, opti
 def test_strategies_see_the_same_order_and_the_same_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     orders: list[tuple[list[int], int]] = []
     views: dict[tuple[int, int], Tensor] = {}
-    take, draw = features.Source.train, features.Views.crops
+    take, draw = Activations.train, Views.crops
 
-    def watched_train(self: features.Source, batches: Sequence[np.ndarray], epoch: int) -> Iterator[Tensor]:
+    def watched_train(self: Activations, batches: Sequence[np.ndarray], epoch: int) -> Iterator[Tensor]:
         orders.extend((rows.tolist(), epoch) for rows in batches)
         return take(self, batches, epoch)
 
-    def watched_crops(self: features.Views, rows: Sequence[int], view: int | None) -> Tensor:
+    def watched_crops(self: Views, rows: Sequence[int], view: int | None) -> Tensor:
         found = draw(self, rows, view)
         if view is not None:
             for row, pixels in zip(rows, found, strict=True):
                 assert torch.equal(views.setdefault((row, view), pixels), pixels)
         return found
 
-    monkeypatch.setattr(features.Source, "train", watched_train)
-    monkeypatch.setattr(features.Views, "crops", watched_crops)
+    monkeypatch.setattr(Activations, "train", watched_train)
+    monkeypatch.setattr(Views, "crops", watched_crops)
     seen = []
     for name in ("frozen", "partial", "finetune", "progressive"):
         training(strategy_of(name, epochs=3), tmp_path / name)
@@ -241,7 +253,7 @@ def row(epoch: int, accuracy: float, loss: float) -> dict[str, Any]:
     [("accuracy", 3), ("loss", 5)],
 )
 def test_best_epoch_is_the_first_with_the_best_measure_then_the_other_one(select_by: str, kept: int) -> None:
-    progress = train.Progress()
+    progress = Progress()
     measures = [(0.8, 0.9), (0.9, 0.8), (0.9, 0.6), (0.9, 0.6), (0.7, 0.5), (0.6, 0.5), (0.9, 0.7)]
     for i, (accuracy, loss) in enumerate(measures):
         progress.add(row(i + 1, accuracy, loss), select_by, lambda i=i: {"epoch": torch.tensor(i + 1)})  # type: ignore[misc]
@@ -252,14 +264,14 @@ def test_best_epoch_is_the_first_with_the_best_measure_then_the_other_one(select
 def test_returned_tensors_are_those_of_the_best_epoch(tmp_path: Path) -> None:
     strategy = strategy_of("finetune", epochs=6, lr=0.3, schedule="constant")
     per_epoch: list[dict[str, Tensor]] = []
-    add = train.Progress.add
+    add = Progress.add
 
-    def watched(self: train.Progress, row: dict[str, Any], select_by: str, tensors: Any) -> None:
+    def watched(self: Progress, row: dict[str, Any], select_by: str, tensors: Any) -> None:
         per_epoch.append(tensors())
         add(self, row, select_by, tensors)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.Progress, "add", watched)
+        patch.setattr(Progress, "add", watched)
         model, done = training(strategy, tmp_path)
     ranks = [(entry["validation_accuracy"], -entry["validation_loss"]) for entry in done.history]
     assert done.best_epoch == ranks.index(max(ranks)) + 1
@@ -267,7 +279,7 @@ def test_returned_tensors_are_those_of_the_best_epoch(tmp_path: Path) -> None:
     assert same(models.tensors_of(model, PARTS), done.best_tensors)
     task = task_of(strategy)
     source = task.source(model, None, 1, 0)
-    found = train.validate(model, source, torch.from_numpy(task.images.labels), task.rows[1])
+    found = loop.validate(model, source, torch.from_numpy(task.images.labels), task.rows[1])
     assert found == {key: done.history[done.best_epoch - 1][key] for key in found}
 
 
@@ -385,22 +397,22 @@ def test_damaged_checkpoint_starts_afresh(damage: str, tmp_path: Path) -> None:
 def test_checkpoint_is_written_when_the_interval_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    checkpoint = train.Checkpoint(tmp_path / "it.pt", 10.0)
+    checkpoint = Checkpoint(tmp_path / "it.pt", 10.0)
     assert not checkpoint.due()
     now = 110.0
     assert checkpoint.due()
-    checkpoint.save(train.Progress(epoch=3))
+    checkpoint.save(Progress(epoch=3))
     assert not checkpoint.due()
     assert checkpoint.load().epoch == 3
     checkpoint.remove()
     checkpoint.remove()
-    assert checkpoint.load() == train.Progress()
+    assert checkpoint.load() == Progress()
 
 
 def test_full_disk_is_named_and_the_earlier_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoint = train.Checkpoint(tmp_path / "here" / "it.pt", 0.0)
+    checkpoint = Checkpoint(tmp_path / "here" / "it.pt", 0.0)
     checkpoint.path.parent.mkdir()
-    checkpoint.save(train.Progress(epoch=3))
+    checkpoint.save(Progress(epoch=3))
 
     def full(content: object, part: Path) -> None:
         part.write_bytes(b"half")
@@ -408,7 +420,7 @@ def test_full_disk_is_named_and_the_earlier_checkpoint_stays(tmp_path: Path, mon
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match=r"it\.pt: not written \(.*Free some space"):
-        checkpoint.save(train.Progress(epoch=4))
+        checkpoint.save(Progress(epoch=4))
     assert checkpoint.load().epoch == 3
     assert list(checkpoint.path.parent.iterdir()) == [checkpoint.path]
 
@@ -421,7 +433,7 @@ def test_divergence_in_the_first_epoch_keeps_the_start(tmp_path: Path) -> None:
     logged: list[int] = []
     model, done = training(strategy_of("finetune", lr=1e9), tmp_path, log=lambda row: logged.append(row["epoch"]))
     assert (done.status, done.epoch, done.best_epoch) == ("diverged", 1, None)
-    assert runs.outcome(done) == {
+    assert outcome(done) == {
         "status": "diverged",
         "diverged_epoch": 1,
         "best_epoch": None,
@@ -454,7 +466,7 @@ def test_later_divergence_names_the_epoch_and_keeps_the_best_before_it(tmp_path:
     [(8, 4, [4, 4]), (9, 4, [4, 5]), (10, 4, [4, 4, 2]), (1, 4, [1]), (5, 8, [5]), (3, 1, [1, 2])],
 )
 def test_last_single_image_joins_the_batch_before_it(images: int, size: int, lengths: list[int]) -> None:
-    batches = list(train.divide(np.arange(images), size))
+    batches = list(loop.divide(np.arange(images), size))
     assert [len(batch) for batch in batches] == lengths
     assert np.concatenate(batches).tolist() == list(range(images))
 
@@ -464,8 +476,8 @@ def test_batch_norm_trains_where_one_image_would_be_left_over(tmp_path: Path) ->
     task = task_of(strategy)
     rows = task.rows[0][:13], task.rows[1]
     assert len(rows[0]) % small_params().train.batch_size == 1
-    checkpoint = train.Checkpoint(tmp_path / "it.pt", 0.0)
-    done, _ = runs.learn(model_of(), "it", replace(task, rows=rows), checkpoint, lambda row: None)
+    checkpoint = Checkpoint(tmp_path / "it.pt", 0.0)
+    done, _ = learn(model_of(), "it", replace(task, rows=rows), checkpoint, lambda row: None)
     assert done.status == "finished"
 
 
@@ -488,14 +500,14 @@ def test_batch_norm_trains_where_one_image_would_be_left_over(tmp_path: Path) ->
     ],
 )
 def test_schedules_by_value(changes: dict[str, Any], position: float, epoch: int, expected: float) -> None:
-    now = train.Moment(epoch=9, phase_epoch=epoch, length=1)
-    assert train.rate(strategy_of("finetune", **changes), now, position) == pytest.approx(expected, abs=4e-3)
+    now = Moment(epoch=9, phase_epoch=epoch, length=1)
+    assert rate(strategy_of("finetune", **changes), now, position) == pytest.approx(expected, abs=4e-3)
 
 
 def test_warmup_and_cosine_span_the_phase() -> None:
     strategy = strategy_of("finetune", schedule="cosine", warmup=0.0)
-    now = train.Moment(epoch=9, phase_epoch=2, length=4)
-    assert train.rate(strategy, now, 0.5) == pytest.approx((1 + math.cos(math.pi * 2.5 / 4)) / 2)
+    now = Moment(epoch=9, phase_epoch=2, length=4)
+    assert rate(strategy, now, 0.5) == pytest.approx((1 + math.cos(math.pi * 2.5 / 4)) / 2)
 
 
 @pytest.mark.parametrize("patience", [0, 1, 3])
@@ -505,7 +517,7 @@ def test_plateau_is_the_rate_that_torchs_scheduler_would_have(patience: int) -> 
     scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=patience)
     for i, loss in enumerate(losses):
         scheduler.step(loss)
-        rates = 0.5 * train.plateau(losses[: i + 1], patience), optimizer.param_groups[0]["lr"]
+        rates = 0.5 * plateau(losses[: i + 1], patience), optimizer.param_groups[0]["lr"]
         assert rates[0] == pytest.approx(rates[1])
     assert optimizer.param_groups[0]["lr"] < 0.5
 
@@ -533,8 +545,8 @@ def test_losses_are_means_over_images_whatever_the_batches(label_smoothing: floa
     task, model = task_of(strategy), model_of()
     new_head(model, "random", seed=3)
     assert len(task.rows[0]) % small_params().train.batch_size not in (0, 1)
-    checkpoint = train.Checkpoint(tmp_path / "it.pt", 0.0)
-    (found,) = runs.learn(model, "it", task, checkpoint, lambda row: None)[0].history
+    checkpoint = Checkpoint(tmp_path / "it.pt", 0.0)
+    (found,) = learn(model, "it", task, checkpoint, lambda row: None)[0].history
     source, labels = task.source(model, None, 1, 0), torch.from_numpy(task.images.labels)
     with torch.no_grad():
         logits = model.eval()(next(source.train([task.rows[0]], 0)))
@@ -547,12 +559,12 @@ def test_losses_are_means_over_images_whatever_the_batches(label_smoothing: floa
 
 
 def test_validation_sums_over_images_of_unequal_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "CHUNK", 5)
+    monkeypatch.setattr(loop, "CHUNK", 5)
     task, model = task_of(strategy_of("finetune")), model_of()
     task = replace(task, rows=task.rows[::-1])  # the larger part, for several batches
     new_head(model, "random", seed=3)
     source, labels = task.source(model, None, 1, 0), torch.from_numpy(task.images.labels)
-    found = train.validate(model, source, labels, task.rows[1])
+    found = loop.validate(model, source, labels, task.rows[1])
     with torch.no_grad():
         logits = model(source.test(task.rows[1]))
     assert found["validation_loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels[task.rows[1]]).item())
@@ -571,7 +583,7 @@ def test_nll_of_log_softmax_is_the_same_function_as_cross_entropy(tmp_path: Path
 # ---------------------------------------------------------------- the average of trained and starting weights
 
 
-def averaged(shares: tuple[float, ...], folder: Path) -> tuple[nn.Sequential, train.Progress]:
+def averaged(shares: tuple[float, ...], folder: Path) -> tuple[nn.Sequential, Progress]:
     return training(strategy_of("finetune", epochs=3, lr=0.3, schedule="constant", interpolate=shares), folder)
 
 
@@ -584,7 +596,7 @@ def test_whole_share_is_the_trained_model_and_none_is_the_start(tmp_path: Path) 
 def test_share_that_is_kept_validates_best_and_is_the_last_row_of_the_history(tmp_path: Path) -> None:
     shares = (0.0, 0.25, 0.5, 1.0)
     ends = {share: averaged((share,), tmp_path / str(share))[1] for share in shares}
-    ranks = [train.rank(end.history[-1], "accuracy") for end in ends.values()]
+    ranks = [rank(end.history[-1], "accuracy") for end in ends.values()]
     best = shares[ranks.index(max(ranks))]
     model, done = averaged(shares, tmp_path / "all")
     assert done.history[-1] == ends[best].history[-1]
@@ -631,7 +643,7 @@ def test_weight_decay_shrinks_weights_and_not_biases(tmp_path: Path) -> None:
     model = model_of()
     new_head(model, "random", seed=3)
     (plan,) = strategies.plan(model, strategy, None)
-    optimizer = train.begin_phase(model, plan, strategy)
+    optimizer = loop.begin_phase(model, plan, strategy)
     for parameter in model.get_submodule("head").parameters():
         parameter.grad = torch.zeros_like(parameter)
     before = models.tensors_of(model, ["head"])
@@ -645,7 +657,7 @@ def test_weight_decay_shrinks_weights_and_not_biases(tmp_path: Path) -> None:
 def test_sgd_takes_momentum_and_nesterov_from_the_strategy(momentum: float, nesterov: bool) -> None:
     strategy = one_phase({"*": 1.0}, optimizer="sgd", momentum=momentum, nesterov=nesterov)
     model = model_of()
-    optimizer = train.begin_phase(model, strategies.plan(model, strategy, None)[0], strategy)
+    optimizer = loop.begin_phase(model, strategies.plan(model, strategy, None)[0], strategy)
     assert optimizer.defaults["momentum"] == momentum
     assert optimizer.defaults["nesterov"] == (nesterov and momentum > 0)
     assert all(parameter.requires_grad for parameter in model.parameters())

@@ -11,9 +11,15 @@ import pytest
 import torch
 import yaml
 
-from transferlab import backbones, compose, controls, models, published, weights
-from transferlab.files import cache_folder, file_hash, from_home, read_json
-from transferlab.params import GradientStrategy, Params, parse
+from transferlab.network import backbones, models
+from transferlab.params.reading import parse
+from transferlab.params.strategies import GradientStrategy
+from transferlab.params.whole import Params
+from transferlab.pipeline.files import file_hash, read_json
+from transferlab.pipeline.places import cache_folder, from_home
+from transferlab.settings import compose
+from transferlab.weights import published
+from transferlab.weights.start import write_start
 
 SMALL = [
     "preset=demo",
@@ -43,7 +49,7 @@ def nothing(row: Mapping[str, Any]) -> None:
 
 
 def prepare(root: Path, params: Params, log: Any = nothing) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    weights.prepare(root, params, "code", log)
+    write_start(root, params, "code", log)
     facts = read_json(root / "data/weights/start.json")
     assert sorted(path.name for path in (root / "data/weights").iterdir()) == ["start.json", "start.safetensors"]
     assert facts.keys() == {"backbone", "weights", "origin", "source_file_sha256", "file", "sha256"}
@@ -114,7 +120,7 @@ def test_headless_file_gives_a_head_that_is_none_of_imagenet_s(tmp_path: Path, o
     facts, tensors = prepare(tmp_path, composed("backbone.weights=own.pth"))
     assert facts["file"]["head_outputs"] is None
     assert tensors["head.0.bias"].shape == (published.DRAWN,)
-    assert published.DRAWN != controls.IMAGENET_CLASSES, "by which `controls` knows ImageNet's head"
+    assert published.DRAWN != backbones.IMAGENET_CLASSES, "by which `controls` knows ImageNet's head"
 
 
 def test_numbers_that_are_none_stop_the_stage_before_anything_is_trained(tmp_path: Path, own_home: Path) -> None:
@@ -122,7 +128,7 @@ def test_numbers_that_are_none_stop_the_stage_before_anything_is_trained(tmp_pat
     tensors["1.0.weight"][0] = torch.nan
     torch.save(tensors, own_home / "own.pth")
     with pytest.raises(ValueError, match=r"own\.pth: expected finite numbers, got NaN or infinity in '1\.0\.weight'"):
-        weights.prepare(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
+        write_start(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
     assert not (tmp_path / "data/weights").exists()
 
 
@@ -133,7 +139,7 @@ def test_own_file_that_changed_since_composition_is_refused(tmp_path: Path, own_
     before = file_hash(tmp_path / "data/weights/start.safetensors")
     publish(own_home / "own.pth", classes=8)
     with pytest.raises(ValueError, match=r"backbone\.weights: .*own\.pth changed since params\.yaml was composed"):
-        weights.prepare(tmp_path, params, "code", nothing)
+        write_start(tmp_path, params, "code", nothing)
     assert file_hash(tmp_path / "data/weights/start.safetensors") == before
 
 
@@ -142,7 +148,7 @@ def test_file_of_another_architecture_is_refused_with_counts(tmp_path: Path, own
     with pytest.raises(
         ValueError, match=r"expected the state dict of tiny, got one with \d+ tensors missing, 2 unknown"
     ):
-        weights.prepare(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
+        write_start(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
     assert not (tmp_path / "data/weights").exists()
 
 
@@ -150,7 +156,7 @@ def test_file_of_another_architecture_is_refused_with_counts(tmp_path: Path, own
 def test_file_without_tensors_is_refused_by_name(content: Any, tmp_path: Path, own_home: Path) -> None:
     torch.save(content, own_home / "own.pth")
     with pytest.raises(ValueError, match=r"own\.pth: expected the state dict of tiny"):
-        weights.prepare(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
+        write_start(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
 
 
 def test_official_weights_come_from_the_mirror_and_keep_their_name_s_promise(
@@ -200,7 +206,7 @@ def test_killed_source_goes_on_to_the_undisturbed_result(tmp_path: Path) -> None
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        weights.prepare(tmp_path, from_source(), "code", kill)
+        write_start(tmp_path, from_source(), "code", kill)
     assert not (tmp_path / "data/weights").exists()
     logged: list[int] = []
     assert prepare(tmp_path, from_source(), lambda row: logged.append(row["epoch"]))[0] == facts
@@ -216,5 +222,5 @@ def test_source_that_diverges_is_an_error_and_no_start(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"backbone\.source\.strategy: .* epoch 1 .*Lower backbone\.source\.strategy\.lr"
     ):
-        weights.prepare(tmp_path, params, "code", nothing)
+        write_start(tmp_path, params, "code", nothing)
     assert not (tmp_path / "data/weights").exists()

@@ -1,0 +1,72 @@
+"""Commands about settings: compose, preview and check `params.yaml`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..params.reading import load_params, parse, read_params
+from ..pipeline.files import write_text
+from ..pipeline.places import checkout
+from ..settings import compose
+from ..settings.changes import differences
+from ..settings.cost import expectation
+
+
+def compose_params(settings: Sequence[str] = ()) -> None:
+    """Compose conf/ into params.yaml, saying what changes and what the run will take."""
+    path = checkout() / "params.yaml"
+    text = compose.compose(settings)
+    show(current(path), yaml.safe_load(text))
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
+def preview(settings: Sequence[str] = ()) -> None:
+    """Say what `dvc exp run -S ...` changes in params.yaml, and which edits of that file it replaces."""
+    old, new = current(checkout() / "params.yaml"), yaml.safe_load(compose.compose(settings))
+    show(old, new)
+    replaced = {key for key, _, _ in differences(old, new)}
+    edits = [change for change in differences(old, yaml.safe_load(compose.compose())) if change[0] in replaced]
+    if old and edits:
+        print(f"params.yaml differs from conf/ in {in_words(edits)}; that is replaced. Edit conf/ instead.")
+
+
+def check() -> None:
+    """Check params.yaml by itself and, as data, against what conf/ composes to."""
+    path = checkout() / "params.yaml"
+    load_params(path)
+    if changes := list(differences(read_params(path), yaml.safe_load(compose.compose()))):
+        raise ValueError(
+            f"params.yaml: expected what conf/ composes to, got other values of {in_words(changes)}. "
+            f"Run: make repro, or dvc exp run with these settings"
+        )
+    print("params.yaml is what conf/ composes to")
+
+
+def current(path: Path) -> Any:
+    """The params file as it is; nothing where it is not there or cannot be read, since it is about to be replaced."""
+    try:
+        return read_params(path)
+    except ValueError:
+        return {}
+
+
+def show(old: Any, new: Any) -> None:
+    """Print every key that changes, and what to expect of a run."""
+    for change in differences(old, new):
+        print(f"params.yaml: {in_words([change])}")
+    print(expectation(parse(new, "conf")))
+
+
+def in_words(changes: Sequence[tuple[str, Any, Any]]) -> str:
+    """Keys with their old and new values, at most five of them."""
+    words = [f"{key} ({short(before)} -> {short(after)})" for key, before, after in changes[:5]]
+    return ", ".join(words) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")
+
+
+def short(value: Any) -> str:
+    """A value in one line of at most 60 characters."""
+    text = "none" if value is None else f"{{{', '.join(value)}}}" if isinstance(value, dict) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

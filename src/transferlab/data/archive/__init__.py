@@ -1,0 +1,1 @@
+"""An address, a folder or a drawing -> one verified zip."""

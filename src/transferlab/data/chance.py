@@ -1,0 +1,40 @@
+"""Chance by name: a generator for every purpose, so that no use of chance can shift another."""
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+
+def named_generator(seed: int, purpose: str) -> np.random.Generator:
+    """A generator that depends on (seed, purpose) alone, so that no other use of chance can shift it."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "big")))
+
+
+def stratified_split(
+    labels: npt.NDArray[np.int64], fraction: float, seed: int, purpose: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Hold out `fraction` of every class, at least one image and never all of them.
+
+    Args:
+        labels: class of each image, [N].
+        fraction: share to hold out, in (0, 1).
+        seed: with `purpose`, the only source of chance.
+        purpose: what the split is for, such as "validation".
+
+    Returns:
+        Sorted indices of the kept and of the held-out images.
+
+    Raises:
+        ValueError: a class has fewer than two images.
+    """
+    draws = named_generator(seed, purpose).random(len(labels))
+    held_out = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
+            raise ValueError(f"{purpose} split: expected at least 2 images of every class, got 1 of class {label}.")
+        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        held_out[members[np.argsort(draws[members], kind="stable")[:count]]] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -1,0 +1,1 @@
+"""A zip -> a manifest and decoded pixels."""

@@ -1,0 +1,85 @@
+"""A zip, found safe as a whole -> the entries inside, and their bytes."""
+
+import re
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...params.dataset import Dataset
+from ..archive.pack import MB
+
+
+@contextmanager
+def opened_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip; what makes it unreadable is a ValueError in one line."""
+    if not archive.is_file():
+        raise ValueError(f"{archive}: expected a zip, found nothing. Run the download stage first: dvc repro download")
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            yield opened
+    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, NotImplementedError) as error:
+        raise ValueError(
+            f"{archive}: not a readable zip ({str(error) or type(error).__name__}). "
+            "Delete it and run again to download it afresh."
+        ) from error
+
+
+def members_of(opened: zipfile.ZipFile, archive: Path, dataset: Dataset) -> list[tuple[str, zipfile.ZipInfo]]:
+    """Clean posix path and entry of everything inside, once the whole archive is found safe."""
+    members: list[tuple[str, zipfile.ZipInfo]] = []
+    taken: set[str] = set()
+    for info in opened.infolist():
+        if problem := _entry_problem(info, dataset):
+            raise ValueError(f"{archive}: {problem} {info.orig_filename!r}. Nothing was read; pack the archive anew.")
+        path = "/".join(part for part in info.filename.split("/") if part not in ("", "."))
+        key = unicodedata.normalize("NFC", path).casefold()
+        if key in taken and not info.is_dir():
+            raise ValueError(f"{archive}: two files are named {path!r} (A and a count as equal). Rename one.")
+        taken.add(key)
+        members.append((path, info))
+    megabytes = sum(info.file_size for _, info in members) / MB
+    for value, what, key in ((len(members), "entries", "max_files"), (megabytes, "MB unpacked", "max_total_mb")):
+        if value > getattr(dataset, key):
+            raise ValueError(
+                f"{archive}: {value:,.0f} {what}, expected at most dataset.{key}={getattr(dataset, key)}. "
+                "Raise the limit if you trust the archive."
+            )
+    return members
+
+
+def _entry_problem(info: zipfile.ZipInfo, dataset: Dataset) -> str | None:
+    name = info.orig_filename  # `filename` ends at a null byte
+    parts = name.split("/")
+    outside = name.startswith("/") or ".." in parts or re.match("[A-Za-z]:", name)
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    large = info.file_size > MB  # small files may be as empty as they like
+    checks = {
+        "unsafe path": outside or not name or re.search(r"[\\\x00-\x1f]", name),
+        "link or special file": kind not in (0, stat.S_IFREG, stat.S_IFDIR),
+        "encrypted file": info.flag_bits & 0x1,
+        "neither stored nor deflated, the only two methods that are read:": (
+            info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        ),
+        "name longer than 255 bytes:": max(len(part.encode()) for part in parts) > 255,
+        f"{info.file_size / MB:,.0f} MB, more than dataset.max_file_mb={dataset.max_file_mb}, in": (
+            info.file_size > dataset.max_file_mb * MB
+        ),
+        f"packed more than dataset.max_ratio={dataset.max_ratio} times smaller:": (
+            large and info.file_size > dataset.max_ratio * info.compress_size
+        ),
+    }
+    return next((problem for problem, found in checks.items() if found), None)
+
+
+def read_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """The bytes of one entry, never more than it declares."""
+    # With a number, `read` never inflates more than that; without one, a lying header could fill the memory.
+    with opened.open(info) as file:
+        content = file.read(info.file_size + 1)
+    if len(content) != info.file_size:
+        raise zipfile.BadZipFile(f"{info.filename!r} has {len(content)} bytes and declares {info.file_size}")
+    return content

@@ -1,0 +1,1 @@
+"""Predictions -> numbers, pairs, a recommendation. No torch."""

@@ -1,0 +1,276 @@
+"""Predictions tables to numbers with intervals.
+
+The predictions table is the narrow waist of the pipeline: torch ended before it, pandas is enough from here on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..prediction.table import common_ids
+from .intervals import over_images, over_seeds, resampled, wilson
+from .measures import (
+    Measure,
+    Outcomes,
+    auroc,
+    brier,
+    calibration_error,
+    class_report,
+    macro_f1,
+    negative_log_likelihood,
+    or_none,
+    outcomes,
+    reliability,
+)
+from .temperature import LARGEST, rescaled, temperature_of
+
+MEASURE_RESAMPLES = 1000  # of one strategy's measures at most; only the comparison of strategies uses more
+
+FLAT = {
+    "accuracy": ("accuracy", "mean"),
+    "accuracy_low": ("accuracy", "images_low"),
+    "accuracy_high": ("accuracy", "images_high"),
+    "accuracy_sd": ("accuracy", "sd"),
+    "accuracy_seeds_low": ("accuracy", "seeds_low"),
+    "accuracy_seeds_high": ("accuracy", "seeds_high"),
+    **{
+        measure: (measure, "mean")
+        for measure in ("macro_f1", "auroc", "nll", "brier", "ece", "ece_scaled", "tta_accuracy")
+    },
+}
+"""Key of a strategy's summary -> measure of its details and which of that measure's numbers."""
+
+RECORD = ("mean", "images_low", "images_high", "seeds_low", "seeds_high", "sd")
+"""Of every measure, see `details`."""
+
+
+def details(
+    predictions: Mapping[str, pd.DataFrame],
+    validation: Mapping[str, pd.DataFrame],
+    tta: Mapping[str, pd.DataFrame],
+    *,
+    confidence: float,
+    resamples: int,
+    bins: int,
+) -> dict[str, dict[str, Any]]:
+    """The numbers of `metrics/numbers.json`, one record per strategy that finished.
+
+    `measures` holds for each measure the mean over seeds and two intervals of it. `images_low` and `images_high` take
+    the test images as the sample: what other images of the same kind would have given these models. They are Wilson's
+    for accuracies (an image's share of seeds that got it right varies at most as a coin does, Bhatia and Davis 2000,
+    so the interval is, if anything, too wide) and a bootstrap over images for the rest. `seeds_low` and `seeds_high`
+    are Student's, with the seeds as the sample: what training again would have given on these very images; so is
+    `sd`, the standard deviation over seeds.
+
+    `classes` and both `reliability` tables, before and after temperature scaling, are described at their functions.
+    What does not exist is None: spread of one seed, bins without images, test-time augmentation that is off.
+
+    Args:
+        predictions: Checked tables of strategies that finished, see `finished`.
+        validation: Tables of the validation images by strategy, for the temperatures.
+        tta: Tables with test-time augmentation by strategy, without rows where it is off.
+        confidence: Coverage of the intervals.
+        resamples: Of the bootstrap; at most `MEASURE_RESAMPLES` are used.
+        bins: Of the calibration error and the reliability tables.
+
+    Raises:
+        ValueError: a seed without validation images.
+    """
+    samples = min(resamples, MEASURE_RESAMPLES)
+    return {
+        name: _details(name, table, validation[name], tta[name], confidence=confidence, resamples=samples, bins=bins)
+        for name, table in predictions.items()
+    }
+
+
+def _details(
+    name: str,
+    table: pd.DataFrame,
+    validation: pd.DataFrame,
+    tta: pd.DataFrame,
+    *,
+    confidence: float,
+    resamples: int,
+    bins: int,
+) -> dict[str, Any]:
+    given = outcomes(table)
+    temperature = temperature_of(name, validation, given.seeds)
+    # A temperature never changes which class is the most probable.
+    scaled = replace(given, probabilities=rescaled(given.probabilities, temperature))
+    return {
+        "measures": {
+            **_share(given, confidence, "accuracy"),
+            **_measured(_measures(given, scaled, bins), len(given.labels), confidence, resamples),
+            **_share(None if tta.empty else outcomes(tta), confidence, "tta_accuracy"),
+        },
+        "temperature": temperature,
+        "classes": class_report(given),
+        "reliability": reliability(given, bins),
+        "reliability_scaled": reliability(scaled, bins),
+        "bins": bins,
+    }
+
+
+def _measures(given: Outcomes, scaled: Outcomes, bins: int) -> dict[str, Measure]:
+    """All measures whose interval over images is a bootstrap."""
+    return {
+        "macro_f1": partial(macro_f1, given),
+        "auroc": partial(auroc, given),
+        "nll": partial(negative_log_likelihood, given),
+        "brier": partial(brier, given),
+        "ece": partial(calibration_error, given, bins=bins),
+        "nll_scaled": partial(negative_log_likelihood, scaled),
+        "ece_scaled": partial(calibration_error, scaled, bins=bins),
+    }
+
+
+def _measured(
+    measures: Mapping[str, Measure], images: int, confidence: float, resamples: int
+) -> dict[str, dict[str, float | None]]:
+    """Every measure's record; all see the same resamples."""
+    draws: dict[str, list[np.ndarray]] = {name: [] for name in measures}
+    for weights in resampled(images, resamples):
+        for name, measure in measures.items():
+            draws[name].append(measure(weights).mean(axis=1))
+    records = {}
+    for name, measure in measures.items():
+        values = measure(np.ones((1, images)))[0]
+        ends = over_images(
+            np.concatenate(draws[name]),
+            float(values.mean()),
+            confidence=confidence,
+            mirrored=name.startswith("ece"),
+        )
+        records[name] = _record(values, ends, confidence, LARGEST.get(name, 1.0))
+    return records
+
+
+def _share(given: Outcomes | None, confidence: float, name: str) -> dict[str, dict[str, float | None]]:
+    """An accuracy's record under its name, of None where there are no predictions."""
+    if given is None:
+        return {name: dict.fromkeys(RECORD)}
+    values = given.right.mean(axis=1)
+    images = len(given.labels)
+    ends = wilson(float(values.mean()) * images, images, confidence)
+    return {name: _record(values, ends, confidence, 1.0)}
+
+
+def _record(
+    values: np.ndarray, over_images: tuple[float | None, float | None], confidence: float, largest: float
+) -> dict[str, float | None]:
+    """The six numbers of a measure from its values [S], one per seed."""
+    spread = float(values.std(ddof=1)) if len(values) > 1 else None
+    numbers = (float(values.mean()), *over_images, *over_seeds(values, confidence, largest), spread)
+    return dict(zip(RECORD, map(or_none, numbers), strict=True))
+
+
+def control_numbers(tables: Mapping[str, pd.DataFrame], confidence: float) -> dict[str, dict[str, float | None]]:
+    """Accuracy with Wilson's interval over images, and macro F1, of predictions that nothing was trained for.
+
+    Args:
+        tables: Checked tables by control.
+        confidence: Coverage of the interval.
+    """
+    found = {name: outcomes(table) for name, table in tables.items()}
+    return {name: _control(given, confidence) for name, given in found.items()}
+
+
+def _control(given: Outcomes, confidence: float) -> dict[str, float | None]:
+    accuracy = _share(given, confidence, "accuracy")["accuracy"]
+    return {
+        "accuracy": accuracy["mean"],
+        "accuracy_low": accuracy["images_low"],
+        "accuracy_high": accuracy["images_high"],
+        "macro_f1": float(macro_f1(given, np.ones((1, len(given.labels)))).mean()),
+    }
+
+
+def finished(
+    predictions: Mapping[str, pd.DataFrame], facts: Mapping[str, Mapping[str, Any]]
+) -> dict[str, pd.DataFrame]:
+    """The tables of those strategies of which no seed diverged.
+
+    Args:
+        predictions: Checked tables by strategy, see `read_predictions`.
+        facts: `facts.json` by strategy.
+
+    Raises:
+        ValueError: seeds that the facts do not know, or that were trained and not evaluated.
+    """
+    for name, table in predictions.items():
+        _check_trained(name, table, facts[name])
+    return {name: table for name, table in predictions.items() if not _diverged(facts[name])}
+
+
+def _check_trained(name: str, table: pd.DataFrame, facts: Mapping[str, Any]) -> None:
+    trained, evaluated = {int(seed) for seed in facts["seeds"]}, set(table["seed"])
+    # A diverged seed may have kept an earlier epoch, or nothing that could predict.
+    if not trained - _diverged(facts).keys() <= evaluated <= trained:
+        raise ValueError(
+            f"{name}.csv: expected the seeds that were trained, {sorted(trained)}, got {sorted(evaluated)}. "
+            f"Run: dvc repro --force evaluate@{name}"
+        )
+
+
+def validation_scores(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Mean over seeds of `accuracy` and `loss` on the validation images, from a finished strategy's `facts.json`."""
+    seeds = facts["seeds"].values()
+    return {key: float(np.mean([seed[f"validation_{key}"] for seed in seeds])) for key in ("accuracy", "loss")}
+
+
+def summarise(
+    predictions: Mapping[str, pd.DataFrame],
+    facts: Mapping[str, Mapping[str, Any]],
+    costs: Mapping[str, Mapping[str, Any]],
+    numbers: Mapping[str, Mapping[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """The numbers of `metrics/summary.json`, one flat record per strategy.
+
+    `accuracy` is the mean over seeds. `accuracy_low` and `accuracy_high` take the images as the sample,
+    `accuracy_seeds_low` and `accuracy_seeds_high` the seeds, as does `accuracy_sd`; see `details`. All measures are
+    None for a strategy with a diverged seed.
+
+    Args:
+        predictions: Checked tables by strategy, see `read_predictions`.
+        facts: `facts.json` by strategy.
+        costs: `costs.json` by strategy.
+        numbers: `details` of the strategies that finished.
+
+    Raises:
+        ValueError: tables of different images.
+    """
+    images = len(common_ids(predictions))
+    return {
+        name: {
+            **_line(numbers.get(name), facts[name]),
+            "seeds": len(facts[name]["seeds"]),
+            "images": images,
+            "train_seconds": costs[name]["train_seconds"],
+            "trainable_parameters": facts[name]["trainable_parameters"],
+            "status": status(facts[name]),
+        }
+        for name in predictions
+    }
+
+
+def _line(numbers: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dict[str, float | None]:
+    if numbers is None:
+        return dict.fromkeys([*FLAT, "validation_accuracy"])
+    measures = {key: numbers["measures"][measure][number] for key, (measure, number) in FLAT.items()}
+    return {**measures, "validation_accuracy": validation_scores(facts)["accuracy"]}
+
+
+def status(facts: Mapping[str, Any]) -> str:
+    """`finished`, or where training stopped: `diverged at epoch 2 (seed 1, lr 0.01)`."""
+    rate = facts["params"]["strategy"].get("lr")
+    where = [f"epoch {epoch} (seed {seed}, lr {rate})" for seed, epoch in _diverged(facts).items()]
+    return f"diverged at {', '.join(where)}" if where else "finished"
+
+
+def _diverged(facts: Mapping[str, Any]) -> dict[int, int]:
+    """Seed to the epoch at which its loss stopped being finite."""
+    return {int(s): record["diverged_epoch"] for s, record in facts["seeds"].items() if record["status"] == "diverged"}

@@ -1,0 +1,1 @@
+"""What the stages between the images and the predictions run."""

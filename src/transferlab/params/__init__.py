@@ -1,0 +1,1 @@
+"""`params.yaml` as checked records, one module per section."""

@@ -1,0 +1,39 @@
+"""What all strategies share while they train."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .record import Count, Fraction, NotNegative, Positive, PositiveShare, Share, section
+
+
+@section
+class Augment:
+    """Random views of training images; drawn from (seed, image, view) alone, so every strategy sees the same."""
+
+    crop_scale: Annotated[tuple[PositiveShare, ...], Field(min_length=2, max_length=2)]  # share of the area, ends
+    crop_ratio: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=2)]  # width / height
+    flip: Share  # probability of a horizontal flip
+    rotation: Annotated[float, Field(ge=0, le=180)]  # degrees to either side
+    brightness: NotNegative  # of torchvision's ColorJitter: the factor lies within 1 -+ this
+    contrast: NotNegative
+    saturation: NotNegative
+    hue: Annotated[float, Field(ge=0, le=0.5)]  # share of the colour circle, to either side
+
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        for name, (low, high) in (("crop_scale", self.crop_scale), ("crop_ratio", self.crop_ratio)):
+            if low > high:
+                yield f"{name}: expected [low, high], got {[low, high]}."
+
+
+@section
+class Train:
+    """What all gradient strategies share."""
+
+    validation_fraction: Fraction  # of the training images, stratified, drawn per seed
+    batch_size: Count
+    max_epochs: Count | None  # cap on every strategy's epochs
+    select_by: Literal["accuracy", "loss"]  # of the strategies that do not choose for themselves
+    augment: Augment

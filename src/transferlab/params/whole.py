@@ -1,0 +1,52 @@
+"""The whole of `params.yaml` as one record."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .backbone import Backbone
+from .compare import Compare
+from .dataset import Dataset
+from .engine import Engine
+from .protocols import CrossValidation, Evaluate, LearningCurve
+from .record import Name, Seed, section
+from .strategies import GradientStrategy, Strategy
+from .training import Train
+
+
+@section
+class Params:
+    """The whole of `params.yaml`."""
+
+    checked: Literal[True]  # composition has run the check
+    dataset: Dataset
+    backbone: Backbone
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    train: Train
+    engine: Engine
+    strategies: dict[Name, Strategy]
+    evaluate: Evaluate
+    cross_validation: CrossValidation
+    learning_curve: LearningCurve
+    compare: Compare
+
+    def problems(self) -> Iterator[str]:
+        """Contradictions, each with its key."""
+        resize_px, name = self.backbone.preprocessing.resize_px, self.backbone.name
+        if self.dataset.store_px < resize_px:
+            yield (
+                f"dataset.store_px: expected at least {resize_px}, the size that backbone {name} resizes to, "
+                f"got {self.dataset.store_px}. Add: -S dataset.store_px={resize_px}"
+            )
+        if len(set(self.seeds)) < len(self.seeds):
+            yield f"seeds: expected different numbers, got {list(self.seeds)}."
+        for key, strategy in self.strategies.items():
+            by_batch = isinstance(strategy, GradientStrategy) and strategy.norm_statistics == "batch"
+            if by_batch and self.train.batch_size == 1:
+                yield f"train.batch_size: expected 2 or more, since {key} normalises by batch, got 1."
+        for protocol in ("cross_validation", "learning_curve"):
+            for key in (key for key in getattr(self, protocol).strategies if key not in self.strategies):
+                yield f"{protocol}.strategies: expected some of {', '.join(self.strategies)}, got {key!r}."
+        if not self.strategies:
+            yield "strategies: expected at least one, got none. Choose with -S strategy=frozen or -S strategy=all."

@@ -1,0 +1,1 @@
+"""What every stage stands on: places, files, and what is done around its work."""

@@ -1,0 +1,1 @@
+"""Models and images -> predictions tables, the narrow waist: torch ends here."""

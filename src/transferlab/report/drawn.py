@@ -1,0 +1,134 @@
+"""Which figures a report has, drawn from the files of its run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..data.images import load_images
+from ..pipeline import files
+from ..prediction.table import seed_accuracies
+from .figures import accuracy, confusion, cost, features, photographs, reliability, training, verdicts
+from .figures.sheet import nothing
+from .results import Results
+
+ATTRIBUTED = 6  # test images under heat maps
+
+LAID_OUT = 500  # test images whose features are shown at most: t-SNE takes the square of their time
+
+Drawn = tuple[Figure, bool]
+"""A figure, and whether it shows anything: the files are always there, because DVC knows them by name."""
+
+
+def draw_numbers(
+    results: Results,
+    predictions: Mapping[str, pd.DataFrame],
+    histories: Mapping[str, pd.DataFrame],
+    classes: Sequence[str],
+) -> dict[str, Drawn]:
+    """The figures made of numbers."""
+    seeds = {name: seed_accuracies(table) for name, table in predictions.items()}
+    paired = verdicts.draw(results.comparison) if results.comparison["pairs"] else None
+    calibrated = reliability.draw(results.numbers) if results.numbers else None
+    return {
+        "accuracy": (accuracy.draw(results.summary, seeds, results.comparison["controls"]), True),
+        "verdicts": or_nothing(paired, "no pairs: fewer than two strategies finished"),
+        "cost": (cost.draw(results.summary), True),
+        "curves": (training.curves(histories), True),
+        "reliability": or_nothing(calibrated, "no probabilities: no strategy finished"),
+        "confusion": (confusion.draw(predictions, classes), True),
+    }
+
+
+def draw_photographs(root: Path, results: Results, predictions: Mapping[str, pd.DataFrame]) -> dict[str, Drawn]:
+    """The figures made of images, and of what evaluation kept of them."""
+    kept = {name: _kept(root, name) for name, table in predictions.items() if len(table)}
+    test = load_images(root / "data/processed/test", files.read_json(root / "data/processed/classes.json")["classes"])
+    places = {id: place for place, id in enumerate(test.ids)}
+    for table in predictions.values():
+        for id in table["id"]:
+            if id not in places:
+                raise ValueError(f"predictions: expected ids of test images, got {id!r}. Run: dvc repro")
+    examples = photographs.examples(predictions)
+    gallery = photographs.gallery([test[places[example.id]] for example in examples], examples) if examples else None
+    labels = np.array([test.classes[label] for label in test.labels])
+    shown = kept.get(results.viewed or "", {}).get("views")
+    views = None
+    if shown is not None and shown.shape[1] > 1:
+        views = photographs.views([seen[0] for seen in shown], [list(seen[1:]) for seen in shown])
+    return {
+        "features": or_nothing(_features(kept, labels), "no features: no strategy changed the backbone"),
+        "gallery": or_nothing(gallery, "no predictions: no strategy finished"),
+        "attributions": or_nothing(_attributions(results, kept, predictions, test, places), "no attribution maps"),
+        "views": or_nothing(views, "no random views: no strategy trains on them"),
+    }
+
+
+def _kept(root: Path, name: str) -> dict[str, np.ndarray]:
+    with np.load(root / f"predictions/pictures/{name}.npz", allow_pickle=False) as file:
+        return dict(file)
+
+
+def _features(kept: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray) -> Figure | None:
+    """Features of the test images before training, and after it for each strategy that changed them."""
+    changed = {name: arrays for name, arrays in kept.items() if not np.array_equal(arrays["before"], arrays["after"])}
+    if not changed or len(labels) < 4:
+        return None
+    sets = {"before training": next(iter(changed.values()))["before"]}
+    sets |= {name: arrays["after"] for name, arrays in changed.items()}
+    rows = np.unique(np.linspace(0, len(labels) - 1, LAID_OUT).astype(int))
+    return features.draw(
+        {
+            name: (features.in_two_dimensions(found[rows].astype(np.float32)), labels[rows])
+            for name, found in sets.items()
+        }
+    )
+
+
+def _attributions(
+    results: Results,
+    kept: Mapping[str, Mapping[str, np.ndarray]],
+    predictions: Mapping[str, pd.DataFrame],
+    test: Any,
+    places: Mapping[str, int],
+) -> Figure | None:
+    """Heat maps of the recommended strategy."""
+    name = results.recommended
+    if name is None or not len(kept[name]["maps"]):
+        return None
+    table = predictions[name]
+    rows = attributed(table[table["seed"] == table["seed"].iloc[0]])
+    seen = results.params["backbone"]["preprocessing"]
+    share = seen["crop_px"] / seen["resize_px"]  # of the central square
+    return photographs.attributions(
+        [_centre(test[places[row["id"]]], share) for row in rows],
+        [kept[name]["maps"][places[row["id"]]] for row in rows],
+        [f"{row['label']}\nseen as {row['predicted']}, {100 * row['sure']:.0f} %" for row in rows],
+    )
+
+
+def attributed(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of one seed's predictions, with the probability `sure`: the surest hit of each class, and the surest mistakes."""
+    columns = [str(column) for column in table.columns]
+    rows = [dict(zip(columns, cells, strict=True)) for cells in table.itertuples(index=False)]
+    rows = [{**row, "sure": row[f"p_{row['predicted']}"]} for row in rows]
+    rows.sort(key=lambda row: -row["sure"])
+    misses = [row for row in rows if row["label"] != row["predicted"]]
+    hits = {row["label"]: row for row in reversed(rows) if row["label"] == row["predicted"]}
+    kept = [row for row in rows if row in hits.values()][: max(ATTRIBUTED - len(misses), ATTRIBUTED // 2)]
+    return kept + misses[: ATTRIBUTED - len(kept)]
+
+
+def _centre(image: np.ndarray, share: float) -> np.ndarray:
+    """The central square with this share of the shorter side: what the network sees."""
+    side = round(min(image.shape[:2]) * share)
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+def or_nothing(figure: Figure | None, reason: str) -> Drawn:
+    """A figure, or one that says why there is none."""
+    return (nothing(reason), False) if figure is None else (figure, True)

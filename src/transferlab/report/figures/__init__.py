@@ -1,0 +1,1 @@
+"""Tables in, figures out, one module per figure."""

@@ -1,0 +1,101 @@
+"""Tables in, figures out; no function here reads a file.
+
+Figures are drawn for the width of a README (860 px), in colours that colour-blind readers can tell apart, and the
+same table gives the same bytes. matplotlib is imported without pyplot, so no display and no global state is involved.
+Places are given in inches from the upper left corner: matplotlib's own layout takes seconds for a dozen panels.
+
+Figures made of photographs are in `pictures`.
+"""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from .sheet import accuracy_limits, axes_at, inches, percent, shown, with_interval, write
+from .style import BAD, CONTROL, CONTROL_TEXT, DPI, WIDTH, Look, looks, styled
+
+
+@styled
+def draw(
+    summary: Mapping[str, Mapping[str, Any]],
+    seeds: Mapping[str, Mapping[int, float]],
+    controls: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Figure:
+    """Test accuracy with its interval, one row per strategy, and a ring for every seed.
+
+    Args:
+        summary: `metrics/summary.json`.
+        seeds: Test accuracy per seed by strategy, see `table.seed_accuracies`.
+        controls: What no strategy should fall below: `{"accuracy": share}` by name, drawn as upright lines. One that
+            would squeeze the strategies into half of the figure is named at the edge instead.
+    """
+    look = looks(summary)
+    left = 0.2 + max((inches(shown(name, 20), 9) for name in summary), default=0)
+    width = WIDTH - left - 1.7
+    limits = accuracy_limits(summary, seeds)
+    marks = {
+        shown(name, 24): 100 * record["accuracy"]
+        for name, record in (controls or {}).items()
+        if record.get("accuracy") is not None
+    }
+    limits, notes = _control_notes(marks, limits, width)
+    above = 0.08 + 0.17 * max((level + 1 for *_, level in notes), default=0)
+    height = 0.25 + 0.42 * len(summary)
+    figure = Figure(figsize=(WIDTH, above + height + 0.5), dpi=DPI)
+    axes = axes_at(figure, left, above, width, height)
+    for row, (name, record) in enumerate(summary.items()):
+        _accuracy_row(axes, row, record, seeds.get(name, {}), look[name])
+    for x, text, place_of_text, level in notes:
+        if x is not None:
+            axes.plot([x, x], [0, 1 + 0.17 * level / height], transform=axes.get_xaxis_transform(), **CONTROL)
+        write(figure, left + place_of_text, above - 0.06 - 0.17 * level, text, va="bottom", **CONTROL_TEXT)
+    axes.set_yticks(range(len(summary)), [shown(name, 20) for name in summary], fontsize=9)
+    axes.set(xlim=limits, ylim=(len(summary) - 0.4, -0.6))
+    axes.set_xlabel("test accuracy: mean over seeds with its interval; rings: single seeds")
+    axes.xaxis.set_major_formatter(percent())
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+def _accuracy_row(axes: Axes, row: int, record: Mapping[str, Any], seeds: Mapping[int, float], look: Look) -> None:
+    beside = axes.get_yaxis_transform()
+    if record["accuracy"] is None:
+        axes.text(0.02, row, shown(record["status"], 80), transform=beside, va="center", color=BAD)
+        return
+    mean, low, high = with_interval(record)
+    axes.plot([low, high], [row, row], color=look.color, linewidth=2.2)
+    axes.plot(mean, row, marker=look.marker, color=look.color, markersize=7)
+    rings: dict[str, Any] = {"markersize": 4, "markerfacecolor": "none", "markeredgewidth": 0.8, "alpha": 0.8}
+    values = [100 * value for value in seeds.values()]
+    axes.plot(values, [row + 0.3] * len(values), "o", color=look.color, clip_on=False, **rings)
+    axes.text(1.02, row, f"{mean:.1f} %   [{low:.1f}, {high:.1f}]", transform=beside, va="center")
+
+
+def _control_notes(
+    controls: Mapping[str, float], limits: tuple[float, float], width: float
+) -> tuple[tuple[float, float], list[tuple[float | None, str, float, int]]]:
+    """Wider limits, and for each control where its line, the left end of its text (inches) and its level are."""
+    low, high = limits
+    room = high - low
+    shares = [share for share in controls.values() if low - room <= share <= min(high + room, 100)]
+    low, high = (min([low, *(share - 0.03 * room for share in shares)]), max([high, *shares]))
+    notes: list[tuple[float | None, str, float, int]] = []
+    taken: list[tuple[float, float, int]] = []
+    for name, share in sorted(controls.items(), key=lambda item: -item[1]):
+        inside = low <= share <= high
+        text = f"{'' if inside else '← ' if share < low else '→ '}{name} {share:.1f} %"
+        place_of_line = width * min(max((share - low) / (high - low), 0), 1)
+        start = min(max(place_of_line - inches(text) / 2, 0), width + 1.6 - inches(text))
+        end = start + inches(text) + 0.12
+        used = {level for left, right, level in taken if left < end and start < right}
+        level = next(level for level in itertools.count() if level not in used)
+        taken.append((start, end, level))
+        notes.append((share if inside else None, text, start, level))
+    return (low, high), notes

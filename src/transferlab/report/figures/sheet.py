@@ -1,0 +1,162 @@
+"""Axes in inches on a sheet, text that fits, and files."""
+
+import functools
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
+from matplotlib.textpath import TextToPath
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from PIL import Image
+
+from ...pipeline import files
+from .style import DPI, GREY, WIDTH, styled
+
+
+def with_interval(record: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Accuracy and the ends of its interval, in per cent; a record may lack the interval."""
+    mean = 100 * record["accuracy"]
+    low, high = (record.get(key) for key in ("accuracy_low", "accuracy_high"))
+    return mean, mean if low is None else 100 * low, mean if high is None else 100 * high
+
+
+def accuracy_limits(
+    summary: Mapping[str, Mapping[str, Any]], seeds: Mapping[str, Mapping[int, float]]
+) -> tuple[float, float]:
+    """Ends of an axis that shows all intervals and all seeds."""
+    records = {name: record for name, record in summary.items() if record["accuracy"] is not None}
+    values = [value for record in records.values() for value in with_interval(record)]
+    values += [100 * value for name in records for value in seeds.get(name, {}).values()]
+    low, high = (min(values), max(values)) if values else (0, 100)
+    margin = max(0.04 * (high - low), 0.5)
+    return low - margin, min(high + margin, 100.3)
+
+
+def logarithmic(axes: Axes, values: Sequence[float], marks: Mapping[float, str], margins: tuple[float, float]) -> None:
+    """A logarithmic axis with those marks that fit on it, and so many inches left and right of the values."""
+    wide = axes.get_position().width * WIDTH
+    low, high = (math.log(min(values)), math.log(max(values))) if values else (0, math.log(100))
+    inch = max(high - low, math.log(3)) / (wide - sum(margins))
+    low, high = low - margins[0] * inch, high + margins[1] * inch
+    axes.set_xlim(math.exp(low), math.exp(high))
+    seen: list[float] = []
+    right = -math.inf
+    for mark in sorted(mark for mark in marks if low <= math.log(mark) <= high):
+        x, half = (math.log(mark) - low) / inch, inches(marks[mark]) / 2
+        if x - half > right + 0.12:
+            seen, right = [*seen, mark], x + half
+    axes.xaxis.set_major_locator(FixedLocator(seen))
+    axes.xaxis.set_major_formatter(FixedFormatter([marks[mark] for mark in seen]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+@styled
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG, and the same drawing as SVG beside it: no date, no version, no settings of the user.
+
+    Args:
+        figure: Any figure; its bytes depend on it alone.
+        path: Of the PNG; the SVG differs in the suffix.
+    """
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+    with files.atomic(path, "wb") as file:
+        Image.fromarray(pixels).save(file, format="PNG", optimize=True)
+    drawing = io.StringIO()
+    figure.savefig(drawing, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    files.write_text(path.with_suffix(".svg"), drawing.getvalue())
+
+
+@styled
+def nothing(reason: str) -> Figure:
+    """In the place of a figure that there is nothing to draw in, so that its file is there all the same."""
+    figure = Figure(figsize=(WIDTH, 0.5), dpi=DPI)
+    write(figure, 0.1, 0.25, shown(reason, 110), color=GREY)
+    return figure
+
+
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """New axes, in inches from the upper left corner of the figure."""
+    full_width, full_height = figure.get_size_inches()
+    return figure.add_axes(
+        (left / full_width, 1 - (top + height) / full_height, width / full_width, height / full_height)
+    )
+
+
+def write(figure: Figure, left: float, top: float, text: str, **settings: Any) -> Text:
+    """Text whose middle is so many inches below the upper edge of the figure."""
+    width, height = figure.get_size_inches()
+    return figure.text(left / width, 1 - top / height, text, **{"va": "center", **settings})
+
+
+def amount(count: int) -> str:
+    """A number of parameters for a label, such as `11.2 M`."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= max(size, 10_000):
+            return f"{count / size:.3g} {unit}"
+    return f"{count:,}"
+
+
+def percent(whole: float = 100) -> FuncFormatter:
+    """Tick labels such as `90 %`."""
+    return FuncFormatter(lambda value, _: f"{100 * value / whole:g} %")
+
+
+def accuracy_ticks(axes: Axes) -> None:
+    """Whole per cents on the upright axis, which leaves its margin narrow."""
+    axes.yaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter(percent())
+
+
+def per_row(panels: int, most: int) -> int:
+    """Panels per row such that the rows are about equally full."""
+    return math.ceil(panels / math.ceil(panels / most)) if panels else 1
+
+
+def spread_out(wanted: Sequence[float], low: float, high: float, gap: float) -> list[float]:
+    """Places for the labels of a vertical axis: near the wanted ones, in their order, `gap` apart."""
+    gap = min(gap, (high - low) / max(len(wanted), 1))
+
+    def first(group: Sequence[int]) -> float:
+        middle = sum(wanted[i] for i in group) / len(group)
+        half = gap * (len(group) - 1) / 2
+        return max(low, min(middle - half, high - 2 * half))
+
+    groups: list[list[int]] = []
+    for i in sorted(range(len(wanted)), key=lambda i: wanted[i]):
+        groups.append([i])
+        # Neighbours that collide become one group around their common mean.
+        while len(groups) > 1 and first(groups[-2]) + gap * len(groups[-2]) > first(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    placed = {i: first(group) + step * gap for group in groups for step, i in enumerate(group)}
+    return [placed[i] for i in range(len(wanted))]
+
+
+def shown(text: str, length: int) -> str:
+    """A name as the font can show it, at most `length` characters long."""
+    text = "".join(
+        sign if sign.isprintable() and _font().get_char_index(ord(sign)) else "\N{WHITE SQUARE}" for sign in text
+    )
+    return text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def inches(text: str, size: float = 8) -> float:
+    """Width of a text, by default in the size of a tick label."""
+    font = FontProperties(family="DejaVu Sans", size=size)
+    return float(TextToPath().get_text_width_height_descent(text, font, False)[0]) / 72
+
+
+@functools.cache
+def _font() -> Any:
+    return font_manager.get_font(font_manager.findfont("DejaVu Sans"))

@@ -1,0 +1,86 @@
+"""Numbers in words, for text and figures."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+NONE = "\N{EN DASH}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int]) -> str:
+    """A table whose columns are aligned right, except those of `left`."""
+    marks = ["---" if i in left else "--:" for i in range(len(header))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, marks, *rows))
+
+
+def escaped(value: Any) -> str:
+    """Foreign text that stays text, whatever Markdown or HTML it holds."""
+    line = " ".join(str(value).split())
+    # Entities are shown as characters but mean nothing to Markdown; an underscore inside a word is harmless as it is.
+    return re.sub(r"(?<!\w)_|_(?!\w)|[^\w\s.,/()%:;+-]", lambda sign: f"&#{ord(sign[0])};", line)
+
+
+def listed(items: Iterable[Any], mark: str = "`") -> str:
+    """`a`, `b` and `c`."""
+    words = [f"{mark}{item}{mark}" for item in items]
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as `1 pair` and `1,000 pairs`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def is_or_are(items: Sequence[Any]) -> str:
+    """The verb that fits so many."""
+    return "is" if len(items) == 1 else "are"
+
+
+def percent(share: float | None) -> str:
+    """Such as `95.4 %`."""
+    return NONE if share is None else f"{100 * share:.1f} %"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Such as `90.3 to 97.5 %`."""
+    return NONE if low is None or high is None else f"{100 * low:.1f} to {percent(high)}"
+
+
+def number(value: float | None) -> str:
+    """Three decimals."""
+    return NONE if value is None else f"{value:.3f}"
+
+
+def with_ends(record: Mapping[str, Any]) -> str:
+    """Such as `0.958 (0.917 to 0.989)`."""
+    ends = (number(record[end]) for end in ("images_low", "images_high"))
+    return f"{number(record['mean'])} ({' to '.join(ends)})"
+
+
+def signed(share: float) -> str:
+    """Points with their sign."""
+    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def points(share: float) -> str:
+    """Such as `0.7 points`."""
+    return f"{100 * share:.1f} points"
+
+
+def p_value(value: float) -> str:
+    """Three decimals, or less than 0.001."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def span(values: Iterable[int]) -> str:
+    """One number, or the ends of several."""
+    low, *rest = sorted(set(values))
+    return f"{low} to {rest[-1]}" if rest else str(low)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,98 @@
+"""The files of a run in, `reports/` out: figures, the tables that `dvc plots` draws, Markdown and one page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..pipeline import files
+from ..prediction.table import read_predictions
+from ..settings.changes import differences, override_value
+from . import page
+from .drawn import draw_numbers, draw_photographs, or_nothing
+from .figures import training
+from .figures.sheet import save
+from .results import Results
+from .tables import LEARNING, learning_rows, write_confusion, write_curves
+from .text import CAPTIONS, render
+
+
+def write_report(root: Path, params: Mapping[str, Any], defaults: Mapping[str, Any], baseline: str | None) -> None:
+    """Write `reports/` below `root`: report.md, the same as one page, figures, and the tables that `dvc plots` draws.
+
+    Args:
+        root: Checkout that holds data/, metrics/, predictions/ and runs/.
+        params: `params.yaml`; its strategies are shown, in its order, and no others.
+        defaults: What `conf/` composes to without overrides.
+        baseline: The commit that the run started from.
+
+    Raises:
+        ValueError: A model was trained with other parameters, classes or weights than those of now.
+    """
+    results = read_results(root, params, defaults, baseline)
+    reports, classes = root / "reports", files.read_json(root / "data/processed/classes.json")["classes"]
+    predictions = {name: read_predictions(root / f"predictions/{name}.csv", classes) for name in params["strategies"]}
+    histories = {name: pd.read_csv(root / f"runs/{name}/history.csv") for name in params["strategies"]}
+    learned = learning_rows(root, params, classes, predictions)
+    drawn = {**draw_numbers(results, predictions, histories, classes), **draw_photographs(root, results, predictions)}
+    drawn["learning_curve"] = or_nothing(
+        training.learning_curve(pd.DataFrame(learned)) if learned else None,
+        "no learning curve: learning_curve.strategies is empty",
+    )
+    for name, (figure, _) in drawn.items():
+        save(figure, reports / f"figures/{name}.png")
+    with files.atomic(reports / "figures/samples.png", "wb") as file:
+        file.write((root / "data/processed/samples.png").read_bytes())
+    write_curves(reports / "curves.csv", histories)
+    write_confusion(reports / "confusion.csv", predictions)
+    files.write_csv(reports / "learning_curve.csv", LEARNING, learned)
+    text = render(results, [name for name in CAPTIONS if drawn[name][1]])
+    files.write_text(reports / "report.md", text)
+    files.write_text(reports / "report.html", page.render(text, reports))
+
+
+def read_results(root: Path, params: Mapping[str, Any], defaults: Mapping[str, Any], baseline: str | None) -> Results:
+    """Read what the Markdown is made of; see `write_report`."""
+    names, processed = list(params["strategies"]), root / "data/processed"
+    classes = files.read_json(processed / "classes.json")["classes"]
+    start = files.read_json(root / "data/weights/start.json")
+    facts = {name: files.read_json(root / f"runs/{name}/facts.json") for name in names}
+    for name in names:
+        require_same(name, facts[name], {**params, "classes": classes, "start_sha256": start["sha256"]})
+    summary = files.read_json(root / "metrics/summary.json")
+    if list(summary) != names:
+        raise ValueError(f"metrics/summary.json: expected {names}, got {list(summary)}. Run: dvc repro compare")
+    return Results(
+        params=params,
+        defaults=defaults,
+        baseline=baseline,
+        summary=summary,
+        numbers=files.read_json(root / "metrics/numbers.json"),
+        comparison=files.read_json(root / "metrics/comparison.json"),
+        facts=facts,
+        counts=files.read_csv(processed / "class_counts.csv"),
+        skipped=files.read_csv(processed / "skipped.csv"),
+        alike=files.read_csv(processed / "near_duplicates.csv"),
+        archive=files.read_json(root / "data/raw/archive.json"),
+        start=start,
+    )
+
+
+def require_same(name: str, facts: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse a model that was trained with other parameters, on other classes or from other weights than those of now.
+
+    Args:
+        name: Key of the strategy.
+        facts: Its `facts.json`.
+        now: `params.yaml` with two more keys, `classes` and `start_sha256`.
+    """
+    data = ("classes", "start_sha256")
+    used = {**facts["params"], **{key: facts[key] for key in data}}
+    expected = {key: now["strategies"][name] if key == "strategy" else now[key] for key in used}
+    for key, before, after in differences(used, expected):
+        says = "data/ has" if key in data else "params.yaml says"
+        old, new = override_value(before), override_value(after)
+        raise ValueError(
+            f"Model '{name}' was trained with {key}={old} but {says} {new}. Run: dvc repro --force train@{name}"
+        )

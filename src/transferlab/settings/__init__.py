@@ -1,0 +1,1 @@
+"""`conf/` -> `params.yaml`, what differs between two of them, and what a run will take."""

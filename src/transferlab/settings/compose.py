@@ -1,0 +1,122 @@
+"""Compose `conf/` into `params.yaml`, and say what differs.
+
+`dvc exp run` composes too, inside DVC; both find the resolvers below through `conf/hydra_plugins/`, so both
+check the whole configuration before anything is touched or queued.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..data.archive import fetch
+from ..params.reading import parse
+from ..pipeline.places import checkout, from_home, home
+
+WORDS = ("official", "none", "source")
+
+
+def register() -> None:
+    """Make the resolvers that `conf/` uses known to OmegaConf."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("transferlab.check", check, replace=True)
+    OmegaConf.register_new_resolver("transferlab.hash_of_path", hash_of_path, replace=True)
+    OmegaConf.register_new_resolver("transferlab.hash_of_weights", hash_of_weights, replace=True)
+    OmegaConf.register_new_resolver("transferlab.by_name", by_name, replace=True)
+
+
+def by_name(names: Sequence[str]) -> Any:
+    """Resolver: names as a mapping, because a stage's command may hold nothing but the `${key}` of one."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.create({name: name for name in names})
+
+
+def check(*, _root_: Any) -> bool:
+    """Resolver: check the whole configuration that is being composed."""
+    from omegaconf import OmegaConf
+
+    raw = OmegaConf.to_container(_root_, resolve=False)
+    assert isinstance(raw, dict)
+    if missing := list(_missing(raw)):
+        raise ValueError("\n".join(f"conf: {key}: expected a value, found none. Add: -S {key}=..." for key in missing))
+    # Resolving `checked` itself would call this function again.
+    rest = OmegaConf.create({key: value for key, value in raw.items() if key != "checked"})
+    parsed = parse({"checked": True, **OmegaConf.to_container(rest, resolve=True)}, "conf")  # type: ignore[dict-item]
+    if parsed.engine.device == "cuda" and not _cuda_driver():
+        raise ValueError("conf: engine.device: expected a CUDA driver, found none. Use engine.device=auto or cpu.")
+    return True
+
+
+def _missing(raw: Mapping[Any, Any], above: str = "") -> Iterator[str]:
+    """Dotted keys of `???`. OmegaConf silently turns all that depends on one, the check too, into another."""
+    for name, value in raw.items():
+        if value == "???":
+            yield f"{above}{name}"
+        elif isinstance(value, Mapping):
+            yield from _missing(value, f"{above}{name}.")
+
+
+def _cuda_driver() -> bool:
+    """Whether this machine has an NVIDIA driver, found without torch: its command, its device, or WSL's."""
+    return bool(shutil.which("nvidia-smi")) or any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg"))
+
+
+def hash_of_path(path: str) -> str:
+    """Resolver: digest of the user's own images, so that a changed folder is noticed."""
+    from ..data.archive.pack import folder_sha256
+
+    found = from_home(path)
+    if not path or not found.exists():
+        raise ValueError(
+            f"dataset.path: expected a folder or a zip, found nothing at '{path}'. Relative paths count from {home()}."
+        )
+    return folder_sha256(found)
+
+
+def hash_of_weights(weights: str) -> str | None:
+    """Resolver: sha256 of a weights file of the user's own or of the mirror; None for the words."""
+    if weights in WORDS:
+        return None
+    return fetch.own_file(weights, sha256=None, key="backbone.weights").sha256
+
+
+def compose(overrides: Sequence[str] = (), root: Path | None = None) -> str:
+    """The text of `params.yaml` that `conf/` gives, byte for byte what `dvc exp run` writes.
+
+    Args:
+        overrides: Hydra overrides, such as `strategy=frozen`.
+        root: The checkout whose `conf/` is composed; default: the one this code runs from.
+
+    Raises:
+        ValueError: They do not compose, or what they compose to does not pass the check.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    register()
+    try:
+        with initialize_config_dir(str((root or checkout()) / "conf"), version_base=None):
+            config = hydra_compose("config", overrides=list(overrides))
+        OmegaConf.resolve(config)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        if unknown := re.match(r"Could not override '(.+?)'", str(error)):
+            added = [f"+{item}" if item.startswith(f"{unknown[1]}=") else item for item in overrides]
+            if added != list(overrides):
+                compose(added, root)  # our own check names the keys that there are
+        raise ValueError(reason(error)) from error
+    return OmegaConf.to_yaml(config)
+
+
+def reason(error: Exception) -> str:
+    """What went wrong: one line of Hydra's, or the lines of our own check without OmegaConf's wrapping."""
+    text = str(error).split("\n    full_key:")[0].split("\nConfig search path:")[0]
+    own = re.match(r"ValueError raised while resolving interpolation: (.*)", text, re.DOTALL)
+    return own[1] if own else "conf: " + " ".join(text.replace(":\n\t", ": ").replace("\n\t", ", ").split())

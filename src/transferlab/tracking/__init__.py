@@ -1,0 +1,1 @@
+"""MLflow, from outside a training and from inside its own process."""

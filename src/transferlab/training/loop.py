@@ -1,0 +1,246 @@
+"""The one loop that trains every gradient strategy."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, log_softmax, nll_loss
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..data.chance import named_generator
+from ..network import models
+from ..network.activations import CHUNK, Activations
+from ..params.strategies import GradientStrategy
+from .checkpoint import Checkpoint, Progress, rank
+from .schedule import Moment, rate
+from .strategies import PhasePlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the loop needs to know beside the strategy.
+
+    Args:
+        seed: Draws the order and the dropout.
+        batch_size: Images per step.
+    """
+
+    seed: int
+    batch_size: int
+
+
+def fit(
+    model: nn.Sequential,
+    plans: Sequence[PhasePlan],
+    strategy: GradientStrategy,
+    source_of: Callable[[int], Activations],
+    *,
+    labels: np.ndarray,
+    rows: tuple[np.ndarray, np.ndarray],
+    settings: Settings,
+    checkpoint: Checkpoint,
+    log: Callable[[Mapping[str, Any]], None],
+) -> Progress:
+    """Train, and keep the epoch that is best on the validation rows.
+
+    Args:
+        model: Parts in order; ends with the tensors of the best epoch.
+        plans: The phases.
+        strategy: Optimiser, schedule, regularisation, selection.
+        source_of: Number of frozen leading parts -> what enters the others.
+        labels: int64 [N] of all images of the training split.
+        rows: Indices of the images to fit and of those to validate on.
+        settings: Seed and batch size.
+        checkpoint: Where the training saves itself, and goes on from.
+        log: Receives each row of the history.
+
+    Returns:
+        The finished progress; `diverged` when a loss was not finite, then with the best epoch before it.
+    """
+    targets = torch.from_numpy(labels).to(next(model.parameters()).device)
+    parts = trained_parts(model, plans)
+    progress = checkpoint.load()
+    done, first = progress.epoch, 0
+    progress.best_tensors = progress.best_tensors or models.tensors_of(model, parts)
+    models.overlay(model, progress.tensors)
+    for plan in plans:
+        epochs = range(max(first, done), first + plan.epochs)
+        first += plan.epochs
+        if progress.status != "running" or not epochs:
+            continue
+        optimizer = begin_phase(model, plan, strategy)
+        if progress.optimizer and progress.phase == plan.name:
+            optimizer.load_state_dict(progress.optimizer)
+        source, upper = source_of(plan.cut), model[plan.cut :]
+        for epoch in epochs:
+            started, aside = time.perf_counter(), source.aside
+            order = named_generator(settings.seed, f"order/{epoch}").permutation(rows[0])
+            batches = list(divide(order, settings.batch_size))
+            torch.manual_seed(int(named_generator(settings.seed, f"dropout/{epoch}").integers(2**63)))
+            set_modes(upper, strategy.norm_statistics)
+            begun = first - plan.epochs
+            losses = [row["validation_loss"] for row in progress.history[begun:]]
+            now = Moment(epoch=epoch, phase_epoch=epoch - begun, length=plan.epochs, losses=losses)
+            row: dict[str, Any] = {
+                "phase": plan.name,
+                "epoch": epoch + 1,
+                **descend(upper, source, targets, batches, now=now, optimizer=optimizer, strategy=strategy),
+                **validate(upper, source, targets, rows[1]),
+            }
+            progress.epoch, progress.phase = epoch + 1, plan.name
+            progress.seconds += time.perf_counter() - started - (source.aside - aside)
+            progress.shared |= source.shared.seconds if source.shared else {}
+            if not all(math.isfinite(row[loss]) for loss in ("train_loss", "validation_loss")):
+                progress.status = "diverged"
+                break
+            progress.add(row, strategy.select_by, lambda: models.tensors_of(model, parts))
+            log(row)
+            if checkpoint.due():
+                progress.tensors, progress.optimizer = models.tensors_of(model, parts), optimizer.state_dict()
+                checkpoint.save(progress)
+    models.overlay(model, progress.best_tensors)
+    progress.status = "finished" if progress.status == "running" else progress.status
+    progress.tensors, progress.optimizer = {}, {}
+    checkpoint.save(progress)
+    return progress
+
+
+def descend(
+    upper: nn.Module,
+    source: Activations,
+    targets: Tensor,
+    batches: Sequence[np.ndarray],
+    *,
+    now: Moment,
+    optimizer: torch.optim.Optimizer,
+    strategy: GradientStrategy,
+) -> dict[str, float]:
+    """One epoch of steps; gives the rate of the last one, and loss and accuracy on the way.
+
+    Args:
+        upper: The parts that train, and frozen ones between them.
+        source: Gives what enters them.
+        targets: int64 [N], labels of all images.
+        batches: Rows of each step.
+        now: Which epoch it is.
+        optimizer: Its groups carry `base`, the rate before the schedule.
+        strategy: Schedule, loss and clipping.
+    """
+    loss_sum, correct = torch.zeros(2, device=targets.device)
+    for step, (batch, entering) in enumerate(zip(batches, source.train(batches, now.epoch), strict=True)):
+        multiplier = rate(strategy, now, step / len(batches))
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * multiplier
+        y = targets[torch.from_numpy(batch).to(targets.device)]
+        with source.place.autocast():
+            logits = upper(entering).float()
+        loss = loss_of(strategy, logits, y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if strategy.clip_norm is not None:
+            trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(trained, strategy.clip_norm)
+        optimizer.step()
+        loss_sum += loss.detach() * len(batch)
+        correct += (logits.detach().argmax(1) == y).sum()
+    images = sum(len(batch) for batch in batches)
+    lr = max(group["lr"] for group in optimizer.param_groups)
+    return {"lr": lr, "train_loss": float(loss_sum) / images, "train_accuracy": float(correct) / images}
+
+
+def begin_phase(model: nn.Sequential, plan: PhasePlan, strategy: GradientStrategy) -> torch.optim.Optimizer:
+    """Let exactly the plan's parameters train, and build their optimiser."""
+    model.requires_grad_(False)
+    for group in plan.groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(True)
+    groups = [{**group, "base": group["lr"]} for group in plan.groups]
+    if strategy.optimizer == "sgd":
+        nesterov = strategy.nesterov and strategy.momentum > 0
+        return torch.optim.SGD(groups, momentum=strategy.momentum, nesterov=nesterov)
+    kinds: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[strategy.optimizer](groups, betas=(strategy.momentum, 0.999))
+
+
+def set_modes(model: nn.Module, norm_statistics: str) -> None:
+    """Training mode for the parts that train; frozen ones, with their dropout and norm layers, stay in eval mode.
+
+    So a frozen norm layer never moves its running statistics, nor does any where the strategy says "frozen".
+    """
+    for part in model.children():
+        part.train(any(parameter.requires_grad for parameter in part.parameters()))
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and norm_statistics == "frozen":
+            module.eval()
+
+
+@torch.no_grad()
+def validate(upper: nn.Module, source: Activations, targets: Tensor, rows: np.ndarray) -> dict[str, float]:
+    """Loss and accuracy on the test view of the given rows: sums over images, divided once."""
+    upper.eval()
+    loss, correct = 0.0, 0
+    for batch in divide(rows, CHUNK):
+        y = targets[torch.from_numpy(batch).to(targets.device)]
+        with source.place.autocast():
+            logits = upper(source.test(batch)).float()
+        loss += float(cross_entropy(logits, y, reduction="sum"))
+        correct += int((logits.argmax(1) == y).sum())
+    return {"validation_loss": loss / len(rows), "validation_accuracy": correct / len(rows)}
+
+
+def divide(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Batches in order; a last single row joins the batch before it, since BatchNorm cannot train on one image."""
+    ends = list(range(size, len(rows), size))
+    if ends and len(rows) - ends[-1] == 1:
+        ends.pop()
+    yield from np.split(rows, ends)
+
+
+def loss_of(strategy: GradientStrategy, logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean loss of a batch: logits [B, C], targets int64 [B]."""
+    if strategy.loss == "nll":
+        return nll_loss(log_softmax(logits, 1), targets)
+    return cross_entropy(logits, targets, label_smoothing=strategy.label_smoothing)
+
+
+def interpolate(
+    model: nn.Sequential,
+    start: Mapping[str, Tensor],
+    progress: Progress,
+    strategy: GradientStrategy,
+    measure: Callable[[], Mapping[str, float]],
+) -> dict[str, Any]:
+    """Average the trained weights with those at the start, and keep the best share (Wortsman et al. 2022, WiSE-FT).
+
+    Args:
+        model: As trained; ends with the chosen average.
+        start: The tensors that training could change, as they were before it.
+        progress: Of the training; its result becomes the average.
+        strategy: The shares to try, and what selects among them; ties go to the other measure, then to the earlier.
+        measure: Validation loss and accuracy of the model as it stands.
+
+    Returns:
+        The row of the history that stands for the average, as an epoch after the last.
+    """
+    end, tried = progress.best_tensors, []
+    for share in strategy.interpolate or ():
+        mixed = {name: torch.lerp(start[name].double(), end[name].double(), share).to(end[name]) for name in end}
+        models.overlay(model, mixed)
+        row = {"phase": f"share = {share:g}", "epoch": progress.epoch + 1, "lr": None}
+        tried.append(({**row, "train_loss": None, "train_accuracy": None, **measure()}, mixed))
+    row, tensors = max(tried, key=lambda pair: rank(pair[0], strategy.select_by))
+    progress.best = None
+    progress.add(row, strategy.select_by, lambda: tensors)
+    models.overlay(model, tensors)
+    return row
+
+
+def trained_parts(model: nn.Sequential, plans: Sequence[PhasePlan]) -> list[str]:
+    """Names of the parts that any phase may change."""
+    ours = {id(parameter) for plan in plans for group in plan.groups for parameter in group["params"]}
+    return [name for name, part in model.named_children() if any(id(p) in ours for p in part.parameters())]

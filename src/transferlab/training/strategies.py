@@ -1,0 +1,84 @@
+"""Strategy record -> what trains in each phase: every parameter covered, every pattern used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from torch import nn
+
+from ..params.network import PARTS
+from ..params.strategies import GradientStrategy, first_match
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhasePlan:
+    """A phase ready for the loop.
+
+    Args:
+        name: As the strategy names it.
+        epochs: How many.
+        cut: Number of leading parts that are frozen; what they compute can be computed once.
+        groups: Optimiser groups: params, lr, weight_decay.
+    """
+
+    name: str
+    epochs: int
+    cut: int
+    groups: Sequence[dict[str, Any]]
+
+
+def plan(model: nn.Sequential, strategy: GradientStrategy, max_epochs: int | None) -> list[PhasePlan]:
+    """The phases of a strategy for one model.
+
+    Raises:
+        ValueError: A part of the model is not covered by the table of rates.
+    """
+    shares = [phase.share for phase in strategy.phases.values()]
+    lengths = divide(min(strategy.epochs, max_epochs or strategy.epochs), shares)
+    return [
+        PhasePlan(name=name, epochs=epochs, cut=cut(phase.rates), groups=groups(model, phase.rates, strategy))
+        for (name, phase), epochs in zip(strategy.phases.items(), lengths, strict=True)
+    ]
+
+
+def divide(epochs: int, shares: Sequence[float]) -> list[int]:
+    """Divide whole epochs by shares, the rounding going to the last phases; a phase may end up with none."""
+    edges = [round(epochs * sum(shares[:i]) / sum(shares)) for i in range(len(shares) + 1)]
+    return [end - start for start, end in pairwise(edges)]
+
+
+def cut(rates: dict[str, float | None]) -> int:
+    """Number of leading parts that do not train."""
+    return next(i for i, part in enumerate(PARTS) if _rate(rates, part) is not None)
+
+
+def groups(model: nn.Sequential, rates: dict[str, float | None], strategy: GradientStrategy) -> list[dict[str, Any]]:
+    """One optimiser group per trained part and kind; weight decay is not for norm layers and biases.
+
+    The rule "only tensors with two or more dimensions decay" is the one of nanoGPT and of BiT.
+    """
+    found: list[dict[str, Any]] = []
+    for part, module in model.named_children():
+        rate = _rate(rates, part)
+        if rate is None:
+            continue
+        for decays in (True, False):
+            tensors = [parameter for parameter in module.parameters() if (parameter.dim() >= 2) == decays]
+            if tensors:
+                decay = strategy.weight_decay if decays else 0.0
+                found.append({"params": tensors, "lr": strategy.lr * rate, "weight_decay": decay})
+    return found
+
+
+def trainable_parameters(model: nn.Sequential, rates: Sequence[dict[str, float | None]]) -> int:
+    """Number of values that any of the phases may change."""
+    parts = {part for part in PARTS for table in rates if _rate(table, part) is not None}
+    return sum(p.numel() for part, module in model.named_children() if part in parts for p in module.parameters())
+
+
+def _rate(rates: dict[str, float | None], part: str) -> float | None:
+    pattern = first_match(rates, part)
+    if pattern is None:
+        raise ValueError(f"rates: part '{part}' is not covered by {list(rates)}. Add it, or the pattern '*'.")
+    return rates[pattern]

@@ -1,0 +1,1 @@
+"""The backbone's starting weights: official, the user's own, none, or trained here."""

@@ -1,0 +1,70 @@
+"""The backbone's starting weights as one file with a hash: official, the user's own, none, or trained here."""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..data.archive import fetch
+from ..data.archive.request import Verified
+from ..network import backbones, models
+from ..network.backbones import IMAGENET_CLASSES
+from ..params.whole import Params
+from ..pipeline.files import write_json
+from . import published
+from .source_task import train_on_source
+
+logger = logging.getLogger(__name__)
+
+
+def write_start(root: Path, params: Params, code: str, log: Callable[[Mapping[str, Any]], None]) -> None:
+    """Write `data/weights/start.safetensors` and the facts beside it.
+
+    Args:
+        root: Checkout that receives data/weights.
+        params: All parameters.
+        code: Digest of the code, which names the checkpoint of a source task.
+        log: Receives each epoch of a source task.
+
+    Raises:
+        ValueError: The file is not there, has another hash than `params.yaml` says, or gives no weights of the
+            backbone; or the source task diverged.
+    """
+    backbone = params.backbone
+    facts: dict[str, Any] = {"backbone": backbone.name, "weights": backbone.weights, "file": None}
+    if backbone.weights == "source":
+        tensors, origin = train_on_source(params, code, log)
+        facts |= {"origin": origin, "source_file_sha256": None}
+    elif backbone.weights == "none":
+        tensors = backbones.build(backbone.name, IMAGENET_CLASSES).state_dict()
+        facts |= {"origin": "random", "source_file_sha256": None}
+    else:
+        file = official(params) if backbone.weights == "official" else own(params)
+        tensors, about = from_file(file.path, params)
+        facts |= {"origin": file.origin, "source_file_sha256": file.sha256, "file": about}
+    sha256 = models.save(tensors, root / "data/weights/start.safetensors")
+    write_json(root / "data/weights/start.json", {**facts, "sha256": sha256})
+
+
+def official(params: Params) -> Verified:
+    """The published file; the end of its name is the beginning of its sha256."""
+    url = params.backbone.official_url
+    assert url is not None  # params refuses official weights without an address
+    prefix = Path(url).stem.rsplit("-", 1)[-1]
+    return fetch.fetch(url, sha256_prefix=prefix, key="backbone", url_key="backbone.official_url")
+
+
+def own(params: Params) -> Verified:
+    """The file of the user's own or of the mirror, as it was when `params.yaml` was composed."""
+    return fetch.own_file(params.backbone.weights, sha256=params.backbone.weights_sha256, key="backbone.weights")
+
+
+def from_file(path: Path, params: Params) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The tensors of a weights file under the names of the parts, and what was done to it."""
+    backbone = params.backbone
+    source = backbone.official_url if backbone.weights == "official" else backbone.weights
+    name = Path(str(source)).name  # the cache calls it by its hash
+    found = published.read(path, backbone.name, name)
+    logger.info("%s: used %d of %d tensors%s", name, found.used, found.held, "".join(f"; {p}" for p in found.undone))
+    net = backbones.build(backbone.name, found.outputs, weights=found.tensors)
+    return net.state_dict(), {"name": name, **found.facts()}
