@@ -1,7 +1,9 @@
-"""The engine against the tutorial's loop: same data, backbone, weights and threads, alternating in one process tree.
+"""The engine against the tutorial's loop: same data, backbone, weights and threads, alternating in
+one process tree.
 
-Every run is a process of its own. Interpreter, imports, downloads and reading `conf/` are not counted; decoding is. The
-baseline is timed over some of its 25 epochs and extrapolated, unless --full.
+Every run is a process of its own. Interpreter, imports, downloads and reading `conf/` are not
+counted; decoding is. The baseline is timed over some of its 25 epochs and extrapolated, unless
+--full.
 """
 
 import argparse
@@ -91,7 +93,10 @@ LADDERS: dict[str, list[tuple[str, list[str] | Row]]] = {
     "frozen": [
         *LOOP,
         (
-            "engine: frozen layers once per view, 25 views; 49 validation instead of 153 test images",
+            (
+                "engine: frozen layers once per view, 25 views; 49 validation instead of 153 test "
+                "images"
+            ),
             _ours("frozen", 25, 25),
         ),
         ("8 views, used in turn for 100 epochs", Row("", "", "frozen")),
@@ -100,7 +105,10 @@ LADDERS: dict[str, list[tuple[str, list[str] | Row]]] = {
     ],
     "finetune": [
         *LOOP,
-        ("engine: norm layers within the convolutions, 49 validation images", _ours("finetune", 25)),
+        (
+            "engine: norm layers within the convolutions, 49 validation images",
+            _ours("finetune", 25),
+        ),
         ("12 epochs, each stage with a rate of its own", Row("", "", "finetune")),
     ],
 }
@@ -117,7 +125,9 @@ class Bench:
     def __init__(self, given: argparse.Namespace, folder: Path):
         self.given, self.folder = given, folder
         if (mirror := places.mirror()) is not None:
-            os.environ["TRANSFERLAB_MIRROR"] = mirror  # absolute: relative ones count from the next line's folder
+            os.environ["TRANSFERLAB_MIRROR"] = (
+                mirror  # absolute: relative ones count from the next line's folder
+            )
         os.environ["DVC_ROOT"] = str(folder)
         self.settings = [f"backbone={given.backbone}", f"backbone.weights={given.weights}"]
         values = parse(yaml.safe_load(compose.compose(["strategy=probe", *self.settings])))
@@ -133,7 +143,9 @@ class Bench:
         self.options += ["--workers", str(self.workers())]
 
     def unpack(self, values: Params) -> None:
-        """The folders the baseline reads: all images, and the split of seed 0 for the comparison at equal passes."""
+        """The folders the baseline reads: all images, and the split of seed 0 for the comparison at
+        equal passes.
+        """
         with zipfile.ZipFile(self.folder / "data/raw/archive.zip") as file:
             file.extractall(self.folder / "tutorial")
         self.all = next((self.folder / "tutorial").rglob("train")).parent
@@ -151,14 +163,25 @@ class Bench:
     def workers(self) -> int:
         """The number of loader processes with which an epoch of the baseline is shortest."""
         counts = range(len(os.sched_getaffinity(0)) + 1)
-        seconds = {n: self.tutorial("frozen", 1, "--workers", str(n))["epochs"][0]["seconds"] for n in counts}
+        seconds = {
+            n: self.tutorial("frozen", 1, "--workers", str(n))["epochs"][0]["seconds"]
+            for n in counts
+        }
         print(f"an epoch of the baseline by number of workers: {seconds}", file=sys.stderr)
         return min(seconds, key=lambda count: seconds[count])
 
     def tutorial(self, strategy: str, epochs: int, *options: str, equal: bool = False) -> Run:
         """Some epochs of the baseline; `seconds` for all 25."""
         where = self.equal if equal else self.all
-        words = [str(where), "--strategy", strategy, "--epochs", str(epochs), *self.options, *options]
+        words = [
+            str(where),
+            "--strategy",
+            strategy,
+            "--epochs",
+            str(epochs),
+            *self.options,
+            *options,
+        ]
         run = self.child("tutorial.py", words)
         epoch = mean(row["seconds"] for row in run["epochs"])
         return {**run, "epoch": epoch, "seconds": run["prepared_seconds"] + EPOCHS * epoch}
@@ -172,7 +195,10 @@ class Bench:
 
     def run(self, row: Row, *options: str) -> Run:
         """One run of ours."""
-        for place in (".cache/transferlab/resume", *([".cache/transferlab/features"] if row.fresh else [])):
+        for place in (
+            ".cache/transferlab/resume",
+            *([".cache/transferlab/features"] if row.fresh else []),
+        ):
             shutil.rmtree(self.folder / place, ignore_errors=True)
         decode = ["--decode"] if row.fresh else []
         words = [str(self.folder), row.strategy, *decode, *options, *self.settings, *row.settings]
@@ -194,7 +220,9 @@ class Bench:
             for strategy in self.given.loops:
                 theirs = self.tutorial(strategy, EPOCHS if self.given.full else self.given.epochs)
                 for row in (row for row in ROWS if row.baseline == strategy):
-                    found.setdefault(row.title, []).append({"tutorial": theirs, "engine": self.engine(row)})
+                    found.setdefault(row.title, []).append(
+                        {"tutorial": theirs, "engine": self.engine(row)}
+                    )
             if "finetune" not in self.given.loops:
                 continue
             theirs = self.tutorial("finetune", self.given.epochs, equal=True)
@@ -208,19 +236,32 @@ class Bench:
                 "title": title,
                 "tutorial_seconds": median(run["tutorial"]["seconds"] for run in runs),
                 "engine_seconds": median(run["engine"]["seconds"] for run in runs),
-                "ratio": median(run["tutorial"]["seconds"] / run["engine"]["seconds"] for run in runs),
+                "ratio": median(
+                    run["tutorial"]["seconds"] / run["engine"]["seconds"] for run in runs
+                ),
                 "rounds": runs,
             }
             for title, runs in found.items()
         ]
 
     def formats(self) -> list[Run]:
-        """Seconds and agreement of every precision and memory format, as `auto` would measure them."""
-        open_ = ["strategy=probe", *self.settings, "engine.precision=auto", "engine.memory_format=auto"]
-        return precision.measure(self.folder, parse(yaml.safe_load(compose.compose(open_))), device.REFERENCE)
+        """Seconds and agreement of every precision and memory format, as `auto` would measure
+        them.
+        """
+        open_ = [
+            "strategy=probe",
+            *self.settings,
+            "engine.precision=auto",
+            "engine.memory_format=auto",
+        ]
+        return precision.measure(
+            self.folder, parse(yaml.safe_load(compose.compose(open_))), device.REFERENCE
+        )
 
     def ladders(self) -> dict[str, list[Run]]:
-        """What each step gives: cumulative, except that the engine's steps do without the loop's options."""
+        """What each step gives: cumulative, except that the engine's steps do without the loop's
+        options.
+        """
         found: dict[str, list[Run]] = {}
         for strategy, steps in ((name, LADDERS[name]) for name in self.given.ladder):
             options: list[str] = []
@@ -237,29 +278,43 @@ class Bench:
 def machine() -> str:
     """The processor, its cores and the version of torch."""
     names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
     ]
     import torch
 
     kind = torch.backends.cpu.get_cpu_capability()
     return (
-        f"{len(os.sched_getaffinity(0))} cores of {names[0]} ({kind}), {platform.system()}, torch {torch.__version__}"
+        f"{len(os.sched_getaffinity(0))} cores of {names[0]} ({kind}), {platform.system()}, "
+        f"torch {torch.__version__}"
     )
 
 
 def table(result: Run) -> str:
     """The result as Markdown."""
     given = result["command"]
-    counted = f"all {EPOCHS} epochs" if given["full"] else f"{given['epochs']} epochs, extrapolated to {EPOCHS}"
+    counted = (
+        f"all {EPOCHS} epochs"
+        if given["full"]
+        else f"{given['epochs']} epochs, extrapolated to {EPOCHS}"
+    )
     lines = [
         f"# {given['backbone']}, weights {given['weights']}: the tutorial's loop and the engine",
         "",
-        f"{result['machine']}; {given['rounds']} round(s). The loop was timed over {counted}; one seed of ours against "
-        "one run of it unless the line says otherwise. Where ours took less than 20 s it is the median of three. "
-        "Interpreter, imports and downloads are not counted. Memory is the peak of the main process. Made by "
+        f"{result['machine']}; {given['rounds']} round(s). The loop was timed over {counted}; one "
+        "seed of ours against "
+        "one run of it unless the line says otherwise. Where ours took less than 20 s it is the "
+        "median of three. "
+        "Interpreter, imports and downloads are not counted. Memory is the peak of the main "
+        "process. Made by "
         "`make bench`; every run stands in the JSON file beside this one.",
         "",
-        "| | loop, s | engine, s | ratio | passes | decodes | test accuracy: loop last (best) | engine | peak MB |",
+        (
+            "| | loop, s | engine, s | ratio | passes | decodes | test accuracy: loop last (best) "
+            "| "
+            "engine | peak MB |"
+        ),
         "| --- | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for row in result["rows"]:
@@ -268,14 +323,23 @@ def table(result: Run) -> str:
         passes = EPOCHS * (last["train_passes"] + last["val_passes"])
         reached = "not run to the end"
         if len(theirs["epochs"]) == EPOCHS:
-            reached = f"{last['val_accuracy']:.3f} ({max(epoch['val_accuracy'] for epoch in theirs['epochs']):.3f})"
+            reached = (
+                f"{last['val_accuracy']:.3f} "
+                f"({max(epoch['val_accuracy'] for epoch in theirs['epochs']):.3f})"
+            )
         accuracy = ", ".join(f"{value:.3f}" for value in (ours["accuracy"] or {}).values()) or "-"
         lines.append(
-            f"| {row['title']} | {row['tutorial_seconds']:.1f} | {row['engine_seconds']:.2f} | **{row['ratio']:.1f}x** "
-            f"| {passes} / {ours['passes']} | {passes} / {ours['decodes']} | {reached} | {accuracy} "
+            f"| {row['title']} | {row['tutorial_seconds']:.1f} | {row['engine_seconds']:.2f} | "
+            f"**{row['ratio']:.1f}x** "
+            f"| {passes} / {ours['passes']} | {passes} / {ours['decodes']} | {reached} | "
+            f"{accuracy} "
             f"| {theirs['peak_memory_mb']:.0f} / {ours['peak_memory_mb']:.0f} |"
         )
-    lines += ["", "One pass forward and one forward and backward, eight real images, against the first line:", ""]
+    lines += [
+        "",
+        "One pass forward and one forward and backward, eight real images, against the first line:",
+        "",
+    ]
     lines += [
         "| precision | memory format | seconds | smallest cosine | same largest logit |",
         "| --- | --- | --: | --: | --- |",
@@ -295,7 +359,10 @@ def table(result: Run) -> str:
             "| --- | --: | --: |",
         ]
         lines += [
-            f"| {step['title']} | {step['seconds']:.2f} | {steps[0]['seconds'] / step['seconds']:.1f} |"
+            (
+                f"| {step['title']} | {step['seconds']:.2f} | "
+                f"{steps[0]['seconds'] / step['seconds']:.1f} |"
+            )
             for step in steps
         ]
     return "\n".join(lines) + "\n"
@@ -305,14 +372,30 @@ def main() -> None:
     """Run everything and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="mobilenet_v2")
-    parser.add_argument("--weights", default="official", help="as backbone.weights: official, none, or a file")
-    parser.add_argument("--epochs", type=int, default=3, help="of the baseline that are timed, 3 or more")
-    parser.add_argument("--full", action="store_true", help="run all 25 epochs of the baseline, for its accuracy")
+    parser.add_argument(
+        "--weights", default="official", help="as backbone.weights: official, none, or a file"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=3, help="of the baseline that are timed, 3 or more"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="run all 25 epochs of the baseline, for its accuracy"
+    )
     parser.add_argument("--rounds", type=int, default=1)
     loops = list(dict.fromkeys(row.baseline for row in ROWS))
-    parser.add_argument("--loops", nargs="*", choices=loops, default=loops, help="what of the baseline is run")
-    parser.add_argument("--ladder", nargs="*", choices=LADDERS, default=list(LADDERS), help="what each step gives, for")
-    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the table and the JSON file")
+    parser.add_argument(
+        "--loops", nargs="*", choices=loops, default=loops, help="what of the baseline is run"
+    )
+    parser.add_argument(
+        "--ladder",
+        nargs="*",
+        choices=LADDERS,
+        default=list(LADDERS),
+        help="what each step gives, for",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=HERE / "results", help="folder for the table and the JSON file"
+    )
     given = parser.parse_args()
     if given.epochs < 3:
         parser.error("--epochs: expected 3 or more, or one slow epoch is the result.")

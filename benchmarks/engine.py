@@ -1,4 +1,6 @@
-"""The engine's side of the benchmark: one strategy, timed in a process of its own. Prints one line of JSON."""
+"""The engine's side of the benchmark: one strategy, timed in a process of its own. Prints one line
+of JSON.
+"""
 
 import argparse
 import json
@@ -10,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch._dynamo  # by the first optimiser, in the baseline as well: imports are not what is compared
+
+# by the first optimiser, in the baseline as well: imports are not what is compared
+import torch._dynamo
 import torchvision  # noqa: F401  # by the first published network
 import yaml
 from PIL import Image
@@ -64,7 +68,9 @@ class Silence:
 
 
 def test(root: Path, name: str, values: Params) -> dict[str, float]:
-    """Accuracy of every seed's model on the test images: what the loop does with them, and no more."""
+    """Accuracy of every seed's model on the test images: what the loop does with them, and no
+    more.
+    """
     classes = read_json(root / "data/processed/classes.json")["classes"]
     place = device.prepare(values.engine, read_json(root / "data/engine.json"))
     images = load_images(root / "data/processed/test", classes)
@@ -79,7 +85,9 @@ def test(root: Path, name: str, values: Params) -> dict[str, float]:
 def main() -> None:
     """Decode where asked, train, test; say what each took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("root", type=Path, help="holds data/raw and data/weights, receives everything else")
+    parser.add_argument(
+        "root", type=Path, help="holds data/raw and data/weights, receives everything else"
+    )
     parser.add_argument("strategy")
     parser.add_argument("settings", nargs="*", metavar="key=value")
     parser.add_argument("--decode", action="store_true", help="decode first, and count its time")
@@ -90,7 +98,9 @@ def main() -> None:
     counts, seconds = Counts(), {}
     begun = time.perf_counter()
     if given.decode:
-        preprocess(given.root / "data/raw/archive.zip", values.dataset, given.root / "data/processed")
+        preprocess(
+            given.root / "data/raw/archive.zip", values.dataset, given.root / "data/processed"
+        )
         seconds["decode"] = time.perf_counter() - begun
     begun = time.perf_counter()
     runs.run(given.root, given.strategy, values, "benchmark", Silence())

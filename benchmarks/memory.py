@@ -1,7 +1,9 @@
-"""How much memory the images take while a network is trained on them: 1000 and 100 000 images of 256 x 340 px.
+"""How much memory the images take while a network is trained on them: 1000 and 100 000 images of
+256 x 340 px.
 
-The pixels are a sparse file, so that 26 GB of them need no disk. What the process itself holds (anonymous memory) is
-what must not grow; pages of the mapped file are the kernel's to take back at any time.
+The pixels are a sparse file, so that 26 GB of them need no disk. What the process itself holds
+(anonymous memory) is what must not grow; pages of the mapped file are the kernel's to take back at
+any time.
 """
 
 import argparse
@@ -30,7 +32,9 @@ HEIGHT, WIDTH = 256, 340
 def held() -> dict[str, float]:
     """Anonymous and file-backed memory of this process, MB."""
     text = Path("/proc/self/status").read_text()
-    return {name: int(re.findall(rf"{name}:\s+(\d+)", text)[0]) / 1e3 for name in ("RssAnon", "RssFile")}
+    return {
+        name: int(re.findall(rf"{name}:\s+(\d+)", text)[0]) / 1e3 for name in ("RssAnon", "RssFile")
+    }
 
 
 def write(folder: Path, count: int) -> None:
@@ -54,12 +58,20 @@ def write(folder: Path, count: int) -> None:
 
 
 def measure(folder: Path, batches: int) -> None:
-    """Crops of random images, as an epoch asks for them, and of the same ones again; prints what is held."""
+    """Crops of random images, as an epoch asks for them, and of the same ones again; prints what is
+    held.
+    """
     values = parse(yaml.safe_load(compose.compose()))
     before = held()
     images = load_images(folder, ["a"])
     preprocessing, ranges = values.backbone.preprocessing, values.train.augment
-    views = Views(images=images, preprocessing=preprocessing, ranges=ranges, seed=0, side=preprocessing.crop_px)
+    views = Views(
+        images=images,
+        preprocessing=preprocessing,
+        ranges=ranges,
+        seed=0,
+        side=preprocessing.crop_px,
+    )
     order, seconds = np.random.default_rng(0).permutation(len(images)), []
     for _ in range(2):
         begun = time.perf_counter()
@@ -69,7 +81,13 @@ def measure(folder: Path, batches: int) -> None:
         seconds.append(time.perf_counter() - begun)
     print(
         json.dumps(
-            {"images": len(images), "crops": batches * 32, "seconds": seconds, "before": before, "after": held()}
+            {
+                "images": len(images),
+                "crops": batches * 32,
+                "seconds": seconds,
+                "before": before,
+                "after": held(),
+            }
         )
     )
 
@@ -83,17 +101,23 @@ def main() -> None:
     if given.folder:
         measure(given.folder, given.batches)
         return
-    print("| images | pixels, GB | crops | held, MB: before, after | mapped, MB | crops per second: first, again |")
+    print(
+        "| images | pixels, GB | crops | held, MB: before, after | mapped, MB | crops per second: "
+        "first, again |"
+    )
     print("| --: | --: | --: | --: | --: | --: |")
     for count in (1_000, 100_000):
         with tempfile.TemporaryDirectory(prefix="transferlab-memory-") as name:
             write(Path(name), count)
             command = [sys.executable, __file__, "--folder", name, "--batches", str(given.batches)]
-            found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+            found = json.loads(
+                subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            )
             rates = [found["crops"] / seconds for seconds in found["seconds"]]
             gigabytes = count * HEIGHT * WIDTH * 3 / 1e9
             print(
-                f"| {count} | {gigabytes:.1f} | {found['crops']} | {found['before']['RssAnon']:.0f}, "
+                f"| {count} | {gigabytes:.1f} | {found['crops']} | "
+                f"{found['before']['RssAnon']:.0f}, "
                 f"{found['after']['RssAnon']:.0f} | {found['after']['RssFile']:.0f} "
                 f"| {rates[0]:.0f}, {rates[1]:.0f} |"
             )

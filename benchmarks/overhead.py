@@ -1,7 +1,7 @@
 """What a stage costs beside its work: start-up with its imports, and DVC around it.
 
-Run it in a checkout whose pipeline is complete, such as the `.demo` that `make demo` leaves. Stages are run again one
-by one; trainings find their features in the cache.
+Run it in a checkout whose pipeline is complete, such as the `.demo` that `make demo` leaves. Stages
+are run again one by one; trainings find their features in the cache.
 """
 
 import argparse
@@ -36,7 +36,10 @@ def main() -> None:
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
     known = [
-        line.split()[0] for line in subprocess.check_output(["dvc", "stage", "list"], cwd=root, text=True).splitlines()
+        line.split()[0]
+        for line in subprocess.check_output(
+            ["dvc", "stage", "list"], cwd=root, text=True
+        ).splitlines()
     ]
     print("| stage | interpreter and imports, s | whole stage, s | the same through DVC, s |")
     print("| --- | --: | --: | --: |")

@@ -1,8 +1,9 @@
-"""The baseline: the loop of the PyTorch transfer-learning tutorial, with switches that lift its costs one by one.
+"""The baseline: the loop of the PyTorch transfer-learning tutorial, with switches that lift its
+costs one by one.
 
-As in the tutorial every epoch decodes every JPEG, trains in batches of 4 and passes all test images; SGD 0.001 with
-momentum 0.9, divided by 10 every 7 epochs; the model stays in training mode, the norm layers of frozen parts included.
-Prints one line of JSON.
+As in the tutorial every epoch decodes every JPEG, trains in batches of 4 and passes all test
+images; SGD 0.001 with momentum 0.9, divided by 10 every 7 epochs; the model stays in training mode,
+the norm layers of frozen parts included. Prints one line of JSON.
 """
 
 import argparse
@@ -40,7 +41,10 @@ class Decoded(ImageFolder):
 
 def loaders(given: argparse.Namespace) -> dict[str, DataLoader[Any]]:
     """Training and test images, as the tutorial loads them."""
-    normal = [transforms.ToTensor(), transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
+    normal = [
+        transforms.ToTensor(),
+        transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ]
     views = {
         "train": [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), *normal],
         "val": [transforms.Resize(256), transforms.CenterCrop(224), *normal],
@@ -48,7 +52,10 @@ def loaders(given: argparse.Namespace) -> dict[str, DataLoader[Any]]:
     kind = Decoded if given.decoded else ImageFolder
     return {
         name: DataLoader(
-            kind(given.data / name, transforms.Compose(view)), given.batch, shuffle=True, num_workers=given.workers
+            kind(given.data / name, transforms.Compose(view)),
+            given.batch,
+            shuffle=True,
+            num_workers=given.workers,
         )
         for name, view in views.items()
     }
@@ -58,10 +65,14 @@ def network(given: argparse.Namespace, classes: int) -> nn.Module:
     """The published network with a new head; what the strategy freezes does not train."""
     state = torch.load(given.weights, weights_only=True) if given.weights else {}
     head = [name for name, _ in state.items() if name.endswith("bias")][-1:]
-    net = torchvision.models.get_model(given.backbone, num_classes=len(state[head[0]]) if head else 1000)
+    net = torchvision.models.get_model(
+        given.backbone, num_classes=len(state[head[0]]) if head else 1000
+    )
     if state:
         net.load_state_dict(state)
-    name, old = [(name, module) for name, module in net.named_modules() if isinstance(module, nn.Linear)][-1]
+    name, old = [
+        (name, module) for name, module in net.named_modules() if isinstance(module, nn.Linear)
+    ][-1]
     net.set_submodule(name, nn.Linear(old.in_features, classes))
     for part, modules in zip(PARTS, backbones.BACKBONES[given.backbone](net), strict=True):
         for module in modules:
@@ -72,7 +83,9 @@ def network(given: argparse.Namespace, classes: int) -> nn.Module:
 def main() -> None:
     """Train and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path, help="folder with train/ and val/, a folder per class in each")
+    parser.add_argument(
+        "data", type=Path, help="folder with train/ and val/, a folder per class in each"
+    )
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--strategy", choices=TRAINED, default="frozen")
@@ -81,7 +94,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--decoded", action="store_true", help="decode every image once")
-    parser.add_argument("--keep-memory", action="store_true", help="let the allocator keep freed memory")
+    parser.add_argument(
+        "--keep-memory", action="store_true", help="let the allocator keep freed memory"
+    )
     parser.add_argument("--channels-last", action="store_true")
     given = parser.parse_args()
     torch.manual_seed(given.seed)
@@ -90,7 +105,9 @@ def main() -> None:
     begun = time.perf_counter()
     batches = loaders(given)
     model = network(given, len(batches["train"].dataset.classes))  # type: ignore[attr-defined]
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.001, momentum=0.9)
+    optimizer = torch.optim.SGD(
+        [p for p in model.parameters() if p.requires_grad], lr=0.001, momentum=0.9
+    )
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
     prepared = time.perf_counter() - begun
     epochs = []
@@ -101,7 +118,11 @@ def main() -> None:
             correct = passes = 0
             for loaded, labels in loader:
                 optimizer.zero_grad()
-                images = loaded.contiguous(memory_format=torch.channels_last) if given.channels_last else loaded
+                images = (
+                    loaded.contiguous(memory_format=torch.channels_last)
+                    if given.channels_last
+                    else loaded
+                )
                 with torch.set_grad_enabled(phase == "train"):
                     logits = model(images)
                     loss = nn.functional.cross_entropy(logits, labels)
@@ -116,7 +137,14 @@ def main() -> None:
         epochs.append({"seconds": time.perf_counter() - begun, **row})
     peak = device.peak_memory_mb(torch.device("cpu"))
     print(
-        json.dumps({"prepared_seconds": prepared, "epochs": epochs, "peak_memory_mb": peak, "workers": given.workers})
+        json.dumps(
+            {
+                "prepared_seconds": prepared,
+                "epochs": epochs,
+                "peak_memory_mb": peak,
+                "workers": given.workers,
+            }
+        )
     )
 
 

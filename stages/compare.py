@@ -1,4 +1,6 @@
-"""Predictions and costs of the strategies that params.yaml names -> numbers, intervals and comparisons."""
+"""Predictions and costs of the strategies that params.yaml names -> numbers, intervals and
+comparisons.
+"""
 
 import sys
 from pathlib import Path
@@ -29,7 +31,9 @@ def work(root: Path, params: Params, _: str) -> None:
         validation=validation,
         tta=tta,
         controls=read_tables(root / "predictions/controls", controls, classes),
-        folds=read_tables(root / "predictions/cross_validation", params.cross_validation.strategies, classes),
+        folds=read_tables(
+            root / "predictions/cross_validation", params.cross_validation.strategies, classes
+        ),
         facts=facts,
         costs=costs,
         settings=params.compare,

@@ -1,4 +1,7 @@
-"""One strategy on all images, in repeated folds -> predictions/cross_validation. Absent unless asked for."""
+"""One strategy on all images, in repeated folds -> predictions/cross_validation.
+
+Absent unless asked for.
+"""
 
 import sys
 from pathlib import Path
@@ -14,7 +17,9 @@ from transferlab.training import progress
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write predictions/cross_validation/<strategy>.csv."""
     with progress.Bar(strategy, None) as bar:
-        cross_validation.cross_validate(root, strategy, params, stage.code_digest(root, "cross_validate"), bar.step)
+        cross_validation.cross_validate(
+            root, strategy, params, stage.code_digest(root, "cross_validate"), bar.step
+        )
 
 
 if __name__ == "__main__":

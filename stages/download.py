@@ -1,4 +1,6 @@
-"""Bring the images: download and verify the archive, pack the user's own folder, or draw textures."""
+"""Bring the images: download and verify the archive, pack the user's own folder, or draw
+textures.
+"""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""One strategy on parts of the training images -> predictions/learning_curve. Absent unless asked for."""
+"""One strategy on parts of the training images -> predictions/learning_curve.
+
+Absent unless asked for.
+"""
 
 import sys
 from pathlib import Path
@@ -14,7 +17,9 @@ from transferlab.training import progress
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write predictions/learning_curve/<strategy>.csv."""
     with progress.Bar(strategy, None) as bar:
-        learning_curve.learning_curve(root, strategy, params, stage.code_digest(root, "learning_curve"), bar.step)
+        learning_curve.learning_curve(
+            root, strategy, params, stage.code_digest(root, "learning_curve"), bar.step
+        )
 
 
 if __name__ == "__main__":

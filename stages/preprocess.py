@@ -1,4 +1,6 @@
-"""Archive -> manifests and decoded images; every file is decoded once, and those that look the same are listed."""
+"""Archive -> manifests and decoded images; every file is decoded once, and those that look the same
+are listed.
+"""
 
 import sys
 from pathlib import Path

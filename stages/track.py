@@ -1,4 +1,6 @@
-"""Bring MLflow up to date with the files: runs of restored stages, final metrics, figures, models."""
+"""Bring MLflow up to date with the files: runs of restored stages, final metrics, figures,
+models.
+"""
 
 import sys
 from pathlib import Path

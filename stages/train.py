@@ -23,8 +23,12 @@ class Watch:
 
     def start(self, key: str, seed: int, facts: Mapping[str, Any]) -> None:
         """One seed begins."""
-        tags = {name: facts[name] for name in ("strategy", "backbone", "learner", "dataset")} | {"seed": str(seed)}
-        self.tracking.start(key, f"{facts['strategy']} seed {seed}", facts["params"], tags, self.parent)
+        tags = {name: facts[name] for name in ("strategy", "backbone", "learner", "dataset")} | {
+            "seed": str(seed)
+        }
+        self.tracking.start(
+            key, f"{facts['strategy']} seed {seed}", facts["params"], tags, self.parent
+        )
 
     def log(self, key: str, seed: int, row: Mapping[str, Any]) -> None:
         """One epoch is done."""
@@ -35,7 +39,11 @@ class Watch:
     def end(self, key: str, seed: int, outcome: Mapping[str, Any]) -> None:
         """One seed is done."""
         accuracy, epoch = outcome["validation_accuracy"], outcome["best_epoch"]
-        kept = f", kept epoch {epoch}, validation accuracy {accuracy:.3f}" if accuracy is not None else ""
+        kept = (
+            f", kept epoch {epoch}, validation accuracy {accuracy:.3f}"
+            if accuracy is not None
+            else ""
+        )
         self.bar.line(f"seed {seed} {outcome['status']}{kept}")
         self.tracking.end(key, "FINISHED")  # a diverged training is a result, not a failure
 
@@ -43,9 +51,12 @@ class Watch:
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write models/<strategy> and runs/<strategy>."""
     parent = sender.parent_identity(file_hash(root / "params.yaml"))
-    # The next stage need not wait until MLflow has everything: `track` does, and sends what is missing.
+    # The next stage need not wait until MLflow has everything: `track` does, and sends what is
+    # missing.
     with progress.Bar(strategy, None) as bar, sender.Tracker(patience=0) as tracking:
-        runs.run(root, strategy, params, stage.code_digest(root, "train"), Watch(bar, tracking, parent))
+        runs.run(
+            root, strategy, params, stage.code_digest(root, "train"), Watch(bar, tracking, parent)
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Bring the backbone's starting weights, so that training depends on a hash and not on a cache folder."""
+"""Bring the backbone's starting weights, so that training depends on a hash and not on a cache
+folder.
+"""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""A finished run without a training: every file that comparison and report read, three strategies, two seeds."""
+"""A finished run without a training: every file that comparison and report read, three strategies,
+two seeds.
+"""
 
 import copy
 from collections.abc import Sequence
@@ -16,7 +18,8 @@ from transferlab.prediction.table import read_tables
 CLASSES = ["ants", "bees"]
 TEST = 20  # images of each class
 
-# Per strategy: test images that the two seeds get wrong, mean validation accuracy, learner, training time.
+# Per strategy: test images that the two seeds get wrong, mean validation accuracy, learner,
+# training time.
 STRATEGIES: dict[str, tuple[tuple[int, int], float, str, float]] = {
     "scratch": ((18, 20), 0.60, "gradient", 148.3),
     "frozen": ((2, 4), 0.95, "gradient", 20.0),
@@ -26,11 +29,16 @@ STRATEGIES: dict[str, tuple[tuple[int, int], float, str, float]] = {
 
 def parameters(*names: str, **changed: Any) -> dict[str, Any]:
     strategies: dict[str, Any] = {
-        name: {"title": f"title of {name}", "learner": STRATEGIES[name][2]} for name in names or STRATEGIES
+        name: {"title": f"title of {name}", "learner": STRATEGIES[name][2]}
+        for name in names or STRATEGIES
     }
     for name, section in strategies.items():
         if section["learner"] == "gradient":
-            section |= {"lr": 0.32, "start": "random" if name == "scratch" else "weights", "select_by": "accuracy"}
+            section |= {
+                "lr": 0.32,
+                "start": "random" if name == "scratch" else "weights",
+                "select_by": "accuracy",
+            }
     return {
         "checked": True,
         "dataset": {"name": "hymenoptera", "textures": None, "path_sha256": None},
@@ -58,7 +66,10 @@ def facts_of(name: str, params: dict[str, Any], validation: float | None = None)
         "fit_images": 195,
         "validation_images": 49,
     }
-    seed |= {"validation_accuracy": STRATEGIES[name][1] if validation is None else validation, "validation_loss": 0.2}
+    seed |= {
+        "validation_accuracy": STRATEGIES[name][1] if validation is None else validation,
+        "validation_loss": 0.2,
+    }
     used = {key: params[key] for key in ("backbone", "seeds", "train", "engine")}
     return {
         "strategy": name,
@@ -93,7 +104,13 @@ def rows_of(
             predicted = label if i >= count else next(other for other in classes if other != label)
             rest = 0.2 / (len(classes) - 1)
             chances = {f"p_{one}": 0.8 if one == predicted else rest for one in classes}
-            row: dict[str, Any] = {"strategy": name, "seed": seed, "id": ids[i], "label": label, "predicted": predicted}
+            row: dict[str, Any] = {
+                "strategy": name,
+                "seed": seed,
+                "id": ids[i],
+                "label": label,
+                "predicted": predicted,
+            }
             rows.append(row | chances)
     return rows
 
@@ -119,21 +136,38 @@ def write_data(root: Path, classes: list[str]) -> tuple[list[str], list[str]]:
     alike = ["id", "other", "split", "other_split", "distance"]
     files.write_csv(processed / "near_duplicates.csv", alike, [])
     archive = {"name": "archive.zip", "origin": "https://example.org/a.zip", "verified_by": "sha1"}
-    files.write_json(root / "data/raw/archive.json", archive | {"sha256": "a" * 64, "contents_sha256": "c" * 64})
-    start: dict[str, Any] = {"backbone": "resnet18", "weights": "official", "origin": "https://example.org/w.pth"}
+    files.write_json(
+        root / "data/raw/archive.json", archive | {"sha256": "a" * 64, "contents_sha256": "c" * 64}
+    )
+    start: dict[str, Any] = {
+        "backbone": "resnet18",
+        "weights": "official",
+        "origin": "https://example.org/w.pth",
+    }
     file = {"name": "w.pth", "tensors_used": 102, "tensors_held": 103, "head_outputs": 1000}
-    start |= {"sha256": "b" * 64, "source_file_sha256": "d" * 64, "file": file | {"undone": ["opened 'state_dict'"]}}
+    start |= {
+        "sha256": "b" * 64,
+        "source_file_sha256": "d" * 64,
+        "file": file | {"undone": ["opened 'state_dict'"]},
+    }
     files.write_json(root / "data/weights/start.json", start)
     return ids, labels
 
 
-def write_predictions(root: Path, name: str, ids: list[str], labels: list[str], classes: list[str]) -> None:
-    """What evaluation leaves of one strategy; its validation images are the last ten test images."""
+def write_predictions(
+    root: Path, name: str, ids: list[str], labels: list[str], classes: list[str]
+) -> None:
+    """What evaluation leaves of one strategy; its validation images are the last ten test
+    images.
+    """
     wrong = STRATEGIES[name][0]
     for kind, some in (("", slice(None)), ("validation/", slice(-10, None)), ("tta/", slice(None))):
         rows = rows_of(name, wrong, labels[some], ids[some], classes)
         files.write_csv(root / f"predictions/{kind}{name}.csv", list(rows[0]), rows)
-    features, views = np.zeros((len(ids), 4), np.float16), 3 if STRATEGIES[name][2] == "gradient" else 0
+    features, views = (
+        np.zeros((len(ids), 4), np.float16),
+        3 if STRATEGIES[name][2] == "gradient" else 0,
+    )
     (root / "predictions/pictures").mkdir(parents=True, exist_ok=True)
     np.savez(
         root / f"predictions/pictures/{name}.npz",
@@ -149,7 +183,9 @@ def write_all(root: Path, params: dict[str, Any], classes: list[str] = CLASSES) 
     ids, labels = write_data(root, classes)
     for name in params["strategies"]:
         write_predictions(root, name, ids, labels, classes)
-        files.write_json(root / f"runs/{name}/facts.json", facts_of(name, params) | {"classes": classes})
+        files.write_json(
+            root / f"runs/{name}/facts.json", facts_of(name, params) | {"classes": classes}
+        )
         history = history_of(name)
         files.write_csv(root / f"runs/{name}/history.csv", list(history[0]), history)
         files.write_json(root / f"runs/{name}/costs.json", {"train_seconds": STRATEGIES[name][3]})
@@ -170,7 +206,9 @@ def compare(root: Path, params: dict[str, Any], classes: list[str] = CLASSES) ->
         validation=validation,
         tta=tta,
         controls=read_tables(root / "predictions/controls", ["majority"], classes),
-        folds=read_tables(root / "predictions/cross_validation", params["cross_validation"]["strategies"], classes),
+        folds=read_tables(
+            root / "predictions/cross_validation", params["cross_validation"]["strategies"], classes
+        ),
         facts={name: files.read_json(root / f"runs/{name}/facts.json") for name in names},
         costs={name: files.read_json(root / f"runs/{name}/costs.json") for name in names},
         settings=Compare(**params["compare"]),
@@ -183,7 +221,12 @@ def diverge(root: Path, params: dict[str, Any], *names: str) -> None:
     """Let the second seed of some strategies diverge."""
     for name in names:
         facts = facts_of(name, params)
-        seed = {"status": "diverged", "diverged_epoch": 2, "validation_accuracy": None, "validation_loss": None}
+        seed = {
+            "status": "diverged",
+            "diverged_epoch": 2,
+            "validation_accuracy": None,
+            "validation_loss": None,
+        }
         facts["seeds"]["1"] |= seed
         files.write_json(root / f"runs/{name}/facts.json", facts)
     compare(root, params)

@@ -95,9 +95,15 @@ def test_drawn_textures_are_the_same_bytes_every_time(tmp_path: Path) -> None:
 def test_a_downloaded_archive_is_verified_and_copied(tmp_path: Path, address: str) -> None:
     content = zipped(tmp_path / "served/birds.zip")
     sha1 = hashlib.sha1(content).hexdigest()
-    bring.bring(replace(NOWHERE, name="birds", url=f"{address}/birds.zip", sha1=sha1), tmp_path / "raw")
+    bring.bring(
+        replace(NOWHERE, name="birds", url=f"{address}/birds.zip", sha1=sha1), tmp_path / "raw"
+    )
     found = facts(tmp_path / "raw")
-    assert (found["name"], found["origin"], found["verified_by"]) == ("birds", f"{address}/birds.zip", "sha1")
+    assert (found["name"], found["origin"], found["verified_by"]) == (
+        "birds",
+        f"{address}/birds.zip",
+        "sha1",
+    )
     assert (tmp_path / "raw/archive.zip").read_bytes() == content
 
 
@@ -110,11 +116,16 @@ def test_a_wrong_download_leaves_what_was_there(tmp_path: Path, address: str) ->
     assert facts(tmp_path / "raw") == before
 
 
-def test_a_folder_of_ones_own_is_packed_with_its_origin_as_written(tmp_path: Path, birds: Path) -> None:
+def test_a_folder_of_ones_own_is_packed_with_its_origin_as_written(
+    tmp_path: Path, birds: Path
+) -> None:
     bring.bring(own("birds"), tmp_path / "raw")
     found = facts(tmp_path / "raw")
     assert (found["name"], found["origin"], found["verified_by"]) == ("birds", "birds", "path")
-    assert [name for name in names(tmp_path / "raw") if not name.endswith("/")] == ["ants/a.jpg", "bees/b.jpg"]
+    assert [name for name in names(tmp_path / "raw") if not name.endswith("/")] == [
+        "ants/a.jpg",
+        "bees/b.jpg",
+    ]
 
 
 def test_where_a_folder_lies_does_not_show_in_the_archive(tmp_path: Path, birds: Path) -> None:
@@ -136,24 +147,34 @@ def test_a_folder_that_changed_since_composition_is_refused(tmp_path: Path, bird
     bring.bring(dataset, tmp_path / "raw")
     before = facts(tmp_path / "raw")
     (birds / "ants/a.jpg").write_bytes(b"changed")
-    with pytest.raises(ValueError, match=r"dataset.path: .*birds is not what it was when .* Compose again: make repro"):
+    with pytest.raises(
+        ValueError,
+        match=r"dataset.path: .*birds is not what it was when .* Compose again: make repro",
+    ):
         bring.bring(dataset, tmp_path / "raw")
     assert facts(tmp_path / "raw") == before
 
 
-@pytest.mark.parametrize(("content", "found"), [(b"no zip", "another file"), (b"", "another file"), (None, "nothing")])
+@pytest.mark.parametrize(
+    ("content", "found"), [(b"no zip", "another file"), (b"", "another file"), (None, "nothing")]
+)
 def test_what_is_neither_a_folder_nor_a_zip_is_refused(
     tmp_path: Path, own_home: Path, content: bytes | None, found: str
 ) -> None:
     if content is not None:
         (own_home / "birds.zip").write_bytes(content)
     dataset = replace(NOWHERE, path="birds.zip", path_sha256="0" * 64)
-    with pytest.raises(ValueError, match=rf"dataset.path: expected a folder or a zip, found {found} at .*birds.zip\."):
+    with pytest.raises(
+        ValueError,
+        match=rf"dataset.path: expected a folder or a zip, found {found} at .*birds.zip\.",
+    ):
         bring.bring(dataset, tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []
 
 
-def test_an_interrupt_leaves_no_part_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, birds: Path) -> None:
+def test_an_interrupt_leaves_no_part_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, birds: Path
+) -> None:
     dataset = own("birds")
 
     def interrupted(folder: Path, part: Path) -> None:

@@ -1,4 +1,6 @@
-"""The map of an image is Grad-CAM by hand, for every network that has maps, and nothing of it is left behind."""
+"""The map of an image is Grad-CAM by hand, for every network that has maps, and nothing of it is
+left behind.
+"""
 
 from collections.abc import Sequence
 
@@ -41,7 +43,9 @@ def entering(views: Views) -> Tensor:
 
 
 def network(head: Sequence[float] | None = None) -> nn.Sequential:
-    """The smallest one, in eval mode, its head drawn or the given weight for every channel of a class."""
+    """The smallest one, in eval mode, its head drawn or the given weight for every channel of a
+    class.
+    """
     net = backbones.build("tiny", 3, seed=4)
     if head is not None:
         weights = torch.tensor(head, dtype=torch.float32)[:, None].expand(3, 128)
@@ -52,7 +56,9 @@ def network(head: Sequence[float] | None = None) -> nn.Sequential:
 
 @torch.no_grad()
 def by_hand(net: nn.Sequential, views: Views) -> np.ndarray:
-    """A linear head behind the mean over places: the gradient of a logit is the head's weight at every place."""
+    """A linear head behind the mean over places: the gradient of a logit is the head's weight at
+    every place.
+    """
     pixels = entering(views)
     channels = net.get_submodule("stage4")[:3](net[:4](pixels))  # type: ignore[index]
     weights = net.get_parameter("head.0.weight")[net(pixels).argmax(1)]
@@ -62,7 +68,9 @@ def by_hand(net: nn.Sequential, views: Views) -> np.ndarray:
 
 def test_map_is_the_head_s_weights_on_the_last_maps() -> None:
     net, views = network(), views_of(5)
-    net.get_parameter("head.0.weight").data += 0.05  # else hardly any place speaks for a class that was not learnt
+    net.get_parameter(
+        "head.0.weight"
+    ).data += 0.05  # else hardly any place speaks for a class that was not learnt
     found = attribution.maps(net, views, CPU)
     assert found.shape == (5, 4, 4) and found.dtype == np.float32
     np.testing.assert_allclose(found, by_hand(net, views), atol=1e-5)
@@ -101,7 +109,9 @@ def test_maps_do_not_depend_on_how_many_images_are_looked_at_together(
 def test_maps_are_in_fp32_whatever_the_place_says() -> None:
     net, views = network(), views_of(3)
     coarse = Compute(device=CPU.device, precision="bf16", memory_format="contiguous")
-    np.testing.assert_allclose(attribution.maps(net, views, coarse), attribution.maps(net, views, CPU), atol=1e-5)
+    np.testing.assert_allclose(
+        attribution.maps(net, views, coarse), attribution.maps(net, views, CPU), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("trains", [True, False])
@@ -140,7 +150,9 @@ def test_every_backbone_is_expected_to_have_maps_or_none() -> None:
 
 @pytest.mark.parametrize("name", PLACES)
 def test_last_maps_are_those_before_the_pooling(name: str) -> None:
-    with torch.device("meta"):  # shapes alone: drawing the weights of a large network would take seconds
+    with torch.device(
+        "meta"
+    ):  # shapes alone: drawing the weights of a large network would take seconds
         net = backbones.build(name, 2)
         pixels = torch.empty(1, 3, *(224, 224) if name == "vit_b_16" else (64, 64))
     layer = attribution.last_maps(net, pixels)

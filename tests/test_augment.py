@@ -18,7 +18,9 @@ from transferlab.network import augment
 from transferlab.params.network import Preprocessing
 from transferlab.params.training import Augment
 
-WEIGHTS = Preprocessing(resize_px=40, crop_px=32, interpolation="bilinear", mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
+WEIGHTS = Preprocessing(
+    resize_px=40, crop_px=32, interpolation="bilinear", mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3)
+)
 CPU = torch.device("cpu")
 
 
@@ -41,7 +43,13 @@ def view(
     ranges: Augment = RANGES,
 ) -> torch.Tensor:
     return augment.random_view(
-        images or pictures(), rows, view=number, seed=seed, augment=ranges, side=32, interpolation="bilinear"
+        images or pictures(),
+        rows,
+        view=number,
+        seed=seed,
+        augment=ranges,
+        side=32,
+        interpolation="bilinear",
     )
 
 
@@ -98,14 +106,22 @@ def test_positions_reach_every_edge() -> None:
 
 def test_box_is_that_of_the_first_try_that_fits() -> None:
     draws = np.zeros(23)
-    draws[0], draws[1] = 1.0, 0.5  # the whole area at ratio 0.75 does not fit into a square, 0.625 of it does
+    draws[0], draws[1] = (
+        1.0,
+        0.5,
+    )  # the whole area at ratio 0.75 does not fit into a square, 0.625 of it does
     assert augment.crop_box(100, 100, draws, RANGES) == (0, 0, 91, 68)
     draws[20:22] = 0.999, 0.5
     assert augment.crop_box(100, 100, draws, RANGES) == (9, 16, 91, 68)
 
 
 @pytest.mark.parametrize(
-    "size, box", [((1000, 10), (493, 0, 13, 10)), ((10, 1000), (0, 493, 10, 13)), ((400, 90), (140, 0, 120, 90))]
+    "size, box",
+    [
+        ((1000, 10), (493, 0, 13, 10)),
+        ((10, 1000), (0, 493, 10, 13)),
+        ((400, 90), (140, 0, 120, 90)),
+    ],
 )
 def test_where_no_try_fits_the_box_is_torchvisions_central_one(
     size: tuple[int, int], box: tuple[int, int, int, int]
@@ -136,8 +152,12 @@ def test_random_view_is_the_resized_crop_of_its_box() -> None:
     assert torch.equal(flipped, expected.flip(-1))
 
 
-@pytest.mark.parametrize("batches", [[[0, 1, 2, 3, 4, 5]], [[5, 3], [1], [0, 4, 2]], [[2], [2], [2]]])
-def test_view_of_an_image_does_not_depend_on_batches_or_their_order(batches: list[list[int]]) -> None:
+@pytest.mark.parametrize(
+    "batches", [[[0, 1, 2, 3, 4, 5]], [[5, 3], [1], [0, 4, 2]], [[2], [2], [2]]]
+)
+def test_view_of_an_image_does_not_depend_on_batches_or_their_order(
+    batches: list[list[int]],
+) -> None:
     for batch in batches:
         for row, pixels in zip(batch, view(batch, number=7), strict=True):
             assert torch.equal(pixels, view([row], number=7)[0])
@@ -195,7 +215,9 @@ def test_images_that_are_tensors_give_the_crops_of_arrays(interpolation: str) ->
     arrays = pictures()
     tensors = [torch.tensor(image) for image in arrays]
     found, expected = (
-        augment.random_view(images, [4, 1], view=0, seed=0, augment=RANGES, side=24, interpolation=interpolation)
+        augment.random_view(
+            images, [4, 1], view=0, seed=0, augment=RANGES, side=24, interpolation=interpolation
+        )
         for images in (tensors, arrays)
     )
     assert torch.equal(found, expected)
@@ -203,7 +225,9 @@ def test_images_that_are_tensors_give_the_crops_of_arrays(interpolation: str) ->
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("side", [40, 150])
-def test_crops_resized_as_floats_are_those_of_uint8_up_to_rounding(side: int, interpolation: str) -> None:
+def test_crops_resized_as_floats_are_those_of_uint8_up_to_rounding(
+    side: int, interpolation: str
+) -> None:
     pixels = torch.tensor(smooth_image(90, 120)).permute(2, 0, 1)[None]
     found = augment._resize_float(pixels, side, side, interpolation)
     expected = augment._resize(pixels, side, side, interpolation)
@@ -214,13 +238,19 @@ def test_crops_resized_as_floats_are_those_of_uint8_up_to_rounding(side: int, in
 def test_normalise_subtracts_the_mean_and_divides_by_the_deviation_of_each_channel() -> None:
     pixels = augment.test_view(pictures(), [0, 1], WEIGHTS)
     found = augment.normalise(augment.scaled(pixels, CPU), WEIGHTS)
-    mean, std = (torch.tensor(values)[None, :, None, None] for values in (WEIGHTS.mean, WEIGHTS.std))
+    mean, std = (
+        torch.tensor(values)[None, :, None, None] for values in (WEIGHTS.mean, WEIGHTS.std)
+    )
     torch.testing.assert_close(found, (pixels / 255 - mean) / std)
     assert found.dtype == torch.float32
 
 
-@pytest.mark.parametrize("crop_px, resolution, side", [(224, 1, 224), (224, 0.7143, 160), (64, 0.5, 32), (32, 0.01, 8)])
-def test_side_of_the_training_crops_is_a_share_rounded_to_8(crop_px: int, resolution: float, side: int) -> None:
+@pytest.mark.parametrize(
+    "crop_px, resolution, side", [(224, 1, 224), (224, 0.7143, 160), (64, 0.5, 32), (32, 0.01, 8)]
+)
+def test_side_of_the_training_crops_is_a_share_rounded_to_8(
+    crop_px: int, resolution: float, side: int
+) -> None:
     assert augment.training_side(replace(WEIGHTS, crop_px=crop_px), resolution) == side
 
 
@@ -258,14 +288,19 @@ def test_each_image_is_changed_as_torchvision_changes_it(kind: str) -> None:
     low = {"rotation": -reach, "hue": -reach}.get(kind, 1 - reach)
     high = reach if kind in ("rotation", "hue") else 1 + reach
     change = {
-        "rotation": lambda image, angle: functional.rotate(image, angle, v2.InterpolationMode.BILINEAR),
+        "rotation": lambda image, angle: functional.rotate(
+            image, angle, v2.InterpolationMode.BILINEAR
+        ),
         "brightness": functional.adjust_brightness,
         "contrast": functional.adjust_contrast,
         "saturation": functional.adjust_saturation,
         "hue": functional.adjust_hue,
     }[kind]
     pixels = augment.scaled(view(rows), CPU)
-    expected = [change(image, low + float(draw) * (high - low)) for image, draw in zip(pixels, draws, strict=True)]
+    expected = [
+        change(image, low + float(draw) * (high - low))
+        for image, draw in zip(pixels, draws, strict=True)
+    ]
     found = disturbed(rows, replace(RANGES, **{kind: reach}))
     torch.testing.assert_close(found, torch.stack(expected), atol=2e-3, rtol=0)
     assert not torch.allclose(found, pixels, atol=0.02)
@@ -274,4 +309,6 @@ def test_each_image_is_changed_as_torchvision_changes_it(kind: str) -> None:
 def test_grey_keeps_its_colour_whatever_the_hue() -> None:
     grey = torch.full((1, 3, 4, 4), 0.3)
     ranges = replace(RANGES, hue=0.5)
-    torch.testing.assert_close(augment.disturb(grey, [0], view=0, seed=0, augment=ranges, images=1), grey)
+    torch.testing.assert_close(
+        augment.disturb(grey, [0], view=0, seed=0, augment=ranges, images=1), grey
+    )

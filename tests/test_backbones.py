@@ -23,16 +23,27 @@ def small_input(name: str) -> torch.Tensor:
 
 
 def test_table_params_and_conf_know_the_same_backbones() -> None:
-    assert set(backbones.BACKBONES) == set(get_args(BackboneName)) == {path.stem for path in CONF.glob("*.yaml")}
+    assert (
+        set(backbones.BACKBONES)
+        == set(get_args(BackboneName))
+        == {path.stem for path in CONF.glob("*.yaml")}
+    )
 
 
 LARGE = ("vgg16_bn", "vit_b_16")
-EACH = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in sorted(backbones.BACKBONES)]
+EACH = [
+    pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+    for name in sorted(backbones.BACKBONES)
+]
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_division_computes_what_the_whole_network_computes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbones, "fuse", lambda model: None)  # which rounds differently; see below
+def test_division_computes_what_the_whole_network_computes(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        backbones, "fuse", lambda model: None
+    )  # which rounds differently; see below
     if name == "tiny":
         weights = backbones.tiny(3).state_dict()
         whole = backbones.tiny(3).eval()
@@ -46,8 +57,12 @@ def test_division_computes_what_the_whole_network_computes(name: str, monkeypatc
         torch.testing.assert_close(divided(images), whole(images))
         assert divided[:-1](images).dim() == 2, "what enters the head must be features [B, F]"
     assert [part for part, _ in divided.named_children()] == list(PARTS)
-    assert sum(p.numel() for p in divided.parameters()) == sum(p.numel() for p in whole.parameters())
-    assert all(any(True for _ in part.parameters()) for part in divided.children()), "every part has something to train"
+    assert sum(p.numel() for p in divided.parameters()) == sum(
+        p.numel() for p in whole.parameters()
+    )
+    assert all(any(True for _ in part.parameters()) for part in divided.children()), (
+        "every part has something to train"
+    )
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -73,7 +88,11 @@ def test_random_weights_come_from_the_seed_and_leave_the_chance_of_others_alone(
 
 def test_new_head_has_the_classes_and_leaves_the_rest(tmp_path: Path) -> None:
     model = backbones.build("mobilenet_v2", 1000)
-    before = {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("head.")}
+    before = {
+        key: value.clone()
+        for key, value in model.state_dict().items()
+        if not key.startswith("head.")
+    }
     backbones.new_head(model, 5, start="zero", seed=0, hidden=None, dropout=None)
     after = model.state_dict()
     assert model(torch.zeros(1, 3, 64, 64)).tolist() == [[0.0] * 5]
@@ -84,19 +103,33 @@ def test_new_head_has_the_classes_and_leaves_the_rest(tmp_path: Path) -> None:
 
 def test_head_with_a_hidden_layer_replaces_whatever_was_there() -> None:
     model = backbones.build("mobilenet_v2", 1000)
-    for _ in range(2):  # the second head is built on the features, not on the first one's hidden layer
+    for _ in range(
+        2
+    ):  # the second head is built on the features, not on the first one's hidden layer
         backbones.new_head(model, 5, start="zero", seed=0, hidden=256, dropout=0.4)
         kinds = [type(module).__name__ for module in model.get_submodule("head").children()]
         assert kinds == ["Linear", "ReLU", "Dropout", "Linear"]
-        shapes = {key: list(value.shape) for key, value in model.state_dict().items() if key.startswith("head.")}
+        shapes = {
+            key: list(value.shape)
+            for key, value in model.state_dict().items()
+            if key.startswith("head.")
+        }
         assert shapes["head.0.weight"] == [256, 1280]
         assert shapes["head.3.weight"] == [5, 256]
     assert model.get_submodule("head.2").p == 0.4
-    assert model.get_parameter("head.0.weight").any() and not model.get_parameter("head.3.weight").any()
+    assert (
+        model.get_parameter("head.0.weight").any()
+        and not model.get_parameter("head.3.weight").any()
+    )
     backbones.new_head(model, 5, start="random", seed=0, hidden=None, dropout=0.1)
-    assert [type(module).__name__ for module in model.get_submodule("head").children()] == ["Dropout", "Linear"]
+    assert [type(module).__name__ for module in model.get_submodule("head").children()] == [
+        "Dropout",
+        "Linear",
+    ]
     backbones.new_head(model, 5, start="random", seed=0, hidden=None, dropout=0.0)
-    assert [type(module).__name__ for module in model.get_submodule("head").children()] == ["Linear"]
+    assert [type(module).__name__ for module in model.get_submodule("head").children()] == [
+        "Linear"
+    ]
 
 
 def trained_statistics(model: torch.nn.Sequential) -> torch.nn.Sequential:
@@ -110,7 +143,9 @@ def trained_statistics(model: torch.nn.Sequential) -> torch.nn.Sequential:
     return model
 
 
-def unfused(name: str, weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> torch.nn.Sequential:
+def unfused(
+    name: str, weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> torch.nn.Sequential:
     with monkeypatch.context() as patch:
         patch.setattr(backbones, "fuse", lambda model: None)
         model = backbones.build(name, 3)
@@ -118,8 +153,12 @@ def unfused(name: str, weights: dict[str, torch.Tensor], monkeypatch: pytest.Mon
     return model
 
 
-@pytest.mark.parametrize("name", ["tiny", "resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0", "densenet121"])
-def test_fused_network_is_the_same_function_with_the_same_gradients(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["tiny", "resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0", "densenet121"]
+)
+def test_fused_network_is_the_same_function_with_the_same_gradients(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = trained_statistics(backbones.build(name, 3)).double()
     plain = unfused(name, model.state_dict(), monkeypatch).double()
     images, found = small_input(name).double(), {}
@@ -135,7 +174,9 @@ def test_fused_network_is_the_same_function_with_the_same_gradients(name: str, m
         torch.testing.assert_close(gradient, expected_gradients[key], rtol=1e-6, atol=1e-6 * scale)
 
 
-def norm_calls(model: torch.nn.Sequential, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> int:
+def norm_calls(
+    model: torch.nn.Sequential, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> int:
     calls, forward = [], torch.nn.BatchNorm2d.forward
 
     def counted(norm: torch.nn.BatchNorm2d, images: torch.Tensor) -> torch.Tensor:
@@ -148,7 +189,9 @@ def norm_calls(model: torch.nn.Sequential, images: torch.Tensor, monkeypatch: py
     return len(calls)
 
 
-@pytest.mark.parametrize("name", ["tiny", "resnet18", "mobilenet_v2", "efficientnet_b0", "densenet121"])
+@pytest.mark.parametrize(
+    "name", ["tiny", "resnet18", "mobilenet_v2", "efficientnet_b0", "densenet121"]
+)
 def test_only_norm_layers_in_training_mode_pass_over_the_activations(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,12 +207,16 @@ def test_in_training_mode_fusing_changes_no_bit(monkeypatch: pytest.MonkeyPatch)
     plain = unfused("resnet18", model.state_dict(), monkeypatch)
     images = small_input("resnet18")
     assert torch.equal(model.train()(images), plain.train()(images))
-    assert torch.equal(model.state_dict()["stem.1.running_mean"], plain.state_dict()["stem.1.running_mean"])
+    assert torch.equal(
+        model.state_dict()["stem.1.running_mean"], plain.state_dict()["stem.1.running_mean"]
+    )
 
 
 def test_convolution_with_a_bias_of_its_own_keeps_it() -> None:
     # vgg16_bn has such; as a whole it is too large to compare here.
-    layers = trained_statistics(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))).eval()
+    layers = trained_statistics(
+        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    ).eval()
     images = torch.randn(2, 3, 8, 8)
     expected = layers(images)
     backbones.fuse(layers)

@@ -49,8 +49,12 @@ def test_engine_decodes_each_image_once_and_passes_it_once_per_view(prepared: Pa
     cached = engine(prepared, "probe")
     assert cached["decodes"] == 0
     assert cached["passes"] <= 2
-    frozen = engine(prepared, "frozen", "strategies.frozen.views=3", "strategies.frozen.epochs=5", "--no-test")
-    assert frozen["passes"] == 3 * 10 + 2 + 1, "three views to fit on, one of two validation images, and to measure"
+    frozen = engine(
+        prepared, "frozen", "strategies.frozen.views=3", "strategies.frozen.epochs=5", "--no-test"
+    )
+    assert frozen["passes"] == 3 * 10 + 2 + 1, (
+        "three views to fit on, one of two validation images, and to measure"
+    )
     assert frozen["accuracy"] is None
 
 
@@ -59,23 +63,60 @@ def test_baseline_passes_every_image_in_every_epoch(prepared: Path) -> None:
         file.extractall(prepared / "tutorial")
     folder = next((prepared / "tutorial").rglob("train")).parent
     (folder / "test").rename(folder / "val")
-    words = ["--backbone", "mobilenet_v3_small", "--epochs", "2", "--workers", "0", "--decoded", "--channels-last"]
+    words = [
+        "--backbone",
+        "mobilenet_v3_small",
+        "--epochs",
+        "2",
+        "--workers",
+        "0",
+        "--decoded",
+        "--channels-last",
+    ]
     found = child("tutorial.py", str(folder), "--strategy", "partial", "--keep-memory", *words)
-    assert [(epoch["train_passes"], epoch["val_passes"]) for epoch in found["epochs"]] == [(12, 6), (12, 6)]
+    assert [(epoch["train_passes"], epoch["val_passes"]) for epoch in found["epochs"]] == [
+        (12, 6),
+        (12, 6),
+    ]
     assert found["prepared_seconds"] > 0
 
 
 def test_table_says_what_was_extrapolated() -> None:
-    epoch = {"seconds": 10.0, "train_accuracy": 0.9, "train_passes": 244, "val_accuracy": 0.95, "val_passes": 153}
+    epoch = {
+        "seconds": 10.0,
+        "train_accuracy": 0.9,
+        "train_passes": 244,
+        "val_accuracy": 0.95,
+        "val_passes": 153,
+    }
     theirs = {"epochs": [epoch] * 3, "peak_memory_mb": 900.0}
     ours = {"passes": 397, "decodes": 397, "accuracy": {"0": 0.96}, "peak_memory_mb": 800.0}
     row = {"title": "probe", "tutorial_seconds": 250.0, "engine_seconds": 5.0, "ratio": 50.0}
     command = {"backbone": "resnet18", "weights": "none", "epochs": 3, "full": False, "rounds": 1}
-    steps = [{"title": "the tutorial's loop", "seconds": 250.0}, {"title": "decoded once", "seconds": 125.0}]
-    trial = {"precision": "bf16", "memory_format": "contiguous", "seconds": 0.5, "cosine": 0.99, "agrees": False}
-    result = {"machine": "2 cores", "command": command, "formats": [trial], "ladders": {"frozen": steps}}
-    text = bench.table({**result, "rows": [{**row, "rounds": [{"tutorial": theirs, "engine": ours}]}]})
+    steps = [
+        {"title": "the tutorial's loop", "seconds": 250.0},
+        {"title": "decoded once", "seconds": 125.0},
+    ]
+    trial = {
+        "precision": "bf16",
+        "memory_format": "contiguous",
+        "seconds": 0.5,
+        "cosine": 0.99,
+        "agrees": False,
+    }
+    result = {
+        "machine": "2 cores",
+        "command": command,
+        "formats": [trial],
+        "ladders": {"frozen": steps},
+    }
+    text = bench.table(
+        {**result, "rows": [{**row, "rounds": [{"tutorial": theirs, "engine": ours}]}]}
+    )
     assert "timed over 3 epochs, extrapolated to 25" in text
-    assert "| probe | 250.0 | 5.00 | **50.0x** | 9925 / 397 | 9925 / 397 | not run to the end | 0.960 |" in text
+    assert (
+        "| probe | 250.0 | 5.00 | **50.0x** | 9925 / 397 | 9925 / 397 | not run to the end | "
+        "0.960 |"
+    ) in text
     assert "| bf16 | contiguous | 0.500 | 0.99000 | no, or cosine < 0.999 |" in text
     assert "| decoded once | 125.00 | 2.0 |" in text

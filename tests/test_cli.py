@@ -64,45 +64,60 @@ def edit(path: Path, old: str, new: str) -> None:
 # compose
 
 
-def test_compose_writes_what_conf_composes_to(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compose_writes_what_conf_composes_to(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = said(capsys, "compose")
     assert (root / "params.yaml").read_text() == compose.compose(root=root)
     assert "params.yaml: seeds (none -> [0, 1, 2, 3, 4])" in lines
     assert lines[-1].startswith("2 strategies x 5 seeds of resnet18 on hymenoptera: about ")
 
 
-def test_compose_prints_every_key_that_changes(params_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compose_prints_every_key_that_changes(
+    params_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = said(capsys, "compose", "strategy=probe", "train.batch_size=64", "seeds=[7]")
     assert lines[:-1] == [
         "params.yaml: seeds ([0, 1, 2, 3, 4] -> [7])",
         "params.yaml: train.batch_size (32 -> 64)",
-        "params.yaml: strategies.frozen ({title, learner, start, head_hidden, head_dropout, head_s... -> none)",
+        (
+            "params.yaml: strategies.frozen ({title, learner, start, head_hidden, head_dropout, "
+            "head_s... -> none)"
+        ),
     ]
     assert load_params(params_file).train.batch_size == 64
 
 
-def test_compose_leaves_a_file_alone_that_is_right(params_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compose_leaves_a_file_alone_that_is_right(
+    params_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = params_file.stat()
     assert len(said(capsys, "compose")) == 1
     after = params_file.stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
-def test_compose_replaces_what_cannot_be_read(params_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compose_replaces_what_cannot_be_read(
+    params_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     composed = params_file.read_text()
     params_file.write_text("seeds: [")
     said(capsys, "compose")
     assert params_file.read_text() == composed
 
 
-@pytest.mark.parametrize("setting", ["train.batch_size=yes", "train.epoch=5", "strategy=frozn", "checked=true seeds=3"])
+@pytest.mark.parametrize(
+    "setting", ["train.batch_size=yes", "train.epoch=5", "strategy=frozn", "checked=true seeds=3"]
+)
 def test_wrong_settings_leave_params_alone(params_file: Path, setting: str) -> None:
     before = params_file.read_bytes()
     assert failure("compose", *setting.split()).startswith("error: conf: ")
     assert params_file.read_bytes() == before
 
 
-def test_a_crash_while_writing_leaves_the_old_params(params_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_while_writing_leaves_the_old_params(
+    params_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -135,7 +150,10 @@ def test_preview_warns_of_hand_edits_that_will_be_replaced(
         "params.yaml: seeds ([0, 1, 2, 3, 4] -> [7])",
         "params.yaml: train.batch_size (99 -> 32)",
     ]
-    warning = "params.yaml differs from conf/ in train.batch_size (99 -> 32); that is replaced. Edit conf/ instead."
+    warning = (
+        "params.yaml differs from conf/ in train.batch_size (99 -> 32); that is replaced. "
+        "Edit conf/ instead."
+    )
     assert lines[3:] == [warning]
 
 
@@ -153,16 +171,21 @@ def test_preview_works_without_params(root: Path, capsys: pytest.CaptureFixture[
 
 def test_preview_names_the_key_that_was_meant(params_file: Path) -> None:
     assert failure("preview", "train.epoch=5").startswith(
-        "error: conf: train.epoch: unknown key. Did you mean 'max_epochs'? Choices: augment, batch_size, "
+        "error: conf: train.epoch: unknown key. Did you mean 'max_epochs'? Choices: augment, "
+        "batch_size, "
     )
 
 
 # check
 
 
-def test_check_passes_what_conf_composes_to(params_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_passes_what_conf_composes_to(
+    params_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert said(capsys, "check") == ["params.yaml is what conf/ composes to"]
-    params_file.write_text(yaml.safe_dump(yaml.safe_load(params_file.read_text()), sort_keys=False, indent=8))
+    params_file.write_text(
+        yaml.safe_dump(yaml.safe_load(params_file.read_text()), sort_keys=False, indent=8)
+    )
     assert said(capsys, "check") == ["params.yaml is what conf/ composes to"]
 
 
@@ -177,7 +200,15 @@ def test_check_names_the_keys_that_conf_changed(params_file: Path) -> None:
 
 
 def test_check_counts_what_it_does_not_name(params_file: Path) -> None:
-    for key in ("batch_size", "split_seed", "store_px", "max_file_mb", "max_ratio", "max_files", "max_megapixels"):
+    for key in (
+        "batch_size",
+        "split_seed",
+        "store_px",
+        "max_file_mb",
+        "max_ratio",
+        "max_files",
+        "max_megapixels",
+    ):
         edit(params_file, f" {key}: ", f" {key}: 3")
     text = failure("check")
     assert text.count(" -> ") == 5
@@ -204,7 +235,9 @@ def test_all_problems_are_told_a_line_each(params_file: Path) -> None:
     ]
 
 
-def test_a_traceback_is_shown_on_request(params_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_traceback_is_shown_on_request(
+    params_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TRANSFERLAB_TRACEBACK", "1")
     with pytest.raises(ValueError, match="frozn"):
         main.main(["preview", "strategy=frozn"])
@@ -228,8 +261,12 @@ def test_a_wrong_setting_exits_with_1_and_no_traceback() -> None:
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["ui", "--port", "abc"], ["check", "more"]])
-def test_a_wrong_command_shows_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["ui", "--port", "abc"], ["check", "more"]]
+)
+def test_a_wrong_command_shows_the_usage(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         main.main(arguments)
     assert caught.value.code == 2
@@ -240,7 +277,9 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main.main(["--help"])
     text = capsys.readouterr().out
-    assert [line.split()[0] for line in text.splitlines() if line.startswith("    ") and line[4] != " "] == [
+    assert [
+        line.split()[0] for line in text.splitlines() if line.startswith("    ") and line[4] != " "
+    ] == [
         "compose",
         "preview",
         "check",
@@ -277,7 +316,9 @@ def test_the_expected_time_grows_with_what_is_asked() -> None:
     assert one < expected_minutes("strategy=scratch", "seeds=[0,1]")
     assert one < expected_minutes("strategy=[scratch,finetune]", "seeds=[0]")
     assert one < expected_minutes("strategy=scratch", "seeds=[0]", "strategies.scratch.epochs=80")
-    assert one < expected_minutes("strategy=scratch", "seeds=[0]", "strategies.scratch.resolution=1")
+    assert one < expected_minutes(
+        "strategy=scratch", "seeds=[0]", "strategies.scratch.resolution=1"
+    )
     assert one > expected_minutes("strategy=scratch", "seeds=[0]", "train.max_epochs=4")
     assert one > expected_minutes("strategy=frozen", "seeds=[0]", "strategies.frozen.epochs=40")
     assert one > expected_minutes("strategy=scratch", "seeds=[0]", "backbone=mobilenet_v2")
@@ -304,7 +345,13 @@ def test_every_backbone_has_a_cost() -> None:
 
 
 PARTS = ("conf", "src", "stages", "dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/plots")
-RESULTS = ("params.yaml", "dvc.lock", "metrics/summary.json", "reports/report.md", "models/probe/seed-0.safetensors")
+RESULTS = (
+    "params.yaml",
+    "dvc.lock",
+    "metrics/summary.json",
+    "reports/report.md",
+    "models/probe/seed-0.safetensors",
+)
 
 
 @pytest.fixture
@@ -353,21 +400,31 @@ def test_the_demo_composes_and_runs_in_a_copy(
 ) -> None:
     lines = said(capsys, "demo")
     commands = [["transferlab", "compose", "preset=demo"], ["dvc", "repro"]]
-    assert [call.command for call in calls] == [[sys.executable, "-m", *command] for command in commands]
+    assert [call.command for call in calls] == [
+        [sys.executable, "-m", *command] for command in commands
+    ]
     assert {call.cwd for call in calls} == {checkout / ".demo"}
     assert lines == [f"The report is at {checkout}/.demo/reports/report.md"]
 
 
-def test_the_demo_copies_the_code_and_no_results(checkout: Path, calls: list[SimpleNamespace]) -> None:
+def test_the_demo_copies_the_code_and_no_results(
+    checkout: Path, calls: list[SimpleNamespace]
+) -> None:
     main.main(["demo"])
     copied = contents(checkout / ".demo")
-    sources = {name for name in contents(checkout) if name not in RESULTS and "__pycache__" not in name}
+    sources = {
+        name for name in contents(checkout) if name not in RESULTS and "__pycache__" not in name
+    }
     assert set(copied) == {*sources, ".dvc/config.local"}
     assert copied[".dvc/config.local"] == b"[core]\n    no_scm = true\n"
-    assert (checkout / "src/transferlab/commands/main.py").read_bytes() == copied["src/transferlab/commands/main.py"]
+    assert (checkout / "src/transferlab/commands/main.py").read_bytes() == copied[
+        "src/transferlab/commands/main.py"
+    ]
 
 
-def test_the_demo_touches_nothing_outside_its_copy(checkout: Path, calls: list[SimpleNamespace]) -> None:
+def test_the_demo_touches_nothing_outside_its_copy(
+    checkout: Path, calls: list[SimpleNamespace]
+) -> None:
     before = contents(checkout)
     main.main(["demo"])
     assert contents(checkout) == before
@@ -397,13 +454,17 @@ def test_the_demo_hears_nothing_of_the_repository_around_it(
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     main.main(["demo"])
     for call in calls:
-        assert not {"DVC_ROOT", "DVC_EXP_NAME", "TRANSFERLAB_MIRROR", "MLFLOW_TRACKING_URI"} & set(call.env)
+        assert not {"DVC_ROOT", "DVC_EXP_NAME", "TRANSFERLAB_MIRROR", "MLFLOW_TRACKING_URI"} & set(
+            call.env
+        )
         assert call.env["PYTHONPATH"] == str(checkout / ".demo/src")
         assert call.env["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
         assert call.env["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
-def test_a_failing_demo_says_where_its_files_are(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_demo_says_where_its_files_are(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ran: list[Any] = []
 
     def run(command: list[str], **_: Any) -> SimpleNamespace:

@@ -21,8 +21,12 @@ SEEDS, IMAGES = 5, 153
 CLASSES = np.array(["ants", "bees", "wasps"])
 
 
-def table(name: str, right: np.ndarray, *, seeds: list[int] | None = None, ids: str = "test") -> pd.DataFrame:
-    """Predictions over three classes that are right where `right` [S, N] says so and else take the next class."""
+def table(
+    name: str, right: np.ndarray, *, seeds: list[int] | None = None, ids: str = "test"
+) -> pd.DataFrame:
+    """Predictions over three classes that are right where `right` [S, N] says so and else take the
+    next class.
+    """
     images = right.shape[1]
     labels = np.arange(images) % 3
     predicted = np.where(right, labels, (labels + 1) % 3).ravel()
@@ -50,11 +54,15 @@ def only(found: dict[str, Any]) -> dict[str, Any]:
     return dict(pair)
 
 
-def answers(*, seed: float, image: float, rest: float, share: float = 0.93) -> Callable[[np.random.Generator], Any]:
-    """A drawer of correctness [S, N] of a strategy that recognises `share` of all images, as all that it draws do.
+def answers(
+    *, seed: float, image: float, rest: float, share: float = 0.93
+) -> Callable[[np.random.Generator], Any]:
+    """A drawer of correctness [S, N] of a strategy that recognises `share` of all images, as all
+    that it draws do.
 
     Args:
-        seed: Standard deviation of the seeds' skill; an answer is right where skill exceeds difficulty.
+        seed: Standard deviation of the seeds' skill; an answer is right where skill exceeds
+            difficulty.
         image: Of the difficulty of images, drawn anew for every strategy.
         rest: Of what is a matter of seed and image together.
         share: Expected accuracy.
@@ -86,7 +94,9 @@ def test_intervals_cover_whatever_dominates(regime: str) -> None:
     assert 0.92 <= inside / times <= 0.98
 
 
-def test_equal_strategies_are_told_apart_no_more_often_than_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_strategies_are_told_apart_no_more_often_than_the_level(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(comparison, "holm", list)  # of one pair, and many times faster
     chance, times = np.random.default_rng(2), 100
     verdicts = [
@@ -101,13 +111,18 @@ def test_equal_strategies_are_told_apart_no_more_often_than_the_level(monkeypatc
 def test_where_seeds_are_all_there_is_the_interval_is_students() -> None:
     right = np.random.default_rng(3).normal(0, 0.1, size=(SEEDS, 1)) * np.ones((1, 2000))
     found = comparison.differences({"a": right, "b": np.zeros_like(right)}, 20_000)["a", "b"]
-    expected = t.interval(0.95, SEEDS - 1, loc=right.mean(), scale=right[:, 0].std(ddof=1) / SEEDS**0.5)
+    expected = t.interval(
+        0.95, SEEDS - 1, loc=right.mean(), scale=right[:, 0].std(ddof=1) / SEEDS**0.5
+    )
     assert intervals.percentiles(found, 0.95) == pytest.approx(expected, rel=0.05)
 
 
 def test_with_one_seed_the_interval_is_over_images_alone() -> None:
     chance = np.random.default_rng(4)
-    right = {name: (chance.random((1, 1000)) < share).astype(float) for name, share in {"a": 0.9, "b": 0.8}.items()}
+    right = {
+        name: (chance.random((1, 1000)) < share).astype(float)
+        for name, share in {"a": 0.9, "b": 0.8}.items()
+    }
     found = intervals.percentiles(comparison.differences(right, 10_000)["a", "b"], 0.95)
     each = right["a"] - right["b"]
     half = 1.96 * each.std() / 1000**0.5
@@ -117,13 +132,20 @@ def test_with_one_seed_the_interval_is_over_images_alone() -> None:
 def test_a_strategy_compared_with_itself_is_indistinguishable() -> None:
     right = REGIMES["images"](np.random.default_rng(5))
     pair = only(compare(table("a", right), table("b", right)))
-    assert (pair["verdict"], pair["difference"], pair["probability"]) == ("indistinguishable", 0, 0.5)
+    assert (pair["verdict"], pair["difference"], pair["probability"]) == (
+        "indistinguishable",
+        0,
+        0.5,
+    )
     assert (pair["wins"], pair["losses"], pair["mcnemar_p"], pair["holm_p"]) == (0, 0, 1, 1)
     assert pair["low"] == -pair["high"] < 0
 
 
 def test_never_differing_on_few_images_is_not_shown_to_be_equal() -> None:
-    pairs = {images: only(compare(*(table(name, np.ones((5, images), bool)) for name in "ab"))) for images in (12, 300)}
+    pairs = {
+        images: only(compare(*(table(name, np.ones((5, images), bool)) for name in "ab")))
+        for images in (12, 300)
+    }
     assert not pairs[12]["first_as_good"] and not pairs[12]["second_as_good"]
     assert pairs[300]["first_as_good"] and pairs[300]["second_as_good"]
 
@@ -131,13 +153,20 @@ def test_never_differing_on_few_images_is_not_shown_to_be_equal() -> None:
 @pytest.mark.parametrize("seeds", [1, SEEDS])
 def test_swapping_the_strategies_changes_the_sign_and_nothing_else(seeds: int) -> None:
     chance = np.random.default_rng(6)
-    tables = [table(name, answers(seed=0.3, image=1, rest=1, share=share)(chance)[:seeds]) for name, share in NAMED]
+    tables = [
+        table(name, answers(seed=0.3, image=1, rest=1, share=share)(chance)[:seeds])
+        for name, share in NAMED
+    ]
     there, back = compare(*tables), compare(*reversed(tables))
-    assert [(pair["first"], pair["second"]) for pair in there["pairs"]] == list(combinations("abc", 2))
+    assert [(pair["first"], pair["second"]) for pair in there["pairs"]] == list(
+        combinations("abc", 2)
+    )
     for pair in there["pairs"]:
         swapped = between(back, pair["first"], pair["second"])
         for key, value in pair.items():
-            assert swapped[key] == (pytest.approx(value, abs=1e-12) if isinstance(value, float) else value), key
+            assert swapped[key] == (
+                pytest.approx(value, abs=1e-12) if isinstance(value, float) else value
+            ), key
 
 
 NAMED = (("a", 0.95), ("b", 0.9), ("c", 0.6))
@@ -203,9 +232,14 @@ def test_holm_by_hand() -> None:
     assert comparison.holm([]) == []
 
 
-@pytest.mark.parametrize(("level", "images"), [(0.05, 6), (1 - 0.95, 6), (0.0625, 5), (0.05 / 45, 11)])
+@pytest.mark.parametrize(
+    ("level", "images"), [(0.05, 6), (1 - 0.95, 6), (0.0625, 5), (0.05 / 45, 11)]
+)
 def test_the_least_split_is_the_first_that_mcnemar_rejects(level: float, images: int) -> None:
-    assert comparison.least_split(IMAGES, level) == {"images": images, "difference": images / IMAGES}
+    assert comparison.least_split(IMAGES, level) == {
+        "images": images,
+        "difference": images / IMAGES,
+    }
     assert comparison.mcnemar(images, 0) <= level < comparison.mcnemar(images - 1, 0)
 
 
@@ -215,7 +249,9 @@ def test_a_test_set_smaller_than_the_least_split_can_show_no_difference() -> Non
 
 def test_a_comparison_has_its_settings_and_a_record_for_every_pair_in_order() -> None:
     chance = np.random.default_rng(9)
-    found = compare(*(table(name, REGIMES["images"](chance)) for name in "dbca"), resamples=150, margin=0.1)
+    found = compare(
+        *(table(name, REGIMES["images"](chance)) for name in "dbca"), resamples=150, margin=0.1
+    )
     pairs = found.pop("pairs")
     assert found == {
         "images": IMAGES,
@@ -229,7 +265,18 @@ def test_a_comparison_has_its_settings_and_a_record_for_every_pair_in_order() ->
     assert [(pair["first"], pair["second"]) for pair in pairs] == list(combinations("dbca", 2))
     assert {tuple(pair) for pair in pairs} == {
         (
-            *("first", "second", "difference", "low", "high", "probability", "wins", "losses", "mcnemar_p", "holm_p"),
+            *(
+                "first",
+                "second",
+                "difference",
+                "low",
+                "high",
+                "probability",
+                "wins",
+                "losses",
+                "mcnemar_p",
+                "holm_p",
+            ),
             *("verdict", "first_as_good", "second_as_good", "detectable"),
         )
     }
@@ -239,21 +286,31 @@ def test_a_comparison_has_its_settings_and_a_record_for_every_pair_in_order() ->
 def test_one_strategy_has_no_pairs_and_none_has_no_numbers() -> None:
     alone = compare(table("a", np.ones((2, 4), bool)))
     assert (alone["pairs"], alone["images"], alone["seeds"]) == ([], 4, 2)
-    assert compare() == {**alone, "images": 0, "seeds": 0, "least_split": SMALL, "least_split_holm": SMALL}
+    assert compare() == {
+        **alone,
+        "images": 0,
+        "seeds": 0,
+        "least_split": SMALL,
+        "least_split_holm": SMALL,
+    }
 
 
 SMALL = {"images": 6, "difference": None}
 
 
 def test_one_image_is_enough_to_compare() -> None:
-    pair = only(compare(table("a", np.array([[True], [True]])), table("b", np.array([[True], [False]]))))
+    pair = only(
+        compare(table("a", np.array([[True], [True]])), table("b", np.array([[True], [False]])))
+    )
     assert pair["difference"] == 0.5
     assert pair["verdict"] == "indistinguishable"
 
 
 def test_tables_of_different_images_are_refused() -> None:
     right = np.ones((2, 4), bool)
-    with pytest.raises(ValueError, match=r"the two tables have different ids: a and b do not share 'other/0.jpg'"):
+    with pytest.raises(
+        ValueError, match=r"the two tables have different ids: a and b do not share 'other/0.jpg'"
+    ):
         compare(table("a", right), table("b", right, ids="other"))
 
 
@@ -267,7 +324,8 @@ def test_strategies_are_compared_on_the_seeds_that_all_have() -> None:
 def test_strategies_without_a_common_seed_are_refused() -> None:
     right = np.ones((2, 4), bool)
     with pytest.raises(
-        ValueError, match=r"expected a seed that all strategies have, got a \[0, 1\]; b \[2, 3\]\. Run:"
+        ValueError,
+        match=r"expected a seed that all strategies have, got a \[0, 1\]; b \[2, 3\]\. Run:",
     ):
         compare(table("a", right), table("b", right, seeds=[2, 3]))
 
@@ -281,7 +339,9 @@ def test_many_images_are_drawn_in_chunks(monkeypatch: pytest.MonkeyPatch) -> Non
             yield chunk
 
     monkeypatch.setattr(intervals, "resampled", watched)
-    right = {name: (np.random.default_rng(11).random((2, 20_000)) < 0.9).astype(float) for name in "ab"}
+    right = {
+        name: (np.random.default_rng(11).random((2, 20_000)) < 0.9).astype(float) for name in "ab"
+    }
     assert comparison.differences(right, 200)["a", "b"].shape == (400,)
     assert len(sizes) > 1 and max(sizes) <= intervals.CELLS
 
@@ -290,7 +350,9 @@ def test_many_images_are_drawn_in_chunks(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def verdicts(**of: str) -> dict[str, Any]:
-    """A comparison of strategies with `best`; those that are better or worse are named, the rest is not told apart."""
+    """A comparison of strategies with `best`; those that are better or worse are named, the rest is
+    not told apart.
+    """
     pairs = [
         {
             "first": name,
@@ -326,12 +388,17 @@ def test_the_cheapest_that_is_not_shown_to_be_worse_is_recommended() -> None:
 
 
 def test_equal_costs_leave_the_one_that_validates_best() -> None:
-    found = recommend(verdicts(twin="indistinguishable"), scores(twin=0.8, best=0.9), {"twin": 2, "best": 2})
+    found = recommend(
+        verdicts(twin="indistinguishable"), scores(twin=0.8, best=0.9), {"twin": 2, "best": 2}
+    )
     assert found is not None and found["strategy"] == "best"
 
 
 def test_equal_validation_accuracies_are_decided_by_the_loss() -> None:
-    validation = {"twin": {"accuracy": 0.9 + 1e-12, "loss": 0.4}, "best": {"accuracy": 0.9, "loss": 0.3}}
+    validation = {
+        "twin": {"accuracy": 0.9 + 1e-12, "loss": 0.4},
+        "best": {"accuracy": 0.9, "loss": 0.3},
+    }
     found = recommend(verdicts(twin="worse"), validation, {"twin": 1, "best": 2})
     assert found is not None and found["best_validation"] == "best"
 
@@ -351,7 +418,10 @@ def test_a_strategy_alone_is_recommended_and_of_none_none() -> None:
 
 def test_the_recommendation_does_not_depend_on_who_came_first_in_the_comparison() -> None:
     chance = np.random.default_rng(12)
-    tables = [table(name, answers(seed=0.1, image=1, rest=0.3, share=share)(chance)) for name, share in CLOSE]
+    tables = [
+        table(name, answers(seed=0.1, image=1, rest=0.3, share=share)(chance))
+        for name, share in CLOSE
+    ]
     seconds, validation = {"a": 3.0, "b": 2.0, "c": 1.0}, scores(a=0.9, b=0.8, c=0.7)
     found = recommend(compare(*tables), validation, seconds)
     assert found == recommend(compare(*reversed(tables)), validation, seconds)
@@ -362,6 +432,8 @@ CLOSE = (("a", 0.92), ("b", 0.92), ("c", 0.6))
 
 
 def test_comparing_needs_no_torch() -> None:
-    check = "import sys; import transferlab.evidence.recommendation; assert 'torch' not in sys.modules"
+    check = (
+        "import sys; import transferlab.evidence.recommendation; assert 'torch' not in sys.modules"
+    )
     source = Path(comparison.__file__).parents[2]
     subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(source)}, check=True)

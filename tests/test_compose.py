@@ -73,7 +73,9 @@ def test_groups_have_exactly_the_files_that_are_promised() -> None:
 
 @pytest.mark.parametrize("backbone", choices("backbone"))
 def test_every_backbone_composes(backbone: str) -> None:
-    data = composed(f"backbone={backbone}", "backbone.weights=none", "dataset.store_px=384", "strategy=probe")
+    data = composed(
+        f"backbone={backbone}", "backbone.weights=none", "dataset.store_px=384", "strategy=probe"
+    )
     assert data["backbone"]["name"] == backbone
     assert data["backbone"]["weights_sha256"] is None
     assert data["checked"] is True
@@ -93,7 +95,9 @@ def test_every_dataset_composes(dataset: str) -> None:
 
 
 def test_source_task_that_starts_from_the_weights_it_is_to_make_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"backbone\.source\.strategy\.start: expected 'random', .* got 'weights'"):
+    with pytest.raises(
+        ValueError, match=r"backbone\.source\.strategy\.start: expected 'random', .* got 'weights'"
+    ):
         compose.compose(["preset=demo", "backbone.source.strategy.start=weights"])
 
 
@@ -190,12 +194,20 @@ def test_the_demo_needs_no_network() -> None:
     assert data["dataset"]["textures"]["classes"] == ["stripes", "grid", "dots", "noise"]
     assert data["dataset"]["url"] is data["backbone"]["official_url"] is None
     assert data["backbone"]["weights"] == "source"
-    assert not set(data["dataset"]["classes"]) & set(data["backbone"]["source"]["dataset"]["classes"])
+    assert not set(data["dataset"]["classes"]) & set(
+        data["backbone"]["source"]["dataset"]["classes"]
+    )
     assert list(data["strategies"]) == ["scratch", "probe", "frozen", "finetune"]
 
 
 def test_a_number_in_any_spelling_is_a_number() -> None:
-    spellings = dict(zip(["frozen", "partial", "scratch", "finetune"], ["1e-3", "1E-3", ".001", "1e-7"], strict=True))
+    spellings = dict(
+        zip(
+            ["frozen", "partial", "scratch", "finetune"],
+            ["1e-3", "1E-3", ".001", "1e-7"],
+            strict=True,
+        )
+    )
     data = composed(*(f"strategies.{name}.lr={text}" for name, text in spellings.items()))
     assert {name: data["strategies"][name]["lr"] for name in spellings} == {
         name: float(text) for name, text in spellings.items()
@@ -207,11 +219,23 @@ def test_a_number_in_any_spelling_is_a_number() -> None:
     [
         (
             "strategy=frozn",
-            "Could not find 'strategy/frozn' Available options in 'strategy': all, finetune, frozen, ",
+            (
+                "Could not find 'strategy/frozn' Available options in 'strategy': all, finetune, "
+                "frozen, "
+            ),
         ),
-        ("backbone=resnet19", "Could not find 'backbone/resnet19' Available options in 'backbone': convnext_tiny, "),
-        ("dataset=birds", "Could not find 'dataset/birds' Available options in 'dataset': folder, hymenoptera, "),
-        ("preset=fast", "Could not find 'preset/fast' Available options in 'preset': default, demo, quick"),
+        (
+            "backbone=resnet19",
+            "Could not find 'backbone/resnet19' Available options in 'backbone': convnext_tiny, ",
+        ),
+        (
+            "dataset=birds",
+            "Could not find 'dataset/birds' Available options in 'dataset': folder, hymenoptera, ",
+        ),
+        (
+            "preset=fast",
+            "Could not find 'preset/fast' Available options in 'preset': default, demo, quick",
+        ),
     ],
 )
 def test_an_unknown_choice_lists_the_choices_in_one_line(override: str, message: str) -> None:
@@ -221,7 +245,9 @@ def test_an_unknown_choice_lists_the_choices_in_one_line(override: str, message:
     assert "search path" not in line
 
 
-UNKNOWN = "conf: train.epoch: unknown key. Did you mean 'max_epochs'? Choices: augment, batch_size, "
+UNKNOWN = (
+    "conf: train.epoch: unknown key. Did you mean 'max_epochs'? Choices: augment, batch_size, "
+)
 
 
 @pytest.mark.parametrize("override", ["train.epoch=5", "+train.epoch=5", "++train.epoch=5"])
@@ -242,14 +268,18 @@ def test_a_setting_of_a_misspelt_strategy_names_the_right_one() -> None:
     assert line.endswith("Did you mean 'frozen'?")
 
 
-@pytest.mark.parametrize("override", ["nonsense", "strategy=[frozen", "~train.flip", "train.flip.x.y=1", "a b=1"])
+@pytest.mark.parametrize(
+    "override", ["nonsense", "strategy=[frozen", "~train.flip", "train.flip.x.y=1", "a b=1"]
+)
 def test_what_hydra_cannot_read_is_one_line(override: str) -> None:
     (line,) = refused(override)
     assert line.startswith("conf: ")
 
 
 def test_all_problems_are_told_at_once_before_anything_is_written() -> None:
-    lines = refused("train.batch_size=yes", "seeds=[1,1]", "strategies.frozen.lr=nan", "+train.epoch=5")
+    lines = refused(
+        "train.batch_size=yes", "seeds=[1,1]", "strategies.frozen.lr=nan", "+train.epoch=5"
+    )
     keys = [line.split(": ")[1] for line in lines]
     assert keys == ["strategies.frozen.lr", "train.batch_size", "train.epoch"]
     assert refused("seeds=[1,1]") == ["conf: seeds: expected different numbers, got [1, 1]."]
@@ -262,7 +292,9 @@ def test_a_value_that_points_nowhere_is_refused() -> None:
 
 def test_cuda_without_a_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compose, "_cuda_driver", lambda: False)
-    expected = "conf: engine.device: expected a CUDA driver, found none. Use engine.device=auto or cpu."
+    expected = (
+        "conf: engine.device: expected a CUDA driver, found none. Use engine.device=auto or cpu."
+    )
     assert refused("engine.device=cuda") == [expected]
 
 
@@ -289,7 +321,14 @@ compose_and_dump(Path(target), conf, None, "config", conf, overrides)
 
 def test_dvc_composes_the_same_bytes_with_the_same_check(tmp_path: Path) -> None:
     def dvc(*overrides: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", DVC, str(ROOT / "conf"), str(tmp_path / "params.yaml"), *overrides]
+        command = [
+            sys.executable,
+            "-c",
+            DVC,
+            str(ROOT / "conf"),
+            str(tmp_path / "params.yaml"),
+            *overrides,
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     for overrides in (["strategy=[lp_ft,finetune]", "strategies.lp_ft.lr=0.5"], ["preset=demo"]):
@@ -312,12 +351,16 @@ def test_a_word_for_weights_has_no_hash() -> None:
 
 def test_source_weights_need_a_source_task() -> None:
     (line,) = refused("backbone.weights=source")
-    assert line.startswith("conf: backbone.source: expected a source task because weights is 'source'")
+    assert line.startswith(
+        "conf: backbone.source: expected a source task because weights is 'source'"
+    )
 
 
 def test_the_tiny_backbone_has_no_official_weights() -> None:
     (line,) = refused("preset=demo", "backbone.weights=official")
-    assert line.startswith("conf: backbone.weights: expected none, source or a file, got 'official': tiny has no")
+    assert line.startswith(
+        "conf: backbone.weights: expected none, source or a file, got 'official': tiny has no"
+    )
 
 
 def test_a_relative_path_of_weights_counts_from_the_repository(own_home: Path) -> None:
@@ -360,10 +403,14 @@ def test_a_name_of_weights_is_looked_up_in_a_mirror_that_is_a_server(
 def test_the_hash_in_a_name_of_weights_is_held_against_the_file(mirror: Path) -> None:
     digest = weights_file(mirror)
     (mirror / "mine.pth").rename(mirror / f"mine-{digest[:8]}.pth")
-    assert composed(f"backbone.weights=mine-{digest[:8]}.pth")["backbone"]["weights_sha256"] == digest
+    assert (
+        composed(f"backbone.weights=mine-{digest[:8]}.pth")["backbone"]["weights_sha256"] == digest
+    )
     weights_file(mirror, "mine-00000000.pth")
     (line,) = refused("backbone.weights=mine-00000000.pth")
-    assert line.startswith("backbone.weights: mine-00000000.pth: expected a sha256 that starts with 00000000")
+    assert line.startswith(
+        "backbone.weights: mine-00000000.pth: expected a sha256 that starts with 00000000"
+    )
 
 
 def test_other_bytes_of_weights_give_another_hash(own_home: Path) -> None:
@@ -372,9 +419,13 @@ def test_other_bytes_of_weights_give_another_hash(own_home: Path) -> None:
     assert first[0] == first[1] != second[0] == second[1]
 
 
-def test_weights_that_are_nowhere_are_refused(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_nowhere_are_refused(
+    mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (line,) = refused("backbone.weights=nothing.pth")
-    assert line.startswith("backbone.weights: expected official, none, source, or a file, got 'nothing.pth'")
+    assert line.startswith(
+        "backbone.weights: expected official, none, source, or a file, got 'nothing.pth'"
+    )
     assert str(mirror) in line
     monkeypatch.delenv("TRANSFERLAB_MIRROR")
     (line,) = refused("backbone.weights=nothing.pth")
@@ -387,9 +438,9 @@ def test_weights_that_are_nowhere_are_refused(mirror: Path, monkeypatch: pytest.
 def test_a_folder_is_composed_with_its_digest(own_home: Path) -> None:
     folder = images(own_home / "birds")
     for path in ("birds", str(folder)):
-        assert composed("dataset=folder", f"dataset.path={path}")["dataset"]["path_sha256"] == compose.hash_of_path(
-            path
-        )
+        assert composed("dataset=folder", f"dataset.path={path}")["dataset"][
+            "path_sha256"
+        ] == compose.hash_of_path(path)
 
 
 def test_a_changed_a_renamed_and_a_new_image_change_the_digest_of_a_folder(own_home: Path) -> None:
@@ -410,12 +461,21 @@ def test_a_folder_with_parts_of_its_own_is_told_so(own_home: Path) -> None:
     images(own_home / "birds")
     parts = ["dataset.train_folder=train", "dataset.test_folder=test"]
     (line,) = refused("dataset=folder", "dataset.path=birds", *parts)
-    assert line.startswith("conf: dataset.test_fraction: expected a fraction where there is no test_folder and null")
-    assert composed("dataset=folder", "dataset.path=birds", *parts, "dataset.test_fraction=null")["checked"] is True
+    assert line.startswith(
+        "conf: dataset.test_fraction: expected a fraction where there is no test_folder and null"
+    )
+    assert (
+        composed("dataset=folder", "dataset.path=birds", *parts, "dataset.test_fraction=null")[
+            "checked"
+        ]
+        is True
+    )
 
 
 def test_a_folder_without_a_path_asks_for_it() -> None:
-    assert refused("dataset=folder") == ["conf: dataset.path: expected a value, found none. Add: -S dataset.path=..."]
+    assert refused("dataset=folder") == [
+        "conf: dataset.path: expected a value, found none. Add: -S dataset.path=..."
+    ]
 
 
 @pytest.mark.parametrize("path", ["", "no", "/no/where"])
@@ -427,7 +487,9 @@ def test_a_folder_that_is_not_there_is_refused(own_home: Path, path: str) -> Non
 
 def test_a_backbone_that_needs_larger_images_names_the_setting() -> None:
     (line,) = refused("backbone=efficientnet_b4")
-    assert line.startswith("conf: dataset.store_px: expected at least 384, the size that backbone efficientnet_b4")
+    assert line.startswith(
+        "conf: dataset.store_px: expected at least 384, the size that backbone efficientnet_b4"
+    )
     assert line.endswith("Add: -S dataset.store_px=384")
 
 
@@ -536,5 +598,7 @@ def test_a_wrong_value_in_conf_is_named(own_conf: Path) -> None:
         ({}, {"a": {"b": 1}}, [("a", None, {"b": 1})]),
     ],
 )
-def test_differences_are_dotted_keys_with_both_values(old: Any, new: Any, expected: list[Any]) -> None:
+def test_differences_are_dotted_keys_with_both_values(
+    old: Any, new: Any, expected: list[Any]
+) -> None:
     assert list(differences(old, new)) == expected

@@ -1,4 +1,6 @@
-"""The majority class and the unmodified ImageNet head are predictions like any other, and by hand the same."""
+"""The majority class and the unmodified ImageNet head are predictions like any other, and by hand
+the same.
+"""
 
 import io
 import shutil
@@ -26,7 +28,10 @@ from transferlab.prediction.table import read_predictions
 from transferlab.weights import published
 
 CLASSES = ["stripes", "dots", "noise"]
-COUNTS = {"train": (2, 5, 3), "test": (4, 1, 2)}  # of CLASSES; what most training images are, fewest test images are
+COUNTS = {
+    "train": (2, 5, 3),
+    "test": (4, 1, 2),
+}  # of CLASSES; what most training images are, fewest test images are
 IMAGENET = {"stripes": (0, 999, 17), "dots": (340,), "noise": (5, 6)}
 
 
@@ -35,7 +40,10 @@ def small_params() -> Params:
     """With starting weights from a file of a person's own."""
     few = ["dataset.textures.train_per_class=2", "dataset.textures.test_per_class=1"]
     params = params_of(*few, classes="[stripes,dots,noise]")
-    backbone, dataset = replace(params.backbone, weights="own.pth"), replace(params.dataset, imagenet=IMAGENET)
+    backbone, dataset = (
+        replace(params.backbone, weights="own.pth"),
+        replace(params.dataset, imagenet=IMAGENET),
+    )
     return replace(params, backbone=backbone, dataset=dataset)
 
 
@@ -115,7 +123,9 @@ def test_imagenet_head_adds_up_the_classes_that_mean_the_same(root: Path) -> Non
     found = probabilities(read_csv(root / "predictions/controls/imagenet_head.csv"))
     np.testing.assert_allclose(found, by_hand(root, IMAGENET), rtol=1e-4)
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-8)
-    assert (found.argmax(1) == 0).all(), "an untrained head gives three classes more than two or one"
+    assert (found.argmax(1) == 0).all(), (
+        "an untrained head gives three classes more than two or one"
+    )
     assert np.ptp(found, axis=0).min() > 1e-4, "images differ"
 
 
@@ -138,10 +148,16 @@ def test_tables_are_predictions_of_every_test_image_in_order(name: str, root: Pa
 
 @pytest.mark.parametrize(
     "section, changes",
-    [("backbone", {"weights": "none"}), ("backbone", {"weights": "source"}), ("dataset", {"imagenet": None})],
+    [
+        ("backbone", {"weights": "none"}),
+        ("backbone", {"weights": "source"}),
+        ("dataset", {"imagenet": None}),
+    ],
     ids=["random weights", "weights of a source task", "classes that ImageNet does not know"],
 )
-def test_imagenet_head_is_absent_where_there_is_none(section: str, changes: dict[str, Any], root: Path) -> None:
+def test_imagenet_head_is_absent_where_there_is_none(
+    section: str, changes: dict[str, Any], root: Path
+) -> None:
     controls.write(root, changed(section, **changes))
     assert written(root) == {"majority.csv"}
 

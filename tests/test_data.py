@@ -1,4 +1,6 @@
-"""No archive does harm, no image is silently changed or lost, no failed attempt touches what was there."""
+"""No archive does harm, no image is silently changed or lost, no failed attempt touches what was
+there.
+"""
 
 import hashlib
 import io
@@ -35,8 +37,21 @@ OUTPUTS = [
 def dataset(**changes: Any) -> Dataset:
     """A small data set in folders train and val."""
     values: dict[str, Any] = {
-        **{"name": "tiny", "path": "tiny", "url": None, "sha1": None, "sha256": None, "contents_sha256": None},
-        **{"path_sha256": None, "textures": None, "classes": None, "train_folder": "train", "test_folder": "val"},
+        **{
+            "name": "tiny",
+            "path": "tiny",
+            "url": None,
+            "sha1": None,
+            "sha256": None,
+            "contents_sha256": None,
+        },
+        **{
+            "path_sha256": None,
+            "textures": None,
+            "classes": None,
+            "train_folder": "train",
+            "test_folder": "val",
+        },
         **{
             "test_fraction": None,
             "split_seed": 0,
@@ -45,7 +60,13 @@ def dataset(**changes: Any) -> Dataset:
             "on_bad_image": "error",
             "on_duplicate": "error",
         },
-        **{"max_total_mb": 100, "max_file_mb": 10, "max_files": 1000, "max_ratio": 200, "max_megapixels": 1},
+        **{
+            "max_total_mb": 100,
+            "max_file_mb": 10,
+            "max_files": 1000,
+            "max_ratio": 200,
+            "max_megapixels": 1,
+        },
     }
     return Dataset(**{**values, **changes})
 
@@ -67,9 +88,16 @@ def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return file.getvalue()
 
 
-def tree(classes: tuple[str, ...] = ("ants", "bees"), splits: tuple[str, ...] = ("train", "val")) -> dict[str, bytes]:
+def tree(
+    classes: tuple[str, ...] = ("ants", "bees"), splits: tuple[str, ...] = ("train", "val")
+) -> dict[str, bytes]:
     """Three images of each class in each split."""
-    names = [f"{split}/{name}/{number}.png" for split in splits for name in classes for number in range(3)]
+    names = [
+        f"{split}/{name}/{number}.png"
+        for split in splits
+        for name in classes
+        for number in range(3)
+    ]
     return {name: picture(seed) for seed, name in enumerate(names)}
 
 
@@ -81,7 +109,11 @@ def zipped(path: Path, members: Mapping[str, bytes], **options: Any) -> Path:
 
 
 def listing(folder: Path) -> dict[str, str]:
-    return {p.relative_to(folder).as_posix(): files.file_hash(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(folder).as_posix(): files.file_hash(p)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
 
 
 class Place:
@@ -95,7 +127,9 @@ class Place:
             zipped(self.archive, members)
         preprocess(self.archive, dataset(**changes), self.out)
 
-    def refused(self, message: str, members: Mapping[str, bytes] | None = None, **changes: Any) -> str:
+    def refused(
+        self, message: str, members: Mapping[str, bytes] | None = None, **changes: Any
+    ) -> str:
         """Expect a ValueError that matches, and nothing on disk but the archive."""
         with pytest.raises(ValueError, match=message) as caught:
             self.run(members, **changes)
@@ -133,20 +167,26 @@ def test_a_split_is_stratified_sorted_disjoint_and_complete() -> None:
 
 def test_a_split_changes_with_seed_and_purpose_and_with_nothing_else() -> None:
     labels = np.arange(40) % 2
-    held_out = [tuple(stratified_split(labels, 0.25, *key)[1]) for key in [(0, "a"), (0, "a"), (1, "a"), (0, "b")]]
+    held_out = [
+        tuple(stratified_split(labels, 0.25, *key)[1])
+        for key in [(0, "a"), (0, "a"), (1, "a"), (0, "b")]
+    ]
     assert held_out[0] == held_out[1] and len(set(held_out)) == 3
     assert held_out[0] == (0, 6, 7, 19, 21, 25, 30, 32, 34, 39)
 
 
 @pytest.mark.parametrize(("fraction", "held_out"), [(0.01, 1), (0.99, 3)])
-def test_a_split_holds_out_at_least_one_and_keeps_at_least_one(fraction: float, held_out: int) -> None:
+def test_a_split_holds_out_at_least_one_and_keeps_at_least_one(
+    fraction: float, held_out: int
+) -> None:
     kept, held = stratified_split(np.zeros(4, dtype=np.int64), fraction, 0, "validation")
     assert (len(kept), len(held)) == (4 - held_out, held_out)
 
 
 def test_a_class_of_one_image_cannot_be_split() -> None:
     with pytest.raises(
-        ValueError, match="validation split: expected at least 2 images of every class, got 1 of class 1"
+        ValueError,
+        match="validation split: expected at least 2 images of every class, got 1 of class 1",
     ):
         stratified_split(np.array([0, 0, 1]), 0.5, 0, "validation")
 
@@ -161,13 +201,16 @@ def decoded(content: bytes, **options: Any) -> Pixels:
 def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
     values = np.full((4, 6), 30_000, dtype=np.uint16)
     for kind in ("PNG", "TIFF", "PPM"):
-        assert np.all(decoded(saved(Image.fromarray(values), kind)) == 117), kind  # 30000 / 65535 * 255 = 116.7
+        assert np.all(decoded(saved(Image.fromarray(values), kind)) == 117), (
+            kind
+        )  # 30000 / 65535 * 255 = 116.7
 
 
 def test_thirty_two_bit_pixels_are_refused_because_their_white_is_unknown() -> None:
     for mode in ("I", "F"):
         with pytest.raises(
-            ValueError, match=f"mode '{mode}' does not say which value is white; save it with 8 or 16 bits"
+            ValueError,
+            match=f"mode '{mode}' does not say which value is white; save it with 8 or 16 bits",
         ):
             decoded(saved(Image.new(mode, (4, 4), 200), "TIFF"))
 
@@ -197,9 +240,24 @@ def palette(**options: Any) -> bytes:
         (saved(Image.new("RGB", (4, 4), RED), "BMP"), RED),
         (saved(Image.new("RGB", (4, 4), RED), "PPM"), RED),
     ],
-    ids=["RGBA", "RGBA 20 %", "LA", "P clear", "RGB clear", "P", "L", "1", "CMYK", "WEBP", "BMP", "PPM"],
+    ids=[
+        "RGBA",
+        "RGBA 20 %",
+        "LA",
+        "P clear",
+        "RGB clear",
+        "P",
+        "L",
+        "1",
+        "CMYK",
+        "WEBP",
+        "BMP",
+        "PPM",
+    ],
 )
-def test_every_mode_becomes_rgb_and_transparency_becomes_white(content: bytes, expected: tuple[int, ...]) -> None:
+def test_every_mode_becomes_rgb_and_transparency_becomes_white(
+    content: bytes, expected: tuple[int, ...]
+) -> None:
     pixels = decoded(content)
     assert pixels.shape == (4, 4, 3) and pixels.dtype == np.uint8
     assert np.all(pixels == expected)
@@ -219,7 +277,12 @@ def bomb_header() -> bytes:
     """A PNG of 60 bytes that claims 20 000 x 20 000 pixels."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        return (
+            struct.pack(">I", len(content))
+            + name
+            + content
+            + struct.pack(">I", zlib.crc32(name + content))
+        )
 
     header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
@@ -250,7 +313,9 @@ def test_other_formats_are_not_opened_whatever_their_name(tmp_path: Path, kind: 
         decode(path, max_megapixels=1)
 
 
-@pytest.mark.parametrize(("size", "expected"), [((40, 20), (8, 16)), ((20, 27), (11, 8)), ((4, 4), (8, 8))])
+@pytest.mark.parametrize(
+    ("size", "expected"), [((40, 20), (8, 16)), ((20, 27), (11, 8)), ((4, 4), (8, 8))]
+)
 def test_the_shorter_side_is_resized_up_or_down_and_the_longer_one_rounded(
     size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
@@ -284,7 +349,9 @@ def declare(size: int) -> Callable[[bytes], bytes]:
 
     def change(content: bytes) -> bytes:
         first, *entries = content.split(b"PK\x01\x02")
-        return b"PK\x01\x02".join([first, *(entry[:20] + struct.pack("<I", size) + entry[24:] for entry in entries)])
+        return b"PK\x01\x02".join(
+            [first, *(entry[:20] + struct.pack("<I", size) + entry[24:] for entry in entries)]
+        )
 
     return change
 
@@ -310,13 +377,23 @@ def test_an_unreadable_archive_is_named_with_the_way_out(
 
 
 def test_a_missing_archive_names_the_stage_that_makes_it(place: Place) -> None:
-    with pytest.raises(ValueError, match=r"x\.zip: expected a zip, found nothing\. Run .*: dvc repro download"):
+    with pytest.raises(
+        ValueError, match=r"x\.zip: expected a zip, found nothing\. Run .*: dvc repro download"
+    ):
         place.run()
 
 
 @pytest.mark.parametrize(
     "name",
-    ["../evil.png", "train/ants/../../../evil.png", "/abs.png", "C:\\x.png", "C:/x.png", "..\\win.png", "a\nb.png"],
+    [
+        "../evil.png",
+        "train/ants/../../../evil.png",
+        "/abs.png",
+        "C:\\x.png",
+        "C:/x.png",
+        "..\\win.png",
+        "a\nb.png",
+    ],
 )
 def test_an_unsafe_path_condemns_the_whole_archive(place: Place, name: str) -> None:
     message = place.refused(r"x\.zip: unsafe path '", {**tree(), name: picture()})
@@ -333,7 +410,9 @@ def entry(name: str, **attributes: Any) -> zipfile.ZipInfo:
 def test_a_link_in_the_archive_is_refused(place: Place) -> None:
     zipped(place.archive, tree())
     with zipfile.ZipFile(place.archive, "a") as archive:
-        archive.writestr(entry("train/ants/link.png", external_attr=(stat.S_IFLNK | 0o777) << 16), "/etc/passwd")
+        archive.writestr(
+            entry("train/ants/link.png", external_attr=(stat.S_IFLNK | 0o777) << 16), "/etc/passwd"
+        )
     place.refused(r"x\.zip: link or special file 'train/ants/link\.png'")
 
 
@@ -350,7 +429,10 @@ def test_an_unusual_compression_is_refused(place: Place) -> None:
 
 
 def test_a_name_over_255_bytes_is_refused(place: Place) -> None:
-    place.refused("name longer than 255 bytes: 'train/ants/é", {**tree(), f"train/ants/{'é' * 130}.png": picture()})
+    place.refused(
+        "name longer than 255 bytes: 'train/ants/é",
+        {**tree(), f"train/ants/{'é' * 130}.png": picture()},
+    )
 
 
 @pytest.mark.parametrize("twin", ["train/ants/0.png", "train/ants/0.PNG", "./train//ants/0.png"])
@@ -369,20 +451,43 @@ def test_two_files_of_one_name_are_refused(place: Place, twin: str) -> None:
             {"max_total_mb": 20, "max_file_mb": 100, "max_ratio": 2000},
             "30 MB unpacked, expected at most dataset.max_total",
         ),
-        ({"max_file_mb": 10, "max_ratio": 2000}, "30 MB, more than dataset.max_file_mb=10, in 'train/ants/zeros.bmp'"),
-        ({"max_file_mb": 100}, "packed more than dataset.max_ratio=200 times smaller: 'train/ants/zeros.bmp'"),
-        ({"max_file_mb": 100, "max_ratio": 2000, "max_files": 5}, "13 entries, expected at most dataset.max_files=5"),
+        (
+            {"max_file_mb": 10, "max_ratio": 2000},
+            "30 MB, more than dataset.max_file_mb=10, in 'train/ants/zeros.bmp'",
+        ),
+        (
+            {"max_file_mb": 100},
+            "packed more than dataset.max_ratio=200 times smaller: 'train/ants/zeros.bmp'",
+        ),
+        (
+            {"max_file_mb": 100, "max_ratio": 2000, "max_files": 5},
+            "13 entries, expected at most dataset.max_files=5",
+        ),
     ],
 )
-def test_an_archive_bomb_is_refused_before_it_is_unpacked(place: Place, limit: dict[str, Any], message: str) -> None:
-    zipped(place.archive, {**tree(), "train/ants/zeros.bmp": bytes(30_000_000)}, compression=zipfile.ZIP_DEFLATED)
+def test_an_archive_bomb_is_refused_before_it_is_unpacked(
+    place: Place, limit: dict[str, Any], message: str
+) -> None:
+    zipped(
+        place.archive,
+        {**tree(), "train/ants/zeros.bmp": bytes(30_000_000)},
+        compression=zipfile.ZIP_DEFLATED,
+    )
     assert place.archive.stat().st_size < 50_000
     place.refused(message, **limit)
 
 
-def test_a_full_disk_is_noticed_before_the_work(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 0))
-    place.refused(r"processed: need 3 MB, 0 MB are free\. Free some space and run again\.", tree(), store_px=256)
+def test_a_full_disk_is_noticed_before_the_work(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 0)
+    )
+    place.refused(
+        r"processed: need 3 MB, 0 MB are free\. Free some space and run again\.",
+        tree(),
+        store_px=256,
+    )
 
 
 @pytest.fixture
@@ -393,22 +498,36 @@ def files_up_to_ten_kilobytes() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_disk_that_fills_up_half_way_leaves_nothing(place: Place, files_up_to_ten_kilobytes: None) -> None:
-    place.refused(r"processed: not written \(File too large\)\. Nothing was changed", tree(), store_px=64)
+def test_a_disk_that_fills_up_half_way_leaves_nothing(
+    place: Place, files_up_to_ten_kilobytes: None
+) -> None:
+    place.refused(
+        r"processed: not written \(File too large\)\. Nothing was changed", tree(), store_px=64
+    )
 
 
 # ---------------------------------------------------------------- the layout
 
 
-def test_the_outputs_are_exactly_the_promised_files(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_outputs_are_exactly_the_promised_files(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
     place.run(tree())
     assert sorted(listing(place.out)) == OUTPUTS
     known = {"dataset": "tiny", "classes": ["ants", "bees"], "store_px": 8}
     assert files.read_json(place.out / "classes.json") == known
-    assert place.rows("class_counts.csv") == [{"class": name, "train": "3", "test": "3"} for name in ("ants", "bees")]
+    assert place.rows("class_counts.csv") == [
+        {"class": name, "train": "3", "test": "3"} for name in ("ants", "bees")
+    ]
     assert place.rows("skipped.csv") == []
     assert place.rows("train/manifest.csv")[1] == {
-        **{"id": "train/ants/1.png", "split": "train", "label": "ants", "width": "12", "height": "10"},
+        **{
+            "id": "train/ants/1.png",
+            "split": "train",
+            "label": "ants",
+            "width": "12",
+            "height": "10",
+        },
         **{"stored_width": "10", "stored_height": "8", "offset": "240"},
         "sha256": hashlib.sha256(picture(1)).hexdigest(),
     }
@@ -422,12 +541,27 @@ def test_the_same_archive_gives_the_same_bytes(place: Place) -> None:
     assert listing(place.out) == first
 
 
-CLUTTER = ["__MACOSX/train/ants/._0.png", "d/train/.DS_Store", "d/train/ants/._a.png", "d/val/bees/Thumbs.db"]
+CLUTTER = [
+    "__MACOSX/train/ants/._0.png",
+    "d/train/.DS_Store",
+    "d/train/ants/._a.png",
+    "d/val/bees/Thumbs.db",
+]
 
 
-def test_a_top_folder_is_taken_off_and_clutter_is_counted(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    checkpoints = {"d/train/.ipynb_checkpoints/a.png": picture(90), "d/README.txt": b"hello", "LICENSE": b"free"}
-    place.run({f"d/{name}": content for name, content in tree().items()} | dict.fromkeys(CLUTTER, b"?") | checkpoints)
+def test_a_top_folder_is_taken_off_and_clutter_is_counted(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = {
+        "d/train/.ipynb_checkpoints/a.png": picture(90),
+        "d/README.txt": b"hello",
+        "LICENSE": b"free",
+    }
+    place.run(
+        {f"d/{name}": content for name, content in tree().items()}
+        | dict.fromkeys(CLUTTER, b"?")
+        | checkpoints
+    )
     assert place.rows("train/manifest.csv")[0]["id"] == "train/ants/0.png"
     assert place.skipped() == {
         "LICENSE": "ignored: outside the class folders",
@@ -451,7 +585,8 @@ def test_the_order_of_classes_is_the_configured_one_else_alphabetical(place: Pla
 
 def test_a_configured_class_that_is_missing_is_named(place: Place) -> None:
     message = (
-        r"expected the classes \['ants', 'wasps'\] of dataset\.classes in train, found ants, bees\. Missing: wasps"
+        r"expected the classes \['ants', 'wasps'\] of dataset\.classes in train, found "
+        r"ants, bees\. Missing: wasps"
     )
     place.refused(message, tree(), classes=("ants", "wasps"))
 
@@ -464,7 +599,12 @@ def test_images_in_folders_below_a_class_belong_to_it(place: Place) -> None:
 def test_different_classes_in_train_and_test_are_refused_and_listed(place: Place) -> None:
     members = {**tree(("ants", "bees", "cats"), ("train",)), **tree(("ants", "cats"), ("val",))}
     place.refused(
-        "expected the same classes in train and test, found ants, bees, cats in train and ants, cats in", members
+        (
+            "expected the same classes in train and test, found ants, bees, cats in train and "
+            "ants, "
+            "cats in"
+        ),
+        members,
     )
 
 
@@ -474,7 +614,11 @@ def test_one_class_is_not_enough(place: Place) -> None:
 
 
 def top_classes(*names: str, count: int = 8) -> dict[str, bytes]:
-    return {f"{name}/{i:02d}.png": picture(100 * k + i) for k, name in enumerate(names) for i in range(count)}
+    return {
+        f"{name}/{i:02d}.png": picture(100 * k + i)
+        for k, name in enumerate(names)
+        for i in range(count)
+    }
 
 
 @pytest.mark.parametrize("top", ["", "flowers/"])
@@ -483,8 +627,12 @@ def test_class_folders_at_the_top_are_split_by_the_seed(place: Place, top: str) 
     tested = []
     for seed in (0, 0, 1):
         place.run(members, split_seed=seed, **TOP_CLASSES)
-        assert place.rows("class_counts.csv") == [{"class": c, "train": "6", "test": "2"} for c in ("rose", "tulip")]
-        train, test = ({row["id"] for row in place.rows(f"{split}/manifest.csv")} for split in SPLITS)
+        assert place.rows("class_counts.csv") == [
+            {"class": c, "train": "6", "test": "2"} for c in ("rose", "tulip")
+        ]
+        train, test = (
+            {row["id"] for row in place.rows(f"{split}/manifest.csv")} for split in SPLITS
+        )
         assert train | test == set(top_classes("rose", "tulip")) and not train & test
         tested.append(test)
     assert tested[0] == tested[1] != tested[2]
@@ -493,17 +641,23 @@ def test_class_folders_at_the_top_are_split_by_the_seed(place: Place, top: str) 
 def test_an_unreadable_image_moves_no_other_to_the_other_split(place: Place) -> None:
     members = top_classes("rose", "tulip")
     place.run(members, **TOP_CLASSES)
-    before = {row["id"]: row["split"] for split in SPLITS for row in place.rows(f"{split}/manifest.csv")}
+    before = {
+        row["id"]: row["split"] for split in SPLITS for row in place.rows(f"{split}/manifest.csv")
+    }
     bad = next(name for name, split in before.items() if split == "train")
     place.run({**members, bad: b"broken"}, on_bad_image="skip", **TOP_CLASSES)
-    after = {row["id"]: row["split"] for split in SPLITS for row in place.rows(f"{split}/manifest.csv")}
+    after = {
+        row["id"]: row["split"] for split in SPLITS for row in place.rows(f"{split}/manifest.csv")
+    }
     assert after == {name: split for name, split in before.items() if name != bad}
 
 
 def test_too_few_files_to_split_are_refused(place: Place) -> None:
     members = {**top_classes("rose"), **top_classes("tulip", count=2)}
     place.refused(
-        r"expected at least 3 files of class 'tulip' \(2 to train, 1 to test\), got 2", members, **TOP_CLASSES
+        r"expected at least 3 files of class 'tulip' \(2 to train, 1 to test\), got 2",
+        members,
+        **TOP_CLASSES,
     )
 
 
@@ -511,7 +665,10 @@ def test_too_few_files_to_split_are_refused(place: Place) -> None:
     ("members", "found"),
     [
         ({"a.png": picture(), "b.png": picture(1)}, "found the folders: none; files at the top: 2"),
-        (tree(splits=("training", "testing")), "found the folders: testing/ants, testing/bees, training/ants"),
+        (
+            tree(splits=("training", "testing")),
+            "found the folders: testing/ants, testing/bees, training/ants",
+        ),
         (tree(splits=("train",)), "found the folders: train/ants, train/bees; files at the top: 0"),
         ({"a/b/c/train/ants/x.png": picture()}, "found the folders: a/b/c/train/ants"),
         ({}, "found the folders: none"),
@@ -522,14 +679,19 @@ def test_a_wrong_layout_shows_what_was_expected_and_what_was_found(
     place: Place, members: dict[str, bytes], found: str
 ) -> None:
     message = place.refused(
-        r"x\.zip: expected\n  train/<class>/<image>\.jpg\n  val/<class>/<image>\.jpg\nfound", members
+        r"x\.zip: expected\n  train/<class>/<image>\.jpg\n  val/<class>/<image>\.jpg\nfound",
+        members,
     )
     assert found in message and "Set dataset.train_folder and dataset.test_folder" in message
 
 
 def test_images_without_class_folders_are_refused(place: Place) -> None:
-    message = place.refused(r"x\.zip: expected\n  <class>/<image>\.jpg\nfound", {"a.png": picture()}, **TOP_CLASSES)
-    assert message.endswith("Put the images of every class into a folder of its own, named like the class.")
+    message = place.refused(
+        r"x\.zip: expected\n  <class>/<image>\.jpg\nfound", {"a.png": picture()}, **TOP_CLASSES
+    )
+    assert message.endswith(
+        "Put the images of every class into a folder of its own, named like the class."
+    )
 
 
 # ---------------------------------------------------------------- the images
@@ -539,7 +701,11 @@ def test_what_is_no_photograph_is_left_out_and_listed_with_the_reason(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gif = saved(Image.new("L", (5, 5)), "GIF")
-    others = {"train/ants/imageNotFound.gif": gif, "train/ants/notes.txt": b"hello", "val/bees/renamed.jpg": gif}
+    others = {
+        "train/ants/imageNotFound.gif": gif,
+        "train/ants/notes.txt": b"hello",
+        "val/bees/renamed.jpg": gif,
+    }
     place.run({**tree(), **others, "train/ants/formica.jpeg": picture(70, kind="JPEG")})
     no_image = "left out: is not a JPEG, PNG, WEBP, BMP, TIFF or PPM image"
     assert place.skipped() == {
@@ -555,7 +721,9 @@ def test_what_is_no_photograph_is_left_out_and_listed_with_the_reason(
 def test_a_bad_image_is_named_with_its_reason_and_the_option(place: Place, name: str) -> None:
     content, reason = NOT_USABLE.get(name, (b"", "is empty"))
     members = {**tree(), "train/bees/bad.jpg": content}
-    message = place.refused(rf"images that cannot be used: 1\n  train/bees/bad\.jpg: {reason}", members)
+    message = place.refused(
+        rf"images that cannot be used: 1\n  train/bees/bad\.jpg: {reason}", members
+    )
     assert message.endswith("leave them out: -S dataset.on_bad_image=skip")
     place.run(on_bad_image="skip")
     assert place.skipped()["train/bees/bad.jpg"].startswith(reason.replace("\\", ""))
@@ -563,32 +731,48 @@ def test_a_bad_image_is_named_with_its_reason_and_the_option(place: Place, name:
 
 
 def test_of_many_bad_images_ten_are_shown_and_the_rest_counted(place: Place) -> None:
-    message = place.refused("cannot be used: 12", {**tree(), **{f"val/ants/bad{i}.png": b"bad" for i in range(12)}})
+    message = place.refused(
+        "cannot be used: 12", {**tree(), **{f"val/ants/bad{i}.png": b"bad" for i in range(12)}}
+    )
     assert message.count("val/ants/bad") == 10 and "and 2 more" in message
 
 
 def test_a_class_without_a_usable_image_is_named_with_the_reasons(place: Place) -> None:
-    members = {name: content for name, content in tree().items() if not name.startswith("train/bees")}
+    members = {
+        name: content for name, content in tree().items() if not name.startswith("train/bees")
+    }
     bad = {"train/bees/a.jpg": b"", "train/bees/b.gif": saved(Image.new("L", (5, 5)), "GIF")}
-    message = place.refused("class 'bees' in train has no usable image", {**members, **bad}, on_bad_image="skip")
-    assert "files left out: 2\n  train/bees/a.jpg: is empty\n  train/bees/b.gif: left out: is not a JPEG" in message
+    message = place.refused(
+        "class 'bees' in train has no usable image", {**members, **bad}, on_bad_image="skip"
+    )
+    assert (
+        "files left out: 2\n  train/bees/a.jpg: is empty\n  train/bees/b.gif: left out: is not a "
+        "JPEG"
+    ) in message
 
 
 def test_an_empty_class_folder_is_no_missing_class(place: Place) -> None:
     members = {name: content for name, content in tree().items() if not name.startswith("val/bees")}
-    place.refused("class 'bees' in test has no usable image, expected at least 1", {**members, "val/bees/": b""})
+    place.refused(
+        "class 'bees' in test has no usable image, expected at least 1",
+        {**members, "val/bees/": b""},
+    )
 
 
 def test_one_training_image_is_not_enough(place: Place) -> None:
     members = {
-        name: content for name, content in tree().items() if name not in ("train/ants/1.png", "train/ants/2.png")
+        name: content
+        for name, content in tree().items()
+        if name not in ("train/ants/1.png", "train/ants/2.png")
     }
     place.refused("class 'ants' in train has 1 usable image, expected at least 2", members)
 
 
 def test_the_same_image_in_train_and_test_is_refused_unless_allowed(place: Place) -> None:
     members = {**tree(), "val/bees/copy.png": tree()["train/ants/0.png"]}
-    message = place.refused(r"same image is in train and in test:\n  train/ants/0\.png = val/bees/copy\.png", members)
+    message = place.refused(
+        r"same image is in train and in test:\n  train/ants/0\.png = val/bees/copy\.png", members
+    )
     assert message.endswith("accept it: -S dataset.on_duplicate=allow")
     place.run(on_duplicate="allow")
     assert len(place.rows("test/manifest.csv")) == 7
@@ -640,7 +824,11 @@ def test_remains_of_a_killed_attempt_are_cleared_away(place: Place) -> None:
 @pytest.fixture
 def train(place: Place) -> Path:
     place.run(
-        {**tree(), "train/bees/tall.png": picture(60, (9, 33)), "train/bees/x.jpg": picture(61, (30, 40), "JPEG")}
+        {
+            **tree(),
+            "train/bees/tall.png": picture(60, (9, 33)),
+            "train/bees/x.jpg": picture(61, (30, 40), "JPEG"),
+        }
     )
     return place.out / "train"
 
@@ -684,16 +872,23 @@ def test_an_unknown_label_stops_with_the_known_ones(train: Path) -> None:
 def test_pixels_that_do_not_belong_to_the_manifest_are_refused(train: Path, size: int) -> None:
     with (train / "images.bin").open("r+b") as file:
         file.truncate(size)
-    with pytest.raises(ValueError, match=rf"images\.bin: expected \d+ bytes, got {size}\. .* dvc repro -f preprocess"):
+    with pytest.raises(
+        ValueError,
+        match=rf"images\.bin: expected \d+ bytes, got {size}\. .* dvc repro -f preprocess",
+    ):
         load_images(train, ("ants", "bees"))
 
 
 def test_a_folder_without_a_manifest_names_the_stage_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected manifest\.csv and images\.bin\. Run: dvc repro preprocess"):
+    with pytest.raises(
+        ValueError, match=r"expected manifest\.csv and images\.bin\. Run: dvc repro preprocess"
+    ):
         load_images(tmp_path, ("ants", "bees"))
 
 
-@pytest.mark.parametrize(("classes", "height"), [(2, 2 * 354 + 8), (5, 5 * 354 + 8), (7, 5 * 354 + 8 + 34)])
+@pytest.mark.parametrize(
+    ("classes", "height"), [(2, 2 * 354 + 8), (5, 5 * 354 + 8), (7, 5 * 354 + 8 + 34)]
+)
 def test_the_sample_sheet_shows_up_to_five_classes(place: Place, classes: int, height: int) -> None:
     place.run(tree(tuple(f"class {number}" for number in range(classes))))
     with Image.open(place.out / "samples.png") as sheet:
@@ -782,7 +977,8 @@ def test_a_name_that_is_not_text_is_refused(tmp_path: Path, folder: Path) -> Non
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     for use in (pack.folder_sha256, lambda path: pack.pack_folder(path, tmp_path / "a.zip")):
         with pytest.raises(
-            ValueError, match=r"dataset\.path: expected a zip, or a folder .*, found nothing at .*missing"
+            ValueError,
+            match=r"dataset\.path: expected a zip, or a folder .*, found nothing at .*missing",
         ):
             use(tmp_path / "missing")
 
@@ -790,7 +986,9 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_packing_onto_a_full_disk_is_refused_first(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 0))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 0)
+    )
     with pytest.raises(ValueError, match="need 0 MB, 0 MB are free"):
         pack.pack_folder(folder, tmp_path / "a.zip")
     assert not list(tmp_path.glob("*.zip*"))
@@ -801,7 +999,9 @@ def test_packing_that_fails_half_way_leaves_nothing(
 ) -> None:
     for number in range(100):
         (folder / f"{number}.png").write_bytes(bytes(200))
-    with pytest.raises(ValueError, match=r"mine: could not be packed into .*a\.zip \(\[Errno 27\] File too large"):
+    with pytest.raises(
+        ValueError, match=r"mine: could not be packed into .*a\.zip \(\[Errno 27\] File too large"
+    ):
         pack.pack_folder(folder, tmp_path / "a.zip")
     assert os.listdir(tmp_path) == ["mine"]
 
@@ -810,7 +1010,9 @@ def test_the_digest_of_a_folder_is_that_of_its_sha256sum_listing(tmp_path: Path)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "x").write_bytes(b"1")
     (tmp_path / "a").write_bytes(b"2")
-    lines = [f"{hashlib.sha256(c).hexdigest()}  {name}\n" for name, c in (("a", b"2"), ("b/x", b"1"))]
+    lines = [
+        f"{hashlib.sha256(c).hexdigest()}  {name}\n" for name, c in (("a", b"2"), ("b/x", b"1"))
+    ]
     assert pack.folder_sha256(tmp_path) == hashlib.sha256("".join(lines).encode()).hexdigest()
     assert pack.folder_sha256(tmp_path / "a") == files.file_hash(tmp_path / "a")
 
@@ -846,5 +1048,7 @@ def test_the_ants_and_bees_are_244_and_153_and_the_gif_is_listed(tmp_path: Path)
     preprocess(archive, dataset(classes=("ants", "bees"), store_px=32, **limits), tmp_path)
     counts = [list(row.values()) for row in files.read_csv(tmp_path / "class_counts.csv")]
     assert counts == [["ants", "123", "70"], ["bees", "121", "83"]]
-    assert [row["id"] for row in files.read_csv(tmp_path / "skipped.csv")] == ["train/ants/imageNotFound.gif"]
+    assert [row["id"] for row in files.read_csv(tmp_path / "skipped.csv")] == [
+        "train/ants/imageNotFound.gif"
+    ]
     assert "train/ants/formica.jpeg" in load_images(tmp_path / "train", ("ants", "bees")).ids

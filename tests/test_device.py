@@ -15,7 +15,12 @@ pytestmark = pytest.mark.usefixtures("restored")
 
 def engine(kind: str = "cpu", threads: int = 1) -> Engine:
     return Engine(  # type: ignore[arg-type]
-        device=kind, threads=threads, precision="fp32", memory_format="auto", checkpoint_seconds=0.0, memory_mb=100
+        device=kind,
+        threads=threads,
+        precision="fp32",
+        memory_format="auto",
+        checkpoint_seconds=0.0,
+        memory_mb=100,
     )
 
 
@@ -25,7 +30,9 @@ def prepare(asked: Engine) -> device.Compute:
 
 def test_cuda_without_a_gpu_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=r"^engine\.device: expected a CUDA device, torch found none\."):
+    with pytest.raises(
+        ValueError, match=r"^engine\.device: expected a CUDA device, torch found none\."
+    ):
         prepare(engine("cuda"))
 
 
@@ -33,14 +40,20 @@ def test_cuda_without_a_gpu_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) 
     "asked, available, chosen",
     [("auto", False, "cpu"), ("auto", True, "cuda"), ("cpu", True, "cpu"), ("cuda", True, "cuda")],
 )
-def test_device_is_the_one_asked_for(asked: str, available: bool, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_is_the_one_asked_for(
+    asked: str, available: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     assert prepare(engine(asked)).device.type == chosen
 
 
 def test_precision_and_format_are_those_of_the_verdict_whatever_was_asked_for() -> None:
     place = prepare(engine())
-    assert (place.precision, place.memory_format, place.layout) == ("bf16", "contiguous", torch.contiguous_format)
+    assert (place.precision, place.memory_format, place.layout) == (
+        "bf16",
+        "contiguous",
+        torch.contiguous_format,
+    )
     with place.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
     with replace(place, precision="fp32").autocast():
@@ -78,7 +91,9 @@ def test_description_names_the_processor_and_the_memory_is_measured() -> None:
     assert 10 < device.peak_memory_mb(torch.device("cpu")) < 100_000
 
 
-def test_keeping_freed_memory_is_left_out_where_there_is_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keeping_freed_memory_is_left_out_where_there_is_no_glibc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("looked for glibc"))
     prepare(engine())

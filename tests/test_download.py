@@ -1,4 +1,6 @@
-"""A file reaches the cache verified or not at all, whatever the server, the mirror and the disk do."""
+"""A file reaches the cache verified or not at all, whatever the server, the mirror and the disk
+do.
+"""
 
 import gzip
 import hashlib
@@ -26,8 +28,14 @@ from transferlab.data.archive.request import Verified
 from transferlab.data.archive.transfer import CONNECT_SECONDS, TRIES, _is_downgrade
 from transferlab.pipeline import files, places
 
-FILES = {"top/train/ants/a.jpg": b"ant", "top/train/bees/b.jpg": b"bee" * 9, "top/val/ants/c.jpg": b"another"}
-REAL = Path(os.environ.get("TRANSFERLAB_MIRROR", "")) / "hymenoptera_data.zip"  # the fixtures unset the variable
+FILES = {
+    "top/train/ants/a.jpg": b"ant",
+    "top/train/bees/b.jpg": b"bee" * 9,
+    "top/val/ants/c.jpg": b"another",
+}
+REAL = (
+    Path(os.environ.get("TRANSFERLAB_MIRROR", "")) / "hymenoptera_data.zip"
+)  # the fixtures unset the variable
 NOISE = random.Random(0).randbytes(300_000)  # longer than what is read at once
 
 
@@ -119,13 +127,24 @@ def half_with_tag(handler: Handler) -> None:
 
 
 def rest(handler: Handler) -> None:
-    body, start = handler.server.body, int(handler.headers["Range"].removeprefix("bytes=").removesuffix("-"))
-    handler.head(206, len(body) - start, Content_Range=f"bytes {start}-{len(body) - 1}/{len(body)}", ETag='"v1"')
+    body, start = (
+        handler.server.body,
+        int(handler.headers["Range"].removeprefix("bytes=").removesuffix("-")),
+    )
+    handler.head(
+        206,
+        len(body) - start,
+        Content_Range=f"bytes {start}-{len(body) - 1}/{len(body)}",
+        ETag='"v1"',
+    )
     handler.wfile.write(body[start:])
 
 
 def some_of_the_rest(handler: Handler) -> None:
-    body, start = handler.server.body, int(handler.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+    body, start = (
+        handler.server.body,
+        int(handler.headers["Range"].removeprefix("bytes=").removesuffix("-")),
+    )
     handler.head(206, 9, Content_Range=f"bytes {start}-{start + 8}/{len(body)}")
     handler.wfile.write(body[start : start + 9])
 
@@ -231,7 +250,11 @@ def refused(server: Server, match: str, **digests: str) -> str:
         ({"sha1": hashlib.sha1(BODY).hexdigest()}, "sha1"),
         ({"sha256_prefix": sha256(BODY)[:8]}, "hash suffix"),
         (
-            {"contents_sha256": listing_digest({"train/ants/noise.jpg": NOISE} | {k[4:]: v for k, v in FILES.items()})},
+            {
+                "contents_sha256": listing_digest(
+                    {"train/ants/noise.jpg": NOISE} | {k[4:]: v for k, v in FILES.items()}
+                )
+            },
             "contents",
         ),
         ({"sha256": sha256(BODY), "sha1": "0" * 40}, "sha256"),  # the stronger digest decides
@@ -257,17 +280,28 @@ def test_a_matching_digest_keeps_the_file_under_its_sha256(
     [
         (
             {"sha256": sha256(BODY)},
-            rf"SHA-256 of .*a\.zip is {sha256(OTHER)}, expected {sha256(BODY)}\. Nothing was kept\.",
+            (
+                rf"SHA-256 of .*a\.zip is {sha256(OTHER)}, expected {sha256(BODY)}\. Nothing was "
+                rf"kept\."
+            ),
         ),
-        ({"sha1": "0" * 40}, rf"SHA-1 of .*a\.zip is {hashlib.sha1(OTHER).hexdigest()}, expected {'0' * 40}\."),
-        ({"sha256_prefix": "01234567"}, rf"SHA-256 of .*a\.zip is {sha256(OTHER)[:8]}, expected 01234567\."),
+        (
+            {"sha1": "0" * 40},
+            rf"SHA-1 of .*a\.zip is {hashlib.sha1(OTHER).hexdigest()}, expected {'0' * 40}\.",
+        ),
+        (
+            {"sha256_prefix": "01234567"},
+            rf"SHA-256 of .*a\.zip is {sha256(OTHER)[:8]}, expected 01234567\.",
+        ),
         (
             {"contents_sha256": "0" * 64},
             rf"SHA-256 of the contents of .*a\.zip is [0-9a-f]{{64}}, expected {'0' * 64}\.",
         ),
     ],
 )
-def test_wrong_bytes_are_named_and_not_kept(server: Server, digests: dict[str, str], message: str) -> None:
+def test_wrong_bytes_are_named_and_not_kept(
+    server: Server, digests: dict[str, str], message: str
+) -> None:
     server.body = OTHER
     text = refused(server, message, **digests)
     assert (f"set dataset.sha256={sha256(OTHER)}" in text) == ("sha256_prefix" not in digests)
@@ -276,7 +310,11 @@ def test_wrong_bytes_are_named_and_not_kept(server: Server, digests: dict[str, s
 
 def test_contents_that_cannot_be_read_are_named(server: Server) -> None:
     server.body = NOISE
-    refused(server, r"contents of .*a\.zip is unknown \(no readable zip\), expected 0{64}", contents_sha256="0" * 64)
+    refused(
+        server,
+        r"contents of .*a\.zip is unknown \(no readable zip\), expected 0{64}",
+        contents_sha256="0" * 64,
+    )
 
 
 def test_setting_the_sha256_that_the_message_shows_accepts_the_new_file(server: Server) -> None:
@@ -297,7 +335,9 @@ def test_a_repackaged_archive_with_the_published_contents_is_accepted_and_said(
     assert len(server.seen) == 1
 
 
-def test_the_published_digest_is_the_one_reported_when_the_contents_differ_too(server: Server) -> None:
+def test_the_published_digest_is_the_one_reported_when_the_contents_differ_too(
+    server: Server,
+) -> None:
     refused(server, "SHA-1 of", sha1="0" * 40, contents_sha256="0" * 64)
 
 
@@ -316,7 +356,9 @@ def test_an_unknown_hash_is_recorded_on_first_use_and_holds_from_then_on(
 
     server.body = OTHER
     shutil.rmtree(places.cache_folder("downloads"))
-    with pytest.raises(ValueError, match=f"is {sha256(OTHER)}, expected {sha256(BODY)}.*set dataset.sha256="):
+    with pytest.raises(
+        ValueError, match=f"is {sha256(OTHER)}, expected {sha256(BODY)}.*set dataset.sha256="
+    ):
         fetching.fetch(server.url, key="dataset")
     assert kept() == {}
     assert files.read_json(home / "data" / "known_hashes.json") == {server.url: sha256(BODY)}
@@ -342,7 +384,9 @@ def test_a_required_hash_that_is_unknown_is_an_error_before_any_request(
 
 def test_a_file_that_is_no_zip_is_not_trusted_on_first_use(server: Server, home: Path) -> None:
     server.body = b"not what the name says"
-    with pytest.raises(ValueError, match=r"a\.zip is not a readable zip\. Nothing was kept\. Check dataset\.url"):
+    with pytest.raises(
+        ValueError, match=r"a\.zip is not a readable zip\. Nothing was kept\. Check dataset\.url"
+    ):
         fetching.fetch(server.url, key="dataset")
     assert kept() == {}
     assert not (home / "data").exists()
@@ -351,7 +395,9 @@ def test_a_file_that_is_no_zip_is_not_trusted_on_first_use(server: Server, home:
 @pytest.mark.parametrize("text", ["<<<<<<< HEAD", "[]", '{"http://x": "y"}', '{"http://x": 1}'])
 def test_a_damaged_list_of_known_hashes_is_named(server: Server, home: Path, text: str) -> None:
     files.write_text(home / "data" / "known_hashes.json", text)
-    with pytest.raises(ValueError, match=r"known_hashes\.json: expected a JSON object.*Restore it with git"):
+    with pytest.raises(
+        ValueError, match=r"known_hashes\.json: expected a JSON object.*Restore it with git"
+    ):
         fetching.fetch(server.url, key="dataset")
     assert server.seen == []
 
@@ -373,8 +419,12 @@ def test_a_failing_server_is_asked_again_with_growing_waits(
     ]
 
 
-@pytest.mark.parametrize(("number", "requests_made"), [(404, 1), (403, 1), (204, 1), (408, 3), (429, 3), (500, 3)])
-def test_only_an_answer_that_may_change_is_asked_for_again(server: Server, number: int, requests_made: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "requests_made"), [(404, 1), (403, 1), (204, 1), (408, 3), (429, 3), (500, 3)]
+)
+def test_only_an_answer_that_may_change_is_asked_for_again(
+    server: Server, number: int, requests_made: int
+) -> None:
     server.answer = status(number)
     text = refused(server, f"answered {number}")
     assert len(server.seen) == requests_made
@@ -384,7 +434,9 @@ def test_only_an_answer_that_may_change_is_asked_for_again(server: Server, numbe
 def test_the_address_can_have_a_key_of_its_own(server: Server) -> None:
     server.answer = status(404)
     with pytest.raises(ValueError, match=r"answered 404\. Check backbone\.official_url\."):
-        fetching.fetch(server.url, key="backbone", url_key="backbone.official_url", sha256_prefix="01234567")
+        fetching.fetch(
+            server.url, key="backbone", url_key="backbone.official_url", sha256_prefix="01234567"
+        )
 
 
 def test_a_server_that_is_down_costs_three_tries_and_the_message_shows_the_ways_out(
@@ -408,7 +460,10 @@ def test_a_name_that_does_not_resolve_counts_as_offline(monkeypatch: pytest.Monk
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(ValueError, match=r"http://data\.invalid/a\.zip \(Name or service not known\)\. Tried 3 times"):
+    with pytest.raises(
+        ValueError,
+        match=r"http://data\.invalid/a\.zip \(Name or service not known\)\. Tried 3 times",
+    ):
         fetching.fetch("http://data.invalid/a.zip", key="dataset", sha256=sha256(BODY))
 
 
@@ -439,14 +494,18 @@ def test_a_proxy_is_left_to_requests(monkeypatch: pytest.MonkeyPatch, server: Se
     assert [request["path"] for request in server.seen] == [url]
 
 
-def test_a_server_that_never_answers_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_answers_is_given_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(transfer, "READ_SECONDS", 0.1)
     server.answer = never
     refused(server, r"timed out\)\. Tried 3 times")
     assert len(server.seen) == 3
 
 
-@pytest.mark.parametrize("url", ["http://[/a.zip", "http://host:port/a.zip", "http:///a.zip", "http://.../a.zip"])
+@pytest.mark.parametrize(
+    "url", ["http://[/a.zip", "http://host:port/a.zip", "http:///a.zip", "http://.../a.zip"]
+)
 def test_an_address_that_is_none_is_refused_at_once(url: str, waits: list[float]) -> None:
     with pytest.raises(ValueError, match=r"Check dataset\.url\."):
         fetching.fetch(url, key="dataset", sha256=sha256(BODY))
@@ -492,7 +551,9 @@ def test_a_body_that_is_compressed_unasked_is_unpacked(server: Server) -> None:
         pytest.param((half, half, ok), id="no tag"),
     ],
 )
-def test_a_transfer_that_cannot_go_on_starts_over(server: Server, answers: tuple[Answer, ...]) -> None:
+def test_a_transfer_that_cannot_go_on_starts_over(
+    server: Server, answers: tuple[Answer, ...]
+) -> None:
     server.answer = in_turn(*answers)
     assert fetch(server).path.read_bytes() == BODY
     assert len(server.seen) == len(answers)
@@ -529,14 +590,23 @@ def test_a_zip_that_is_called_a_web_page_is_a_zip(server: Server) -> None:
         ("http://host/a", "http://other/b", False),
     ],
 )
-def test_only_a_redirect_that_leaves_https_is_a_downgrade(source: str, target: str, refused: bool) -> None:
+def test_only_a_redirect_that_leaves_https_is_a_downgrade(
+    source: str, target: str, refused: bool
+) -> None:
     assert _is_downgrade(source, target) == refused
 
 
-def test_a_downgrade_is_refused_and_not_requested(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "_is_downgrade", lambda source, target: target.endswith("/elsewhere/b"))
+def test_a_downgrade_is_refused_and_not_requested(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        transfer, "_is_downgrade", lambda source, target: target.endswith("/elsewhere/b")
+    )
     server.answer = in_turn(lambda handler: handler.head(302, 0, Location="/elsewhere/b"), ok)
-    refused(server, "Refusing to follow a redirect from https to http .*Use an address that stays on https")
+    refused(
+        server,
+        "Refusing to follow a redirect from https to http .*Use an address that stays on https",
+    )
     assert len(server.seen) == 1
 
 
@@ -549,7 +619,9 @@ def test_a_redirected_file_keeps_the_address_that_was_asked_for(server: Server) 
 def test_no_module_uses_torchvisions_downloader() -> None:
     sources = list(Path(fetching.__file__).parents[2].rglob("*.py"))
     assert Path(fetching.__file__) in sources
-    assert [path.name for path in sources if "download_url" in path.read_text(encoding="utf-8")] == []
+    assert [
+        path.name for path in sources if "download_url" in path.read_text(encoding="utf-8")
+    ] == []
 
 
 # The cache
@@ -613,7 +685,9 @@ def test_a_full_disk_is_noticed_before_the_first_byte(
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_progress_is_shown_on_a_terminal_only(server: Server, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+def test_progress_is_shown_on_a_terminal_only(
+    server: Server, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
     stderr = io.StringIO()
     monkeypatch.setattr(stderr, "isatty", lambda: terminal)
     monkeypatch.setattr(sys, "stderr", stderr)
@@ -668,7 +742,9 @@ def test_two_processes_that_want_one_file_cause_one_request(server: Server) -> N
             assert second.stderr is not None
             assert second.stderr.readline() == "Waiting for another process that is downloading.\n"
             server.go_on.set()
-            assert [child.communicate()[0] for child in (first, second)] == [f"{sha256(BODY)}.zip\n"] * 2
+            assert [child.communicate()[0] for child in (first, second)] == [
+                f"{sha256(BODY)}.zip\n"
+            ] * 2
     assert len(server.seen) == 1
 
 
@@ -702,21 +778,29 @@ def test_wrong_bytes_in_the_mirror_are_a_warning_and_stay_there(
 ) -> None:
     (mirror / "a.zip").write_bytes(OTHER)
     assert fetch(server).origin == server.url
-    assert f"The mirror {mirror} cannot help: SHA-256 of a.zip in the mirror is {sha256(OTHER)}" in caplog.text
+    assert (
+        f"The mirror {mirror} cannot help: SHA-256 of a.zip in the mirror is {sha256(OTHER)}"
+        in caplog.text
+    )
     assert (mirror / "a.zip").read_bytes() == OTHER
     assert sorted(kept()) == sorted([f"{sha256(BODY)}.zip", "index.json"])
 
 
 def test_a_mirror_can_be_a_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSFERLAB_MIRROR", server.url.rpartition("/")[0] + "/mirror/")
-    found = fetching.fetch("https://data.invalid/deep/a%20b.zip?x=1", key="dataset", sha256=sha256(BODY))
+    found = fetching.fetch(
+        "https://data.invalid/deep/a%20b.zip?x=1", key="dataset", sha256=sha256(BODY)
+    )
     assert found.origin == "mirror"
     assert [request["path"] for request in server.seen] == ["/files/mirror/a%20b.zip"]
 
 
 @pytest.mark.parametrize("answer", [status(404), page("text/html", b"<html>")])
 def test_a_mirror_server_without_the_file_falls_through(
-    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, answer: Answer
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    answer: Answer,
 ) -> None:
     monkeypatch.setenv("TRANSFERLAB_MIRROR", server.url.rpartition("/")[0] + "/mirror")
     server.answer = in_turn(answer, ok)
@@ -726,9 +810,13 @@ def test_a_mirror_server_without_the_file_falls_through(
 
 
 @pytest.mark.parametrize("path", ["..", "%2e%2e", "..%2Fsecret.zip", "%00", "..%5Csecret.zip", ""])
-def test_no_address_reaches_outside_the_mirror_or_the_cache(server: Server, mirror: Path, path: str) -> None:
+def test_no_address_reaches_outside_the_mirror_or_the_cache(
+    server: Server, mirror: Path, path: str
+) -> None:
     (mirror.parent / "secret.zip").write_bytes(b"secret")
-    found = fetching.fetch(f"http://127.0.0.1:{server.server_port}/{path}", key="dataset", sha256=sha256(BODY))
+    found = fetching.fetch(
+        f"http://127.0.0.1:{server.server_port}/{path}", key="dataset", sha256=sha256(BODY)
+    )
     assert found.origin != "mirror"
     assert found.path.parent == places.cache_folder("downloads")
 
@@ -789,15 +877,24 @@ def encrypted() -> bytes:
         pytest.param(b"", "not a zip file", id="empty"),
         pytest.param(NOISE, "not a zip file", id="noise"),
         pytest.param(BODY[:-30], "not a zip file", id="truncated"),
-        pytest.param(BODY.replace(NOISE[:9], b"different"), "Bad CRC-32 for file 'top/train/ants/noise.jpg'", id="CRC"),
+        pytest.param(
+            BODY.replace(NOISE[:9], b"different"),
+            "Bad CRC-32 for file 'top/train/ants/noise.jpg'",
+            id="CRC",
+        ),
         pytest.param(encrypted(), "encrypted", id="encrypted"),
         pytest.param(zipped(FILES, zipfile.ZIP_BZIP2), "neither stored nor deflated", id="bzip2"),
-        pytest.param(zipped({"a": bytes(10**6)}, zipfile.ZIP_DEFLATED), "200 times its size", id="bomb"),
+        pytest.param(
+            zipped({"a": bytes(10**6)}, zipfile.ZIP_DEFLATED), "200 times its size", id="bomb"
+        ),
     ],
 )
 def test_what_is_no_readable_zip_is_named(tmp_path: Path, data: bytes, reason: str) -> None:
     (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(ValueError, match=rf"a\.zip is not a readable zip \(.*{reason}.*\)\. Delete it and run again"):
+    with pytest.raises(
+        ValueError,
+        match=rf"a\.zip is not a readable zip \(.*{reason}.*\)\. Delete it and run again",
+    ):
         contents_sha256(tmp_path / "a.zip")
 
 
@@ -820,7 +917,9 @@ def test_no_damage_to_a_zip_causes_another_kind_of_error(tmp_path: Path) -> None
             assert "is not a readable zip" in str(error)
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="set TRANSFERLAB_MIRROR to a folder with hymenoptera_data.zip")
+@pytest.mark.skipif(
+    not REAL.is_file(), reason="set TRANSFERLAB_MIRROR to a folder with hymenoptera_data.zip"
+)
 def test_the_published_ants_and_bees_are_recognised() -> None:
     contents = "b0e3506710bc375be5996e1c9b29818c80cdfc19bcc324e560091da6690149ec"
     assert contents_sha256(REAL) == contents
@@ -840,7 +939,10 @@ def test_a_file_of_the_users_own_is_used_where_it_lies(tmp_path: Path) -> None:
 def test_a_file_that_changed_since_composition_is_refused_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "mine.zip"
     path.write_bytes(OTHER)
-    with pytest.raises(ValueError, match=r"dataset: .*mine\.zip changed since params\.yaml was composed.*make repro"):
+    with pytest.raises(
+        ValueError,
+        match=r"dataset: .*mine\.zip changed since params\.yaml was composed.*make repro",
+    ):
         fetching.local(path, sha256=sha256(BODY), key="dataset")
     assert path.read_bytes() == OTHER
 

@@ -24,7 +24,9 @@ def photograph(seed: int) -> Pixels:
     """Colours that change slowly under grain, 120 x 160."""
     chance = np.random.default_rng(seed)
     coarse = chance.integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    smooth = np.asarray(Image.fromarray(coarse).resize((160, 120), Image.Resampling.BICUBIC), dtype=float)
+    smooth = np.asarray(
+        Image.fromarray(coarse).resize((160, 120), Image.Resampling.BICUBIC), dtype=float
+    )
     return np.clip(smooth + chance.normal(0, 8, (120, 160, 1)), 0, 255).astype(np.uint8)
 
 
@@ -59,7 +61,9 @@ def images_of(pictures: list[Pixels]) -> Images:
         classes=("any",),
         digest="0" * 64,
         pixels=np.concatenate([picture.ravel() for picture in pictures]),
-        places=np.array([[sum(sizes[:i]), *picture.shape[:2]] for i, picture in enumerate(pictures)]),
+        places=np.array(
+            [[sum(sizes[:i]), *picture.shape[:2]] for i, picture in enumerate(pictures)]
+        ),
     )
 
 
@@ -70,15 +74,22 @@ def found_in(pictures: list[Pixels]) -> list[tuple[int, int]]:
 
 def by_definition(hashes: npt.NDArray[np.uint64]) -> list[tuple[int, int, int]]:
     values = hashes.tolist()
-    pairs = ((i, j, (values[i] ^ values[j]).bit_count()) for i, j in combinations(range(len(values)), 2))
+    pairs = (
+        (i, j, (values[i] ^ values[j]).bit_count()) for i, j in combinations(range(len(values)), 2)
+    )
     return [pair for pair in pairs if pair[2] <= 6]
 
 
 @pytest.mark.parametrize("changed", [rescaled, recompressed, cropped, all_at_once])
-def test_changed_copy_is_found_among_different_pictures(changed: Callable[[Pixels], Pixels]) -> None:
+def test_changed_copy_is_found_among_different_pictures(
+    changed: Callable[[Pixels], Pixels],
+) -> None:
     pictures = [photograph(seed) for seed in range(6)]
     copies = [changed(picture) for picture in pictures]
-    assert all(copy.shape != one.shape or (copy != one).any() for copy, one in zip(copies, pictures, strict=True))
+    assert all(
+        copy.shape != one.shape or (copy != one).any()
+        for copy, one in zip(copies, pictures, strict=True)
+    )
     assert found_in([*pictures, *copies]) == [(i, i + 6) for i in range(6)]
 
 
@@ -90,7 +101,9 @@ def test_hash_is_that_of_imagehash() -> None:
     pictures = [photograph(seed) for seed in range(5)]
     hashes = near_duplicates.perceptual_hashes(images_of(pictures))
     assert hashes.dtype == np.uint64
-    assert [f"{value:016x}" for value in hashes] == [str(imagehash.phash(Image.fromarray(one))) for one in pictures]
+    assert [f"{value:016x}" for value in hashes] == [
+        str(imagehash.phash(Image.fromarray(one))) for one in pictures
+    ]
 
 
 def test_hashes_are_near_up_to_six_bits() -> None:
@@ -101,14 +114,18 @@ def test_hashes_are_near_up_to_six_bits() -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 1000])
-def test_every_pair_is_found_once_and_in_order_wherever_chunks_end(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_pair_is_found_once_and_in_order_wherever_chunks_end(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(near_duplicates, "CHUNK", chunk)
     chance = np.random.default_rng(0)
     drawn = chance.integers(0, 2**64, 6, dtype=np.uint64)
     flips = np.uint64(1) << chance.integers(0, 64, (14, 2), dtype=np.uint64)
     hashes = drawn[np.arange(14) % 6] ^ np.bitwise_xor.reduce(flips, axis=1)
     expected = by_definition(hashes)
-    assert len(expected) > 5 and any(j - i > 7 for i, j, _ in expected), "some within chunks, some across"
+    assert len(expected) > 5 and any(j - i > 7 for i, j, _ in expected), (
+        "some within chunks, some across"
+    )
     assert list(near_duplicates.near(hashes)) == expected
 
 
@@ -152,12 +169,24 @@ def processed(root: Path, members: dict[str, Path | bytes]) -> Path:
 
 @pytest.fixture
 def different() -> dict[str, Path | bytes]:
-    names = ["train/stripes/0", "train/stripes/1", "train/dots/0", "train/dots/1", "test/stripes/0", "test/dots/0"]
+    names = [
+        "train/stripes/0",
+        "train/stripes/1",
+        "train/dots/0",
+        "train/dots/1",
+        "test/stripes/0",
+        "test/dots/0",
+    ]
     return {f"{name}.png": png(photograph(seed)) for seed, name in enumerate(names)}
 
 
-def test_file_names_both_images_and_their_splits(different: dict[str, Path | bytes], tmp_path: Path) -> None:
-    copies = {"test/dots/1.jpg": jpeg(photograph(2)), "train/stripes/2.png": png(rescaled(photograph(0)))}
+def test_file_names_both_images_and_their_splits(
+    different: dict[str, Path | bytes], tmp_path: Path
+) -> None:
+    copies = {
+        "test/dots/1.jpg": jpeg(photograph(2)),
+        "train/stripes/2.png": png(rescaled(photograph(0))),
+    }
     folder = processed(tmp_path, {**different, **copies})
     near_duplicates.write(folder)
     lines = (folder / "near_duplicates.csv").read_text().splitlines()
@@ -170,13 +199,17 @@ def test_file_names_both_images_and_their_splits(different: dict[str, Path | byt
     assert all(0 <= int(row[4]) <= near_duplicates.DISTANCE for row in found)
 
 
-def test_file_without_near_duplicates_is_its_header(different: dict[str, Path | bytes], tmp_path: Path) -> None:
+def test_file_without_near_duplicates_is_its_header(
+    different: dict[str, Path | bytes], tmp_path: Path
+) -> None:
     folder = processed(tmp_path, different)
     near_duplicates.write(folder)
     assert (folder / "near_duplicates.csv").read_text() == HEADER
 
 
-def test_writing_twice_gives_the_same_bytes(different: dict[str, Path | bytes], tmp_path: Path) -> None:
+def test_writing_twice_gives_the_same_bytes(
+    different: dict[str, Path | bytes], tmp_path: Path
+) -> None:
     copies = {"test/dots/1.jpg": jpeg(photograph(0)), "test/stripes/1.jpg": jpeg(photograph(3))}
     folder = processed(tmp_path, {**different, **copies})
     near_duplicates.write(folder)

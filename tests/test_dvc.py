@@ -43,7 +43,9 @@ class Repository:
             source, target = ROOT / name, root / name
             target.parent.mkdir(parents=True, exist_ok=True)
             ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-            shutil.copytree(source, target, ignore=ignore) if source.is_dir() else shutil.copyfile(source, target)
+            shutil.copytree(source, target, ignore=ignore) if source.is_dir() else shutil.copyfile(
+                source, target
+            )
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         ours = ("DVC_", "TRANSFERLAB_", "PYTHONPATH", "MLFLOW")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
@@ -56,7 +58,12 @@ class Repository:
 
     def __call__(self, *command: str, fails: bool = False, **environment: str) -> str:
         done = subprocess.run(
-            command, cwd=self.root, env={**self.environment, **environment}, capture_output=True, text=True, check=False
+            command,
+            cwd=self.root,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert bool(done.returncode) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -69,13 +76,20 @@ class Repository:
         self("git", "add", "--all")
         self("git", "commit", "--quiet", "--message", "state", "--allow-empty")
 
-    def experiment(self, *overrides: str, fails: bool = False, flags: tuple[str, ...] = (), **environment: str) -> str:
+    def experiment(
+        self, *overrides: str, fails: bool = False, flags: tuple[str, ...] = (), **environment: str
+    ) -> str:
         sets = [word for override in overrides for word in ("-S", override)]
         return self("dvc", "exp", "run", *flags, *sets, fails=fails, **environment)
 
     def digest(self, pattern: str) -> dict[str, str]:
-        found = {path: path.read_bytes() for path in sorted(self.root.glob(pattern)) if path.is_file()}
-        return {str(path.relative_to(self.root)): hashlib.sha256(data).hexdigest() for path, data in found.items()}
+        found = {
+            path: path.read_bytes() for path in sorted(self.root.glob(pattern)) if path.is_file()
+        }
+        return {
+            str(path.relative_to(self.root)): hashlib.sha256(data).hexdigest()
+            for path, data in found.items()
+        }
 
 
 def ran(output: str) -> list[str]:
@@ -97,7 +111,9 @@ def test_a_bare_clone_ends_in_a_report_and_git_sees_only_results(repository: Rep
     assert len(repository.digest("reports/figures/*.png")) == 12
     assert len(repository.digest("reports/figures/*.svg")) == 11
     tracked = repository("git", "ls-files").split()
-    assert not [path for path in tracked if path.startswith(("data/", "models/", "runs/", "predictions/"))]
+    assert not [
+        path for path in tracked if path.startswith(("data/", "models/", "runs/", "predictions/"))
+    ]
     assert {"metrics/summary.json", "reports/report.md", "dvc.lock"} <= set(tracked)
 
 
@@ -106,7 +122,13 @@ def test_a_second_repro_runs_nothing(repository: Repository) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes_with_and_without_caches(repository: Repository) -> None:
-    patterns = ("predictions/*.csv", "models/**/*", "runs/*/history.csv", "runs/*/facts.json", "metrics/frozen.json")
+    patterns = (
+        "predictions/*.csv",
+        "models/**/*",
+        "runs/*/history.csv",
+        "runs/*/facts.json",
+        "metrics/frozen.json",
+    )
     before = [repository.digest(pattern) for pattern in patterns]
     assert all(before)
     shutil.rmtree(repository.root / ".cache")
@@ -116,9 +138,17 @@ def test_the_same_seed_gives_the_same_bytes_with_and_without_caches(repository: 
     assert [repository.digest(pattern) for pattern in patterns] == before
 
 
-def test_another_rate_of_one_strategy_reruns_that_strategy_and_what_reads_it(repository: Repository) -> None:
+def test_another_rate_of_one_strategy_reruns_that_strategy_and_what_reads_it(
+    repository: Repository,
+) -> None:
     repository.compose(*TWO, "strategies.frozen.lr=0.02")
-    assert ran(repository("dvc", "repro")) == ["train@frozen", "evaluate@frozen", "compare", "report", "track"]
+    assert ran(repository("dvc", "repro")) == [
+        "train@frozen",
+        "evaluate@frozen",
+        "compare",
+        "report",
+        "track",
+    ]
     report = (repository.root / "reports/report.md").read_text()
     assert "strategies.frozen.lr=0.02" in report
     repository.compose(*TWO)
@@ -164,11 +194,16 @@ def test_wrong_settings_are_named_before_anything_is_touched(
     repository: Repository, override: str, message: str
 ) -> None:
     repository.commit()
-    before = [repository.digest(pattern) for pattern in ("params.yaml", "metrics/*", "dvc.lock", "reports/**/*")]
+    before = [
+        repository.digest(pattern)
+        for pattern in ("params.yaml", "metrics/*", "dvc.lock", "reports/**/*")
+    ]
     output = repository.experiment(*TWO, override, fails=True)
     assert message in output
     assert ran(output) == []
-    assert [repository.digest(p) for p in ("params.yaml", "metrics/*", "dvc.lock", "reports/**/*")] == before
+    assert [
+        repository.digest(p) for p in ("params.yaml", "metrics/*", "dvc.lock", "reports/**/*")
+    ] == before
     assert not list(repository.root.rglob("PWNED"))
 
 
@@ -186,7 +221,9 @@ def test_hand_edited_params_stop_repro_before_any_stage_works(repository: Reposi
     assert repository.digest("metrics/*.json") == before
 
 
-def test_parameters_edited_while_a_stage_runs_are_not_bound_to_its_result(repository: Repository) -> None:
+def test_parameters_edited_while_a_stage_runs_are_not_bound_to_its_result(
+    repository: Repository,
+) -> None:
     lock, path = (repository.root / "dvc.lock").read_text(), repository.root / "params.yaml"
     repository.compose(*TWO, "strategies.scratch.lr=0.04", "seeds=[0,1,2,3,4,5,6,7]")
     with subprocess.Popen(
@@ -198,7 +235,9 @@ def test_parameters_edited_while_a_stage_runs_are_not_bound_to_its_result(reposi
         text=True,
     ) as process:
         assert process.stdout is not None
-        next(line for line in process.stdout if "scratch: seed 0 finished" in line)  # seven more are to come
+        next(
+            line for line in process.stdout if "scratch: seed 0 finished" in line
+        )  # seven more are to come
         path.write_text(path.read_text().replace("lr: 0.04", "lr: 0.03"))
         rest = process.stdout.read()
     assert process.returncode != 0
@@ -243,7 +282,9 @@ def test_queued_runs_execute_their_own_copy_of_the_code(repository: Repository) 
 
 def test_a_temporary_run_is_tracked_in_the_repository_itself(repository: Repository) -> None:
     repository.commit()
-    repository.experiment(*SMALL, "strategy=probe", "seeds=[7]", flags=("--temp",), TRANSFERLAB_TRACKING="on")
+    repository.experiment(
+        *SMALL, "strategy=probe", "seeds=[7]", flags=("--temp",), TRANSFERLAB_TRACKING="on"
+    )
     code = """
 import sys
 from mlflow import MlflowClient
@@ -259,17 +300,23 @@ print(all(sys.argv[1] in r.info.artifact_uri for r in runs))
 
 @pytest.fixture
 def official_url(tmp_path: Path) -> Iterator[str]:
-    """Weights as torchvision's older files hold them, behind an address whose name begins their hash."""
+    """Weights as torchvision's older files hold them, behind an address whose name begins their
+    hash.
+    """
     import torch
     import torchvision
 
     tensors = torchvision.models.resnet18(weights=None).state_dict()
     path = tmp_path / "resnet18.pth"
-    old = {name: value for name, value in tensors.items() if not name.endswith("num_batches_tracked")}
+    old = {
+        name: value for name, value in tensors.items() if not name.endswith("num_batches_tracked")
+    }
     torch.save(old, path, _use_new_zipfile_serialization=False)
     name = f"resnet18-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth"
     path.rename(tmp_path / name)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as server:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    ) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/{name}"
@@ -282,12 +329,22 @@ def test_official_weights_of_an_older_file_end_in_a_report(
 ) -> None:
     made = Repository(tmp_path_factory.mktemp("official"))
     few = [setting for setting in SMALL if not setting.startswith("backbone.")]
-    small = ["backbone=resnet18", "backbone.preprocessing.resize_px=64", "backbone.preprocessing.crop_px=64"]
+    small = [
+        "backbone=resnet18",
+        "backbone.preprocessing.resize_px=64",
+        "backbone.preprocessing.crop_px=64",
+    ]
     made.compose(*few, *small, f"backbone.official_url={official_url}", "strategy=probe")
     output = made("dvc", "repro", NO_PROXY="*")
-    name, start = official_url.rpartition("/")[2], json.loads((made.root / "data/weights/start.json").read_text())
+    name, start = (
+        official_url.rpartition("/")[2],
+        json.loads((made.root / "data/weights/start.json").read_text()),
+    )
     filled = "filled in 20 counters of BatchNorm (num_batches_tracked)"
     assert f"{name}: used 102 of 102 tensors; {filled}" in output
     assert start["source_file_sha256"].startswith(name[9:17])
-    assert f"102 of 102 tensors of {name}; filled in 20 counters" in (made.root / "reports/report.md").read_text()
+    assert (
+        f"102 of 102 tensors of {name}; filled in 20 counters"
+        in (made.root / "reports/report.md").read_text()
+    )
     assert list(json.loads((made.root / "metrics/summary.json").read_text())) == ["probe"]

@@ -1,4 +1,6 @@
-"""The verdict on precision and memory format: pinned without a look, else the fastest that agrees, and kept."""
+"""The verdict on precision and memory format: pinned without a look, else the fastest that agrees,
+and kept.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +32,15 @@ def verdict(root: Path, params: Params) -> dict[str, str]:
     return found
 
 
-def trial(precision: str, memory_format: str, seconds: float, agrees: bool = True) -> dict[str, Any]:
-    return {"precision": precision, "memory_format": memory_format, "seconds": seconds, "agrees": agrees}
+def trial(
+    precision: str, memory_format: str, seconds: float, agrees: bool = True
+) -> dict[str, Any]:
+    return {
+        "precision": precision,
+        "memory_format": memory_format,
+        "seconds": seconds,
+        "agrees": agrees,
+    }
 
 
 def test_what_is_pinned_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +59,13 @@ def test_by_default_nothing_is_measured_and_the_reference_holds(tmp_path: Path) 
     [
         ([trial("fp32", "channels_last", 1.0), trial("bf16", "channels_last", 0.5)], "bf16"),
         ([trial("fp32", "channels_last", 1.0), trial("bf16", "channels_last", 0.95)], "fp32"),
-        ([trial("fp32", "channels_last", 1.0), trial("bf16", "channels_last", 0.1, agrees=False)], "fp32"),
+        (
+            [
+                trial("fp32", "channels_last", 1.0),
+                trial("bf16", "channels_last", 0.1, agrees=False),
+            ],
+            "fp32",
+        ),
     ],
     ids=["faster and agrees", "hardly faster", "faster and disagrees"],
 )
@@ -77,7 +92,9 @@ def test_every_open_choice_is_tried_on_real_images_against_fp32(prepared: Path) 
 
 
 def test_only_the_open_choice_is_tried(prepared: Path) -> None:
-    trials = precision.measure(prepared, params_of("engine.memory_format=auto", *FEW), device.REFERENCE)
+    trials = precision.measure(
+        prepared, params_of("engine.memory_format=auto", *FEW), device.REFERENCE
+    )
     assert [(item["precision"], item["memory_format"]) for item in trials] == [
         ("fp32", "channels_last"),
         ("fp32", "contiguous"),
@@ -85,7 +102,9 @@ def test_only_the_open_choice_is_tried(prepared: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["frozen", "scratch", "probe"])
-def test_bf16_agrees_with_fp32_and_repeats_itself(name: str, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_agrees_with_fp32_and_repeats_itself(
+    name: str, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DVC_ROOT", str(prepared))
     tables, params = [], params_of(*FEW)
     for kind in ("fp32", "bf16", "bf16"):

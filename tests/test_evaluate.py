@@ -1,4 +1,6 @@
-"""Models and test images become one table of probabilities; nothing foreign or damaged is evaluated."""
+"""Models and test images become one table of probabilities; nothing foreign or damaged is
+evaluated.
+"""
 
 import copy
 import shutil
@@ -35,7 +37,12 @@ CLASSES = ["stripes", "dots", "noise"]
 @cache
 def small_params() -> Params:
     few = ["seeds=[3,0]", "train.max_epochs=2", "dataset.textures.train_per_class=5"]
-    return params_of(*few, "strategies.frozen.views=1", "strategies.frozen.lr=0.1", classes="[stripes,dots,noise]")
+    return params_of(
+        *few,
+        "strategies.frozen.views=1",
+        "strategies.frozen.lr=0.1",
+        classes="[stripes,dots,noise]",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +78,13 @@ def whole_model(root: Path, name: str, seed: int) -> torch.nn.Sequential:
     backbones.new_head(model, len(CLASSES), start="zero", seed=0, **shape)
     start = read_json(root / "data/weights/start.json")["sha256"]
     tensors = models.read(root / "data/weights/start.safetensors", start)
-    models.overlay(model, {key: value for key, value in tensors.items() if not key.startswith("head.")})
+    models.overlay(
+        model, {key: value for key, value in tensors.items() if not key.startswith("head.")}
+    )
     fact = read_json(root / f"runs/{name}/facts.json")["seeds"][str(seed)]
-    models.overlay(model, models.read(root / f"models/{name}/seed-{seed}.safetensors", fact["model_sha256"]))
+    models.overlay(
+        model, models.read(root / f"models/{name}/seed-{seed}.safetensors", fact["model_sha256"])
+    )
     return model.eval()
 
 
@@ -86,28 +97,45 @@ def by_hand(root: Path, model: torch.nn.Sequential) -> np.ndarray:
         return np.asarray(model(pixels).softmax(1).numpy())
 
 
-@pytest.mark.parametrize("name", ["scratch", "frozen", "probe", "mlp_head", "partial", "wise_ft", "progressive"])
+@pytest.mark.parametrize(
+    "name", ["scratch", "frozen", "probe", "mlp_head", "partial", "wise_ft", "progressive"]
+)
 def test_table_has_a_row_for_every_seed_and_test_image(name: str, root: Path) -> None:
     evaluate.evaluate(root, name, small_params())
     manifest = read_csv(root / "data/processed/test/manifest.csv")
     rows = read_csv(root / f"predictions/{name}.csv")
-    assert list(rows[0]) == ["strategy", "seed", "id", "label", "predicted", "p_stripes", "p_dots", "p_noise"]
+    assert list(rows[0]) == [
+        "strategy",
+        "seed",
+        "id",
+        "label",
+        "predicted",
+        "p_stripes",
+        "p_dots",
+        "p_noise",
+    ]
     assert [(row["seed"], row["id"], row["label"]) for row in rows] == [
         (seed, item["id"], item["label"]) for seed in "03" for item in manifest
     ]
     assert {row["strategy"] for row in rows} == {name}
     table = probabilities(root, name)
     np.testing.assert_allclose(table.sum(-1), 1, atol=1e-6)
-    assert [row["predicted"] for row in rows] == [CLASSES[i] for i in table.reshape(-1, 3).argmax(1)]
+    assert [row["predicted"] for row in rows] == [
+        CLASSES[i] for i in table.reshape(-1, 3).argmax(1)
+    ]
     assert read_predictions(root / f"predictions/{name}.csv", CLASSES) is not None
 
 
-@pytest.mark.parametrize("name", ["scratch", "frozen", "probe", "mlp_head", "partial", "wise_ft", "progressive"])
+@pytest.mark.parametrize(
+    "name", ["scratch", "frozen", "probe", "mlp_head", "partial", "wise_ft", "progressive"]
+)
 def test_probabilities_are_those_of_the_whole_model(name: str, root: Path) -> None:
     evaluate.evaluate(root, name, small_params())
     found = probabilities(root, name)
     for place, seed in enumerate((0, 3)):
-        np.testing.assert_allclose(found[place], by_hand(root, whole_model(root, name, seed)), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            found[place], by_hand(root, whole_model(root, name, seed)), rtol=1e-4, atol=1e-6
+        )
 
 
 def observer(root: Path, name: str, cut: int, **engine: Any) -> Observer:
@@ -117,8 +145,13 @@ def observer(root: Path, name: str, cut: int, **engine: Any) -> Observer:
 
 
 @pytest.mark.parametrize("memory_mb", [1, 100])
-def test_evaluation_from_kept_features_equals_that_of_the_whole_model(memory_mb: int, root: Path) -> None:
-    images, model = load_images(root / "data/processed/test", CLASSES), whole_model(root, "frozen", 0)
+def test_evaluation_from_kept_features_equals_that_of_the_whole_model(
+    memory_mb: int, root: Path
+) -> None:
+    images, model = (
+        load_images(root / "data/processed/test", CLASSES),
+        whole_model(root, "frozen", 0),
+    )
     everything = np.arange(len(images))
     from_features = observer(root, "frozen", HEAD, memory_mb=memory_mb).predict(images, everything)
     from_pixels = observer(root, "frozen", 0).predict(images, everything)
@@ -145,7 +178,9 @@ def test_validation_table_holds_what_each_seed_set_aside(name: str, root: Path) 
 
 
 @pytest.mark.parametrize("name", ["frozen", "finetune"])
-def test_augmented_predictions_are_means_over_random_views_that_all_models_share(name: str, root: Path) -> None:
+def test_augmented_predictions_are_means_over_random_views_that_all_models_share(
+    name: str, root: Path
+) -> None:
     evaluate.evaluate(root, name, small_params())
     images, params = load_images(root / "data/processed/test", CLASSES), small_params()
     everything, side = list(range(len(images))), params.backbone.preprocessing.crop_px
@@ -158,14 +193,21 @@ def test_augmented_predictions_are_means_over_random_views_that_all_models_share
     )
     model = whole_model(root, name, 0)
     with torch.no_grad():
-        views = [seen.finish(seen.crops(everything, view), everything, view, CPU.device) for view in range(5)]
+        views = [
+            seen.finish(seen.crops(everything, view), everything, view, CPU.device)
+            for view in range(5)
+        ]
         expected = torch.stack([model(pixels).softmax(1) for pixels in views]).mean(0)
-    np.testing.assert_allclose(probabilities(root, f"tta/{name}")[0], expected.numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        probabilities(root, f"tta/{name}")[0], expected.numpy(), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_without_augmented_views_their_table_has_no_rows(root: Path) -> None:
     params = small_params()
-    evaluate.evaluate(root, "probe", replace(params, evaluate=replace(params.evaluate, tta_views=0)))
+    evaluate.evaluate(
+        root, "probe", replace(params, evaluate=replace(params.evaluate, tta_views=0))
+    )
     assert read_csv(root / "predictions/tta/probe.csv") == []
     assert read_predictions(root / "predictions/tta/probe.csv", CLASSES).empty
 
@@ -173,7 +215,9 @@ def test_without_augmented_views_their_table_has_no_rows(root: Path) -> None:
 def test_pictures_hold_features_maps_and_views_of_the_first_seed(root: Path) -> None:
     for name in ("probe", "scratch"):
         evaluate.evaluate(root, name, small_params())
-    probe, tuned = (np.load(root / f"predictions/pictures/{name}.npz") for name in ("probe", "scratch"))
+    probe, tuned = (
+        np.load(root / f"predictions/pictures/{name}.npz") for name in ("probe", "scratch")
+    )
     assert {key: probe[key].shape for key in probe} == {
         "before": (9, 128),
         "after": (9, 128),
@@ -181,11 +225,15 @@ def test_pictures_hold_features_maps_and_views_of_the_first_seed(root: Path) -> 
         "views": (3, 1, 112, 112, 3),
     }
     assert tuned["views"].shape == (3, 8, 112, 112, 3)
-    assert np.array_equal(probe["before"], probe["after"]) and np.array_equal(probe["before"], tuned["before"])
+    assert np.array_equal(probe["before"], probe["after"]) and np.array_equal(
+        probe["before"], tuned["before"]
+    )
     assert not np.array_equal(tuned["before"], tuned["after"])
     images = load_images(root / "data/processed/test", CLASSES)
     views = augment.test_view(images, range(9), small_params().backbone.preprocessing)
-    pixels = augment.normalise(augment.scaled(views, CPU.device), small_params().backbone.preprocessing)
+    pixels = augment.normalise(
+        augment.scaled(views, CPU.device), small_params().backbone.preprocessing
+    )
     with torch.no_grad():
         after = whole_model(root, "scratch", 0)[:HEAD](pixels)
     np.testing.assert_allclose(tuned["after"], after.numpy(), rtol=2e-3, atol=1e-3)
@@ -196,12 +244,18 @@ def test_metrics_are_means_over_seeds_of_accuracy_and_loss(root: Path) -> None:
     found = read_json(root / "metrics/finetune.json")
     assert found.keys() == {"strategy", "images", "accuracy", "loss", "seeds"}
     assert (found["strategy"], found["images"], list(found["seeds"])) == ("finetune", 9, ["0", "3"])
-    labels = [CLASSES.index(row["label"]) for row in read_csv(root / "predictions/finetune.csv")][:9]
+    labels = [CLASSES.index(row["label"]) for row in read_csv(root / "predictions/finetune.csv")][
+        :9
+    ]
     for values, table in zip(found["seeds"].values(), probabilities(root, "finetune"), strict=True):
         assert values["accuracy"] == (table.argmax(1) == labels).mean()
-        assert values["loss"] == pytest.approx(-np.log(table[np.arange(9), labels]).mean(), rel=1e-6)
+        assert values["loss"] == pytest.approx(
+            -np.log(table[np.arange(9), labels]).mean(), rel=1e-6
+        )
     for key in ("accuracy", "loss"):
-        assert found[key] == pytest.approx(np.mean([values[key] for values in found["seeds"].values()]))
+        assert found[key] == pytest.approx(
+            np.mean([values[key] for values in found["seeds"].values()])
+        )
 
 
 @pytest.mark.parametrize("name", ["frozen", "finetune"])
@@ -222,7 +276,9 @@ def test_features_of_the_test_images_are_computed_once_for_all_that_share_them(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluate.evaluate(root, "probe", small_params())
-    tables = 2 + small_params().evaluate.tta_views  # test views of both splits, random ones of the test images
+    tables = (
+        2 + small_params().evaluate.tta_views
+    )  # test views of both splits, random ones of the test images
     assert len(list(cache_folder("features").iterdir())) == tables
     monkeypatch.setattr(Activations, "_all", lambda self, view: pytest.fail("computed again"))
     evaluate.evaluate(root, "frozen", small_params())
@@ -271,14 +327,17 @@ def test_model_that_was_trained_with_other_parameters_is_refused(section: str, r
     strategy = params.strategies["frozen"]
     assert isinstance(strategy, GradientStrategy)
     others = {
-        "strategy": replace(params, strategies={**params.strategies, "frozen": replace(strategy, lr=0.42)}),
+        "strategy": replace(
+            params, strategies={**params.strategies, "frozen": replace(strategy, lr=0.42)}
+        ),
         "train": replace(params, train=replace(params.train, batch_size=9)),
         "seeds": replace(params, seeds=(3, 0, 1)),
         "backbone": replace(params, backbone=replace(params.backbone, weights="official")),
         "engine": replace(params, engine=replace(params.engine, threads=2)),
     }
     with pytest.raises(
-        ValueError, match=rf"runs/frozen/facts\.json: expected the {section} of params\.yaml.*train@frozen"
+        ValueError,
+        match=rf"runs/frozen/facts\.json: expected the {section} of params\.yaml.*train@frozen",
     ):
         evaluate.evaluate(root, "frozen", others[section])
     assert not (root / "predictions").exists()
@@ -297,15 +356,21 @@ def test_damaged_model_is_refused_and_an_earlier_table_stays(root: Path) -> None
     before = file_hash(root / "predictions/frozen.csv")
     path = root / "models/frozen/seed-0.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
-    with pytest.raises(ValueError, match=r"seed-0\.safetensors: expected sha256 .*damaged or from another run"):
+    with pytest.raises(
+        ValueError, match=r"seed-0\.safetensors: expected sha256 .*damaged or from another run"
+    ):
         evaluate.evaluate(root, "frozen", small_params())
     assert file_hash(root / "predictions/frozen.csv") == before
 
 
 def test_models_of_other_classes_or_other_weights_are_refused(root: Path) -> None:
     classes = read_json(root / "data/processed/classes.json")
-    write_json(root / "data/processed/classes.json", {**classes, "classes": ["noise", "dots", "stripes"]})
-    with pytest.raises(ValueError, match=r"runs/frozen: expected the classes and weights of data/.*dvc repro"):
+    write_json(
+        root / "data/processed/classes.json", {**classes, "classes": ["noise", "dots", "stripes"]}
+    )
+    with pytest.raises(
+        ValueError, match=r"runs/frozen: expected the classes and weights of data/.*dvc repro"
+    ):
         evaluate.evaluate(root, "frozen", small_params())
     write_json(root / "data/processed/classes.json", classes)
     start = read_json(root / "data/weights/start.json")
@@ -316,9 +381,13 @@ def test_models_of_other_classes_or_other_weights_are_refused(root: Path) -> Non
 
 def test_model_of_another_network_is_refused(root: Path) -> None:
     path = root / "models/frozen/seed-0.safetensors"
-    sha256 = models.save({"head.0.weight": torch.zeros(2, 128), "head.0.bias": torch.zeros(2)}, path)
+    sha256 = models.save(
+        {"head.0.weight": torch.zeros(2, 128), "head.0.bias": torch.zeros(2)}, path
+    )
     facts = read_json(root / "runs/frozen/facts.json")
     facts["seeds"]["0"]["model_sha256"] = sha256
     write_json(root / "runs/frozen/facts.json", facts)
-    with pytest.raises(ValueError, match=r"expected tensors of this backbone and these classes, got 'head\.0\."):
+    with pytest.raises(
+        ValueError, match=r"expected tensors of this backbone and these classes, got 'head\.0\."
+    ):
         evaluate.evaluate(root, "frozen", small_params())

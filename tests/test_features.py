@@ -1,4 +1,6 @@
-"""What frozen layers compute is the same from memory, from the disk and computed anew, and is named by its causes."""
+"""What frozen layers compute is the same from memory, from the disk and computed anew, and is named
+by its causes.
+"""
 
 import os
 import shutil
@@ -27,12 +29,16 @@ from transferlab.pipeline.places import cache_folder
 
 CPU = torch.device("cpu")
 PLACE = Compute(device=CPU, precision="fp32", memory_format="channels_last")
-WEIGHTS = Preprocessing(resize_px=32, crop_px=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.25,) * 3)
+WEIGHTS = Preprocessing(
+    resize_px=32, crop_px=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.25,) * 3
+)
 ROWS = np.array([0, 2, 3, 5, 6, 9]), np.array([1, 4, 7, 8])
 
 
 def drawn(count: int = 10, px: int = 32) -> Images:
-    pixels = [textures.draw("dots", px, 0.1, named_generator(0, f"image {i}")) for i in range(count)]
+    pixels = [
+        textures.draw("dots", px, 0.1, named_generator(0, f"image {i}")) for i in range(count)
+    ]
     return Images(
         ids=tuple(f"train/dots/{i}" for i in range(count)),
         labels=np.zeros(count, dtype=np.int64),
@@ -44,13 +50,17 @@ def drawn(count: int = 10, px: int = 32) -> Images:
 
 
 def views(**changes: Any) -> Views:
-    return replace(Views(images=drawn(), preprocessing=WEIGHTS, ranges=RANGES, seed=0, side=32), **changes)
+    return replace(
+        Views(images=drawn(), preprocessing=WEIGHTS, ranges=RANGES, seed=0, side=32), **changes
+    )
 
 
 def source(cut: int = 5, seen: Views | None = None, **changes: Any) -> Activations:
     model = backbones.build("tiny", 2)
     settings = {"count": 2, "place": PLACE, "memory_mb": 100, "shared": None, **changes}
-    return Activations(backbones.below(model, cut), seen or views(), settings.pop("rows", ROWS), **settings)
+    return Activations(
+        backbones.below(model, cut), seen or views(), settings.pop("rows", ROWS), **settings
+    )
 
 
 def one(source: Activations, rows: np.ndarray, epoch: int) -> torch.Tensor:
@@ -170,13 +180,17 @@ def test_tables_unused_for_longest_make_room(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("limit", ["DISK_MB", "free"])
-def test_table_larger_than_its_room_is_not_kept_and_costs_no_other(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_larger_than_its_room_is_not_kept_and_costs_no_other(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one(source(shared=Shared()), ROWS[0], 0)
     (small,) = kept_files()
     if limit == "DISK_MB":
         monkeypatch.setattr(kept, "DISK_MB", 2 * small.stat().st_size / 1e6)
     else:
-        monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=small.stat().st_size))
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda folder: SimpleNamespace(free=small.stat().st_size)
+        )
     one(source(1, shared=Shared()), ROWS[0], 0)
     assert kept_files() == [small]
 
@@ -202,7 +216,9 @@ def test_without_room_on_the_disk_nothing_is_kept_and_the_training_goes_on(
     assert "not kept for the next time: no space left" in caplog.text
 
 
-def test_frozen_parts_are_hashed_once_until_somebody_writes_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frozen_parts_are_hashed_once_until_somebody_writes_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     hashed = 0
 
     def counted(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -225,7 +241,9 @@ def test_frozen_parts_are_hashed_once_until_somebody_writes_to_them(monkeypatch:
     assert shared.digests(backbones.below(other, 5)) not in (first, moved)
 
 
-@pytest.mark.parametrize("damage", ["flipped bit", "truncated", "empty", "text", "another file", "no facts"])
+@pytest.mark.parametrize(
+    "damage", ["flipped bit", "truncated", "empty", "text", "another file", "no facts"]
+)
 def test_damaged_file_counts_as_absent(damage: str) -> None:
     everything = np.arange(10)
     expected = source(shared=Shared(), rows=(ROWS[0], everything)).test(everything)
@@ -237,8 +255,12 @@ def test_damaged_file_counts_as_absent(damage: str) -> None:
         save_file({"table": torch.zeros(10, 128)}, path)
     else:
         flipped = content[:-1] + bytes([content[-1] ^ 1])
-        path.write_bytes({"flipped bit": flipped, "truncated": content[:-9], "empty": b"", "text": b"x"}[damage])
-    assert torch.equal(source(shared=Shared(), rows=(ROWS[0], everything)).test(everything), expected)
+        path.write_bytes(
+            {"flipped bit": flipped, "truncated": content[:-9], "empty": b"", "text": b"x"}[damage]
+        )
+    assert torch.equal(
+        source(shared=Shared(), rows=(ROWS[0], everything)).test(everything), expected
+    )
     table, _ = read_table(path) or pytest.fail("not written anew")
     assert torch.equal(table, expected)
 
@@ -261,9 +283,13 @@ CHANGES: dict[str, Callable[[], Activations]] = {
     "buffers": other_statistics,
     "cut": lambda: source(4, shared=Shared()),
     "precision": lambda: source(place=replace(PLACE, precision="bf16"), shared=Shared()),
-    "memory format": lambda: source(place=replace(PLACE, memory_format="contiguous"), shared=Shared()),
+    "memory format": lambda: source(
+        place=replace(PLACE, memory_format="contiguous"), shared=Shared()
+    ),
     "images": lambda: source(seen=views(images=replace(drawn(), digest="others")), shared=Shared()),
-    "preprocessing": lambda: source(seen=views(preprocessing=replace(WEIGHTS, mean=(0.4,) * 3)), shared=Shared()),
+    "preprocessing": lambda: source(
+        seen=views(preprocessing=replace(WEIGHTS, mean=(0.4,) * 3)), shared=Shared()
+    ),
 }
 RANDOM: dict[str, Callable[[], Activations]] = {
     "seed": lambda: source(seen=views(seed=1), shared=Shared()),
@@ -294,14 +320,20 @@ def test_name_of_the_test_view_changes_with_its_rows() -> None:
 def test_name_tells_views_apart_and_not_strategies() -> None:
     paths = {source(shared=Shared())._path(view) for view in (None, 0, 1, 2)}
     assert len(paths) == 4
-    assert source(shared=Shared(), count=100)._path(1) == source(shared=Shared(), count=2, memory_mb=7)._path(1)
+    assert source(shared=Shared(), count=100)._path(1) == source(
+        shared=Shared(), count=2, memory_mb=7
+    )._path(1)
 
 
-def test_name_changes_with_the_code_and_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_changes_with_the_code_and_the_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     before = source(shared=Shared())._path(0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     other_threads = source(shared=Shared())._path(0)
-    monkeypatch.setattr(activations, "file_hash", lambda path: "edited" if path.stem == "augment" else "")
+    monkeypatch.setattr(
+        activations, "file_hash", lambda path: "edited" if path.stem == "augment" else ""
+    )
     assert len({before, other_threads, source(shared=Shared())._path(0)}) == 3
 
 

@@ -22,7 +22,9 @@ def test_home_is_the_repository_that_dvc_names(own_home: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_home_is_the_checkout_without_dvc(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+def test_home_is_the_checkout_without_dvc(
+    monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
     monkeypatch.delenv("DVC_ROOT") if value is None else monkeypatch.setenv("DVC_ROOT", value)
     assert places.home() == places.checkout()
 
@@ -83,8 +85,12 @@ def test_the_baseline_without_dvc_is_the_commit_of_the_checkout(
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@localhost"]
     subprocess.run([*git, "init", "--quiet"], cwd=tmp_path, check=True)
     assert places.baseline() is None
-    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "first"], cwd=tmp_path, check=True)
-    head = subprocess.run([*git, "rev-parse", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    subprocess.run(
+        [*git, "commit", "--quiet", "--allow-empty", "-m", "first"], cwd=tmp_path, check=True
+    )
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
     assert places.baseline() == head.stdout.strip()
 
 
@@ -100,7 +106,9 @@ def test_there_is_no_baseline_without_git(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"abc")
-    assert files.file_hash(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert (
+        files.file_hash(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
     assert files.file_hash(path, "sha1") == "a9993e364706816aba3e25717850c26c9cd0d89d"
 
 
@@ -172,7 +180,9 @@ def test_json_comes_back_and_is_written_the_same_every_time(own_home: Path) -> N
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
-def test_what_json_cannot_say_is_refused_and_the_old_file_stays(own_home: Path, value: object) -> None:
+def test_what_json_cannot_say_is_refused_and_the_old_file_stays(
+    own_home: Path, value: object
+) -> None:
     files.write_json(own_home / "a.json", {"loss": 1})
     with pytest.raises((ValueError, TypeError), match="JSON"):
         files.write_json(own_home / "a.json", {"loss": value})
@@ -184,7 +194,10 @@ def test_csv_comes_back_as_text_with_none_as_an_empty_cell(own_home: Path) -> No
     rows: list[dict[str, Any]] = [{"id": "a,b", "loss": 0.5}, {"id": 'say "x"\nthen', "loss": None}]
     files.write_csv(path, ["id", "loss"], rows)
     assert path.read_bytes().startswith(b"id,loss\n")
-    assert files.read_csv(path) == [{"id": "a,b", "loss": "0.5"}, {"id": 'say "x"\nthen', "loss": ""}]
+    assert files.read_csv(path) == [
+        {"id": "a,b", "loss": "0.5"},
+        {"id": 'say "x"\nthen', "loss": ""},
+    ]
 
 
 def test_a_csv_without_rows_has_its_columns(own_home: Path) -> None:

@@ -47,7 +47,11 @@ def results(finished: Path) -> Any:
     """The results of the fixture with other values."""
 
     def changed(params: dict[str, Any] | None = None, **values: Any) -> Results:
-        whole = {**vars(read(finished)), "params": params or parameters(), "defaults": params or parameters()}
+        whole = {
+            **vars(read(finished)),
+            "params": params or parameters(),
+            "defaults": params or parameters(),
+        }
         return Results(**{**whole, **values})
 
     return changed
@@ -66,10 +70,14 @@ def test_answer_says_which_how_sure_and_at_what_cost_in_three_sentences(root: Pa
     assert paragraphs[0] == "# Which strategy for hymenoptera, resnet18?"
     # `frozen` has the best validation accuracy; the probe is cheaper and cannot be told from it.
     assert paragraphs[1] == (
-        "**Use `probe`**: of 3 strategies it is the cheapest that cannot be told from `frozen`, which has the highest "
-        "validation accuracy (95.0 %, mean of 2 seeds). It recognises 97.5 % of the 40 held-out test images (95 % "
-        "interval 87.1 to 99.6 %); it is better than `scratch`, with these images indistinguishable from `frozen`. "
-        "Training it takes 5.0 s (2 seeds together, CPU) and changes 1,026 parameters; `scratch`, the dearest, takes "
+        "**Use `probe`**: of 3 strategies it is the cheapest that cannot be told from `frozen`, "
+        "which has the highest "
+        "validation accuracy (95.0 %, mean of 2 seeds). It recognises 97.5 % of the 40 held-out "
+        "test images (95 % "
+        "interval 87.1 to 99.6 %); it is better than `scratch`, with these images "
+        "indistinguishable from `frozen`. "
+        "Training it takes 5.0 s (2 seeds together, CPU) and changes 1,026 parameters; `scratch`, "
+        "the dearest, takes "
         "2 min 28 s."
     )
 
@@ -78,7 +86,8 @@ def test_best_validated_strategy_is_used_where_nothing_cheaper_keeps_up(root: Pa
     files.write_json(root / "runs/probe/costs.json", {"train_seconds": 30.0})
     compare(root, parameters())
     assert answer(read(root)).startswith(
-        "**Use `frozen`**: of 3 strategies it has the highest validation accuracy (95.0 %, mean of 2 seeds) and is the "
+        "**Use `frozen`**: of 3 strategies it has the highest validation accuracy (95.0 %, mean "
+        "of 2 seeds) and is the "
         "cheapest of those that cannot be told from it. It recognises 92.5 %"
     )
 
@@ -90,9 +99,10 @@ def test_equal_validation_accuracy_is_decided_by_the_loss_and_said(root: Path) -
             seed["validation_loss"] = 0.1 if name == "probe" else 0.2
         files.write_json(root / f"runs/{name}/facts.json", facts)
     compare(root, parameters())
-    assert "(90.0 %, mean of 2 seeds, as high as that of `scratch` and `frozen` and with the lower loss)" in answer(
-        read(root)
-    )
+    assert (
+        "(90.0 %, mean of 2 seeds, as high as that of `scratch` and `frozen` and with the lower "
+        "loss)"
+    ) in answer(read(root))
 
 
 def test_table_has_a_row_for_each_strategy_in_the_order_of_the_parameters(root: Path) -> None:
@@ -100,14 +110,21 @@ def test_table_has_a_row_for_each_strategy_in_the_order_of_the_parameters(root: 
     table = text[text.index("## Results") : text.index("Test accuracy is")]
     assert re.findall(r"^\| \**`(\w+)`", table, re.MULTILINE) == ["scratch", "frozen", "probe"]
     dash = "\N{EN DASH}"
-    assert "| **`probe`** | 97.5 % | 87.1 to 99.6 % | 97.5 to 97.5 % | 2 | 5.0 s | 1,026 | 90.0 % | finished |" in table
+    assert (
+        "| **`probe`** | 97.5 % | 87.1 to 99.6 % | 97.5 to 97.5 % | 2 | 5.0 s | 1,026 | 90.0 % | "
+        "finished |"
+    ) in table
     assert f"| {dash} |" not in table
 
 
 def test_every_other_strategy_is_compared_with_the_recommended_one(root: Path) -> None:
     text = text_of(root)
     table = text[text.index("### Compared") : text.index("### More than accuracy")]
-    rows = re.findall(r"^\| `(\w+)` \| (\S+) \|.*\| (\d+ : \d+) \|.*\| \**(\w+)\** \| (.*) \|$", table, re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\S+) \|.*\| (\d+ : \d+) \|.*\| \**(\w+)\** \| (.*) \|$",
+        table,
+        re.MULTILINE,
+    )
     assert rows == [
         ("scratch", "+45.0", "17 : 0", "better", "yes"),
         ("frozen", "+5.0", "1 : 0", "indistinguishable", "not shown"),
@@ -124,12 +141,18 @@ def test_controls_are_shown_beside_the_strategies(root: Path) -> None:
 def test_other_measures_have_their_intervals_and_the_bins_are_stated(root: Path) -> None:
     text = text_of(root)
     table = text[text.index("### More than accuracy") :]
-    (row,) = re.findall(r"^\| `probe` \| (.*) \|$", table[: table.index("Means over")], re.MULTILINE)
+    (row,) = re.findall(
+        r"^\| `probe` \| (.*) \|$", table[: table.index("Means over")], re.MULTILINE
+    )
     cells = row.split(" | ")
-    assert len(cells) == 8 and all(re.fullmatch(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", cell) for cell in cells[:-1])
+    assert len(cells) == 8 and all(
+        re.fullmatch(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", cell) for cell in cells[:-1]
+    )
     assert cells[-1] == "97.5 % (87.1 to 99.6 %)"
     assert "with 10 bins of equal width" in text
-    assert re.search(r"^\| ants \| \d\.\d{3} \| \d\.\d{3} \| \d\.\d{3} \| 20 \|$", text, re.MULTILINE)
+    assert re.search(
+        r"^\| ants \| \d\.\d{3} \| \d\.\d{3} \| \d\.\d{3} \| 20 \|$", text, re.MULTILINE
+    )
 
 
 def test_without_augmented_views_there_is_no_column_for_them(results: Any) -> None:
@@ -140,7 +163,9 @@ def test_without_augmented_views_there_is_no_column_for_them(results: Any) -> No
 def test_one_strategy_is_reported_without_a_comparison(root: Path) -> None:
     compare(root, parameters("frozen"))
     text = text_of(root, parameters("frozen"))
-    assert text.startswith("# `frozen` on hymenoptera, resnet18\n\n**`frozen` recognises 92.5 % of the 40 held-out")
+    assert text.startswith(
+        "# `frozen` on hymenoptera, resnet18\n\n**`frozen` recognises 92.5 % of the 40 held-out"
+    )
     assert "It is the only strategy of this run, so nothing is compared." in text
     assert not re.search("recommend|Use `|probe|scratch|### Compared", text.split("## Figures")[0])
 
@@ -152,13 +177,16 @@ def test_a_diverged_strategy_is_a_row_with_its_status_and_never_ranked(root: Pat
     assert "; `frozen` diverged and is not ranked." in text
     dash = "\N{EN DASH}"
     row = (
-        f"| `frozen` | {dash} | {dash} | {dash} | 2 | 20.0 s | 1,026 | {dash} | diverged at epoch 2 (seed 1, lr 0.32) |"
+        f"| `frozen` | {dash} | {dash} | {dash} | 2 | 20.0 s | 1,026 | {dash} | diverged at "
+        "epoch 2 (seed 1, lr 0.32) |"
     )
     assert row in text
 
 
 def test_cross_validation_is_a_section_of_its_own(root: Path, results: Any) -> None:
-    params = parameters(cross_validation={"strategies": ["scratch", "probe"], "repeats": 2, "folds": 5})
+    params = parameters(
+        cross_validation={"strategies": ["scratch", "probe"], "repeats": 2, "folds": 5}
+    )
     for name in ("scratch", "probe"):
         table = (root / f"predictions/{name}.csv").read_text(encoding="utf-8")
         files.write_text(root / f"predictions/cross_validation/{name}.csv", table)
@@ -173,9 +201,17 @@ def test_cross_validation_is_a_section_of_its_own(root: Path, results: Any) -> N
 
 @pytest.mark.parametrize("across", [True, False])
 def test_images_that_look_the_same_are_reported(results: Any, across: bool) -> None:
-    row = {"id": "a.jpg", "other": "b.jpg", "split": "train", "other_split": "test" if across else "train"}
+    row = {
+        "id": "a.jpg",
+        "other": "b.jpg",
+        "split": "train",
+        "other_split": "test" if across else "train",
+    }
     text = render(results(alike=[{**row, "distance": "3"}]))
-    assert f"1 pair of images look the same (perceptual hashes), {int(across)} of them across training and test" in text
+    assert (
+        f"1 pair of images look the same (perceptual hashes), {int(across)} of them across "
+        "training and test"
+    ) in text
     assert ("easier than it should be" in text) is across
     assert ("| a.jpg | b.jpg | 3 |" in text) is across
     assert "No two images look the same" in render(results())
@@ -207,7 +243,10 @@ def test_the_source_task_of_the_weights_is_named(results: Any) -> None:
     drawn = {"classes": ["rings", "dots"], "train_per_class": 150}
     params["backbone"]["source"] = {"dataset": {"name": "source_textures", "textures": drawn}}
     text = render(results(params))
-    assert "2 drawn classes (rings and dots; dots of them also classes here), 150 training images of each" in text
+    assert (
+        "2 drawn classes (rings and dots; dots of them also classes here), 150 training images of "
+        "each"
+    ) in text
     assert "say nothing about photographs" in text
 
 
@@ -262,18 +301,27 @@ def test_foreign_names_stay_text_in_markdown(foreign: str, results: Any) -> None
         facts={name: facts_of(name, params) | {"title": foreign} for name in STRATEGIES},
     )
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")
-    tokens = [child for token in parser.parse(render(some)) for child in [token, *(token.children or [])]]
+    tokens = [
+        child for token in parser.parse(render(some)) for child in [token, *(token.children or [])]
+    ]
     assert not [
-        token for token in tokens if token.type in ("html_block", "html_inline", "link_open", "em_open", "s_open")
+        token
+        for token in tokens
+        if token.type in ("html_block", "html_inline", "link_open", "em_open", "s_open")
     ]
     assert {token.attrGet("src") for token in tokens if token.type == "image"} <= {
         f"figures/{name}.png" for name in (*FIGURES, "samples")
     }
     cells = [token.content for token in tokens if token.type == "inline"]
-    shown = ["".join(child.content for child in parser.parseInline(cell)[0].children or []) for cell in cells]
+    shown = [
+        "".join(child.content for child in parser.parseInline(cell)[0].children or [])
+        for cell in cells
+    ]
     line = " ".join(foreign.split())
     assert shown.count(line) == 3  # the class, the file and its reason
-    assert [cell for cell in shown if cell.endswith(f": {line}")] == [f"{name}: {line}" for name in STRATEGIES]
+    assert [cell for cell in shown if cell.endswith(f": {line}")] == [
+        f"{name}: {line}" for name in STRATEGIES
+    ]
 
 
 def test_long_lists_of_skipped_files_are_cut(results: Any) -> None:
@@ -301,7 +349,9 @@ def test_settings_that_differ_are_shown_as_overrides_that_hydra_reads(results: A
     assert lines[-1] == "    -S strategies.frozen.lr=1e-05  # default: 0.32"
     overrides = [shlex.split(line, comments=True)[1] for line in lines]
     parsed = OverridesParser.create().parse_overrides(overrides)
-    assert [(item.key_or_group, item.value()) for item in parsed] == [(key, value) for key, _, value in found]
+    assert [(item.key_or_group, item.value()) for item in parsed] == [
+        (key, value) for key, _, value in found
+    ]
 
 
 def test_without_differences_the_settings_are_the_defaults(results: Any) -> None:

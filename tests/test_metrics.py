@@ -15,26 +15,44 @@ from scipy.stats import binomtest, t  # type: ignore[import-untyped]
 from sklearn import metrics as sklearn_metrics  # type: ignore[import-untyped]
 
 from transferlab.evidence import intervals, measures, numbers
-from transferlab.evidence.numbers import FLAT, RECORD, control_numbers, details, finished, status, summarise
+from transferlab.evidence.numbers import (
+    FLAT,
+    RECORD,
+    control_numbers,
+    details,
+    finished,
+    status,
+    summarise,
+)
 from transferlab.evidence.temperature import TEMPERATURES, fit_temperature, rescaled, temperature_of
 from transferlab.prediction.table import confusion_counts, read_predictions, seed_accuracies
 
 CLASSES = ("ants", "bees")
-ACCURACY = ("accuracy", "accuracy_low", "accuracy_high", "accuracy_sd", "accuracy_seeds_low", "accuracy_seeds_high")
+ACCURACY = (
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "accuracy_sd",
+    "accuracy_seeds_low",
+    "accuracy_seeds_high",
+)
 DESCRIPTION = ("seeds", "images", "train_seconds", "trainable_parameters", "status")
 HEADER = "strategy,seed,id,label,predicted,p_ants,p_bees"
 
 
 def rows(*right: str, strategy: str = "frozen") -> list[str]:
     """One seed per word; `1` is an image that was recognised, `0` one that was not."""
+    cells = {"1": "ants,0.75,0.25", "0": "bees,0.25,0.75"}
     return [
-        f"{strategy},{seed},test/{image}.jpg,ants,{'ants,0.75,0.25' if hit == '1' else 'bees,0.25,0.75'}"
+        f"{strategy},{seed},test/{image}.jpg,ants,{cells[hit]}"
         for seed, word in enumerate(right)
         for image, hit in enumerate(word)
     ]
 
 
-def table(tmp_path: Path, *lines: str, name: str = "frozen", classes: tuple[str, ...] = CLASSES) -> pd.DataFrame:
+def table(
+    tmp_path: Path, *lines: str, name: str = "frozen", classes: tuple[str, ...] = CLASSES
+) -> pd.DataFrame:
     path = tmp_path / f"{name}.csv"
     path.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
     return read_predictions(path, classes)
@@ -54,7 +72,9 @@ def facts(*diverged: int | None, lr: float = 0.01) -> dict[str, Any]:
     return {"seeds": seeds, "trainable_parameters": 1026, "params": {"strategy": {"lr": lr}}}
 
 
-def summary(tables: dict[str, pd.DataFrame], of: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+def summary(
+    tables: dict[str, pd.DataFrame], of: dict[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
     of = of or {name: facts(*[None] * some["seed"].nunique()) for name, some in tables.items()}
     numbers = numbers_of(finished(tables, of))
     return summarise(tables, of, {name: {"train_seconds": 2.5} for name in tables}, numbers)
@@ -62,7 +82,9 @@ def summary(tables: dict[str, pd.DataFrame], of: dict[str, Any] | None = None) -
 
 def numbers_of(tables: dict[str, pd.DataFrame], **others: Any) -> dict[str, dict[str, Any]]:
     arguments = {"confidence": 0.95, "resamples": 200, "bins": 10, **others}
-    return details(tables, tables, {name: some.head(0) for name, some in tables.items()}, **arguments)
+    return details(
+        tables, tables, {name: some.head(0) for name, some in tables.items()}, **arguments
+    )
 
 
 def test_a_good_table_is_read_with_numbers_as_numbers(tmp_path: Path) -> None:
@@ -74,7 +96,10 @@ def test_a_good_table_is_read_with_numbers_as_numbers(tmp_path: Path) -> None:
 
 def test_a_class_called_na_stays_a_name(tmp_path: Path) -> None:
     path = tmp_path / "frozen.csv"
-    path.write_text('strategy,seed,id,label,predicted,p_NA,"p_a,b"\nfrozen,0,x,NA,"a,b",0.5,0.5\n', encoding="utf-8")
+    path.write_text(
+        'strategy,seed,id,label,predicted,p_NA,"p_a,b"\nfrozen,0,x,NA,"a,b",0.5,0.5\n',
+        encoding="utf-8",
+    )
     assert read_predictions(path, ("NA", "a,b"))["label"].tolist() == ["NA"]
 
 
@@ -85,16 +110,28 @@ def test_a_table_without_rows_is_allowed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("probe,0,x,ants,ants,0.75,0.25", r"frozen.csv, line 4 \(seed 0, x\): expected strategy frozen, got 'probe'"),
+        (
+            "probe,0,x,ants,ants,0.75,0.25",
+            r"frozen.csv, line 4 \(seed 0, x\): expected strategy frozen, got 'probe'",
+        ),
         ("frozen,one,x,ants,ants,0.75,0.25", "expected a whole number as seed, got 'one'"),
         ("frozen,0,x,wasps,ants,0.75,0.25", r"expected a label in \['ants', 'bees'\], got 'wasps'"),
         ("frozen,0,x,ants,,0.75,0.25", "expected a predicted in .*, got ''"),
         ("frozen,0,x,ants,ants,nan,0.25", "expected a probability in p_ants, got 'nan'"),
         ("frozen,0,x,ants,ants,1.25,-0.25", "expected a probability in p_ants, got '1.25'"),
         ("frozen,0,x,ants,ants,0.75,0.2", "expected probabilities that sum to 1, got 0.95"),
-        ("frozen,0,x,ants,bees,0.75,0.25", "expected the most probable class as predicted, got 'bees'"),
-        ("frozen,0,test/0.jpg,ants,ants,0.75,0.25", "expected every id once per seed, got 'test/0.jpg'"),
-        ("frozen,1,x,ants,ants,0.75,0.25", "same order for every seed, got others for seed 1 than for seed 0"),
+        (
+            "frozen,0,x,ants,bees,0.75,0.25",
+            "expected the most probable class as predicted, got 'bees'",
+        ),
+        (
+            "frozen,0,test/0.jpg,ants,ants,0.75,0.25",
+            "expected every id once per seed, got 'test/0.jpg'",
+        ),
+        (
+            "frozen,1,x,ants,ants,0.75,0.25",
+            "same order for every seed, got others for seed 1 than for seed 0",
+        ),
     ],
 )
 def test_a_bad_line_is_named_with_what_to_run(tmp_path: Path, line: str, message: str) -> None:
@@ -103,7 +140,10 @@ def test_a_bad_line_is_named_with_what_to_run(tmp_path: Path, line: str, message
 
 
 def test_every_seed_may_have_its_own_validation_images(tmp_path: Path) -> None:
-    lines = [*rows("10"), *(line.replace("frozen,0,test", "frozen,1,train") for line in rows("111"))]
+    lines = [
+        *rows("10"),
+        *(line.replace("frozen,0,test", "frozen,1,train") for line in rows("111")),
+    ]
     path = tmp_path / "frozen.csv"
     path.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
     assert len(read_predictions(path, CLASSES, same_images=False)) == 5
@@ -113,15 +153,21 @@ def test_every_seed_may_have_its_own_validation_images(tmp_path: Path) -> None:
 
 
 def test_columns_of_other_classes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected the columns .*p_ants, p_wasps, got .*p_ants, p_bees"):
+    with pytest.raises(
+        ValueError, match=r"expected the columns .*p_ants, p_wasps, got .*p_ants, p_bees"
+    ):
         table(tmp_path, *rows("1"), classes=("ants", "wasps"))
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
-@pytest.mark.parametrize(("successes", "n"), [(0, 7), (1, 7), (7, 7), (146, 153), (77, 153), (1, 1)])
+@pytest.mark.parametrize(
+    ("successes", "n"), [(0, 7), (1, 7), (7, 7), (146, 153), (77, 153), (1, 1)]
+)
 def test_wilson_agrees_with_scipy(successes: int, n: int, confidence: float) -> None:
     expected = binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    assert intervals.wilson(successes, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert intervals.wilson(successes, n, confidence) == pytest.approx(
+        (expected.low, expected.high), abs=1e-12
+    )
 
 
 def test_wilson_by_hand() -> None:
@@ -132,22 +178,29 @@ def test_wilson_by_hand() -> None:
     assert intervals.wilson(0.95 * 153, 153, 0.95) == pytest.approx((0.903, 0.975), abs=5e-4)
 
 
-@pytest.mark.parametrize(("successes", "n", "confidence"), [(1, 0, 0.95), (3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1)])
+@pytest.mark.parametrize(
+    ("successes", "n", "confidence"), [(1, 0, 0.95), (3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1)]
+)
 def test_wilson_refuses_what_is_no_share(successes: float, n: int, confidence: float) -> None:
     with pytest.raises(ValueError, match="expected 0 <= successes <= n"):
         intervals.wilson(successes, n, confidence)
 
 
-def test_accuracy_is_the_mean_over_seeds_and_its_intervals_count_images_and_seeds(tmp_path: Path) -> None:
+def test_accuracy_is_the_mean_over_seeds_and_its_intervals_count_images_and_seeds(
+    tmp_path: Path,
+) -> None:
     row = summary({"frozen": table(tmp_path, *rows("1110", "1100"))})["frozen"]
     low, high = intervals.wilson(2.5, 4, 0.95)
     assert list(row) == [*FLAT, "validation_accuracy", *DESCRIPTION]
-    assert {key: row[key] for key in (*ACCURACY, *DESCRIPTION, "validation_accuracy", "tta_accuracy")} == {
+    assert {
+        key: row[key] for key in (*ACCURACY, *DESCRIPTION, "validation_accuracy", "tta_accuracy")
+    } == {
         "accuracy": 0.625,
         "accuracy_low": low,
         "accuracy_high": high,
         "accuracy_sd": pytest.approx(0.125 * 2**0.5),
-        "accuracy_seeds_low": 0,  # Student's with one degree of freedom, 0.625 -+ 12.7 * 0.125, is cut
+        # Student's with one degree of freedom, 0.625 -+ 12.7 * 0.125, is cut
+        "accuracy_seeds_low": 0,
         "accuracy_seeds_high": 1,
         "seeds": 2,
         "images": 4,
@@ -162,16 +215,23 @@ def test_accuracy_is_the_mean_over_seeds_and_its_intervals_count_images_and_seed
 
 def test_one_seed_has_no_spread(tmp_path: Path) -> None:
     row = summary({"frozen": table(tmp_path, *rows("10"))})["frozen"]
-    assert [row[key] for key in ("accuracy_sd", "accuracy_seeds_low", "accuracy_seeds_high")] == [None] * 3
+    assert [row[key] for key in ("accuracy_sd", "accuracy_seeds_low", "accuracy_seeds_high")] == [
+        None
+    ] * 3
 
 
 def test_the_order_of_the_strategies_is_kept(tmp_path: Path) -> None:
-    tables = {name: table(tmp_path, *rows("10", strategy=name), name=name) for name in ("probe", "frozen", "all")}
+    tables = {
+        name: table(tmp_path, *rows("10", strategy=name), name=name)
+        for name in ("probe", "frozen", "all")
+    }
     assert list(summary(tables)) == ["probe", "frozen", "all"]
 
 
 @pytest.mark.parametrize("predicted", [rows("10"), rows("10", "11"), []])
-def test_a_diverged_strategy_has_a_status_and_no_numbers(tmp_path: Path, predicted: list[str]) -> None:
+def test_a_diverged_strategy_has_a_status_and_no_numbers(
+    tmp_path: Path, predicted: list[str]
+) -> None:
     of = facts(None if predicted else 1, 2)
     row = summary({"frozen": table(tmp_path, *predicted)}, {"frozen": of})["frozen"]
     assert {row[key] for key in [*FLAT, "validation_accuracy"]} == {None}
@@ -184,14 +244,26 @@ def test_every_diverged_seed_is_named() -> None:
 
 
 @pytest.mark.parametrize("trained", [1, 3])
-def test_seeds_that_were_not_trained_or_not_evaluated_are_refused(tmp_path: Path, trained: int) -> None:
-    with pytest.raises(ValueError, match=r"frozen.csv: expected the seeds that were trained, .*, got \[0, 1\]"):
-        summary({"frozen": table(tmp_path, *rows("10", "11"))}, {"frozen": facts(*[None] * trained)})
+def test_seeds_that_were_not_trained_or_not_evaluated_are_refused(
+    tmp_path: Path, trained: int
+) -> None:
+    with pytest.raises(
+        ValueError, match=r"frozen.csv: expected the seeds that were trained, .*, got \[0, 1\]"
+    ):
+        summary(
+            {"frozen": table(tmp_path, *rows("10", "11"))}, {"frozen": facts(*[None] * trained)}
+        )
 
 
 def test_tables_of_different_images_are_refused(tmp_path: Path) -> None:
-    tables = {"frozen": table(tmp_path, *rows("10")), "b": table(tmp_path, *rows("101", strategy="b"), name="b")}
-    with pytest.raises(ValueError, match=r"the two tables have different ids: frozen and b do not share 'test/2.jpg'"):
+    tables = {
+        "frozen": table(tmp_path, *rows("10")),
+        "b": table(tmp_path, *rows("101", strategy="b"), name="b"),
+    }
+    with pytest.raises(
+        ValueError,
+        match=r"the two tables have different ids: frozen and b do not share 'test/2.jpg'",
+    ):
         summary(tables)
 
 
@@ -203,7 +275,11 @@ def test_tables_in_another_order_are_refused(tmp_path: Path) -> None:
 
 def test_confusion_counts_pairs_per_seed(tmp_path: Path) -> None:
     counts = confusion_counts(table(tmp_path, *rows("110", "111")))
-    assert counts.to_dict("split")["data"] == [[0, "ants", "ants", 2], [0, "ants", "bees", 1], [1, "ants", "ants", 3]]
+    assert counts.to_dict("split")["data"] == [
+        [0, "ants", "ants", 2],
+        [0, "ants", "bees", 1],
+        [1, "ants", "ants", 3],
+    ]
 
 
 def test_a_table_without_rows_has_no_confusion(tmp_path: Path) -> None:
@@ -244,7 +320,10 @@ def as_table(some: measures.Outcomes, name: str = "frozen") -> pd.DataFrame:
                 "id": [f"{image}.jpg" for image in range(images)],
                 "label": np.array(some.classes)[some.labels],
                 "predicted": np.array(some.classes)[some.predicted[row]],
-                **{f"p_{label}": some.probabilities[row, :, place] for place, label in enumerate(some.classes)},
+                **{
+                    f"p_{label}": some.probabilities[row, :, place]
+                    for place, label in enumerate(some.classes)
+                },
             }
         )
         for row, seed in enumerate(some.seeds)
@@ -264,7 +343,9 @@ BY_HAND = given([0, 1, 2, 2], [[0.7, 0.2, 0.1], [0.1, 0.5, 0.4], [0.2, 0.6, 0.2]
 
 def test_a_table_as_arrays_and_back() -> None:
     some = drawn(3)
-    found = measures.outcomes(as_table(some).sample(frac=1, random_state=0).sort_values(["id"], kind="stable"))
+    found = measures.outcomes(
+        as_table(some).sample(frac=1, random_state=0).sort_values(["id"], kind="stable")
+    )
     order = np.argsort([f"{image}.jpg" for image in range(60)])
     assert (found.classes, found.seeds) == (some.classes, some.seeds)
     np.testing.assert_array_equal(found.labels, some.labels[order])
@@ -297,7 +378,13 @@ def test_calibration_error_by_hand() -> None:
     assert measures.calibration_error(BY_HAND, ones(BY_HAND), bins=2) == pytest.approx(expected)
     assert measures.reliability(BY_HAND, 2) == [
         {"low": 0, "high": 0.5, "images": 1, "confidence": 0.5, "accuracy": 1},
-        {"low": 0.5, "high": 1, "images": 3, "confidence": pytest.approx(2.2 / 3), "accuracy": pytest.approx(2 / 3)},
+        {
+            "low": 0.5,
+            "high": 1,
+            "images": 3,
+            "confidence": pytest.approx(2.2 / 3),
+            "accuracy": pytest.approx(2 / 3),
+        },
     ]
 
 
@@ -310,7 +397,9 @@ def test_reliability_pools_seeds_counts_images_per_seed_and_leaves_empty_bins_op
 
 @pytest.mark.parametrize("digits", [15, 1])
 @pytest.mark.parametrize("classes", [2, 3, 5])
-def test_likelihood_f1_and_area_agree_with_scikit_learn_for_any_weights(classes: int, digits: int) -> None:
+def test_likelihood_f1_and_area_agree_with_scikit_learn_for_any_weights(
+    classes: int, digits: int
+) -> None:
     some = drawn(classes, digits=digits)
     weights = some_weights(60)
     found = {
@@ -335,7 +424,9 @@ def test_likelihood_f1_and_area_agree_with_scikit_learn_for_any_weights(classes:
 
 def test_area_agrees_with_scikit_learns_one_against_the_rest() -> None:
     some = drawn(4, seeds=1)
-    expected = sklearn_metrics.roc_auc_score(some.labels, some.probabilities[0], multi_class="ovr", average="macro")
+    expected = sklearn_metrics.roc_auc_score(
+        some.labels, some.probabilities[0], multi_class="ovr", average="macro"
+    )
     assert measures.auroc(some, ones(some)) == pytest.approx(expected)
 
 
@@ -347,7 +438,9 @@ def test_scores_that_are_all_equal_have_half_the_area() -> None:
 def test_a_class_that_a_resample_loses_is_left_out_of_the_means() -> None:
     without_first = np.array([[0.0, 1, 1, 1]])
     rest = given([1, 2, 2], BY_HAND.probabilities[0, 1:].tolist())
-    assert measures.macro_f1(BY_HAND, without_first) == pytest.approx(measures.macro_f1(rest, ones(rest)))
+    assert measures.macro_f1(BY_HAND, without_first) == pytest.approx(
+        measures.macro_f1(rest, ones(rest))
+    )
     assert measures.auroc(BY_HAND, without_first) == pytest.approx(measures.auroc(rest, ones(rest)))
 
 
@@ -372,7 +465,9 @@ def test_the_class_report_is_scikit_learns_averaged_over_seeds(classes: int) -> 
     some = drawn(classes)
     expected = np.mean(
         [
-            sklearn_metrics.precision_recall_fscore_support(some.labels, predicted, zero_division=np.nan)
+            sklearn_metrics.precision_recall_fscore_support(
+                some.labels, predicted, zero_division=np.nan
+            )
             for predicted in some.predicted
         ],
         axis=0,
@@ -409,13 +504,16 @@ def test_temperature_one_changes_no_probability_and_none_changes_the_class() -> 
     np.testing.assert_allclose(rescaled(some.probabilities, 1), some.probabilities, atol=1e-10)
     for temperature in (0.05, 0.5, 3, 20):
         np.testing.assert_array_equal(
-            rescaled(some.probabilities, temperature).argmax(axis=2), some.probabilities.argmax(axis=2)
+            rescaled(some.probabilities, temperature).argmax(axis=2),
+            some.probabilities.argmax(axis=2),
         )
 
 
 def test_scaling_is_dividing_the_logits() -> None:
     logits = np.random.default_rng(0).normal(size=(5, 3))
-    np.testing.assert_allclose(rescaled(softmax(logits, axis=1), 2.5), softmax(logits / 2.5, axis=1), atol=1e-10)
+    np.testing.assert_allclose(
+        rescaled(softmax(logits, axis=1), 2.5), softmax(logits / 2.5, axis=1), atol=1e-10
+    )
 
 
 def test_the_temperature_is_fitted_on_the_validation_images_of_all_seeds_together() -> None:
@@ -424,7 +522,9 @@ def test_the_temperature_is_fitted_on_the_validation_images_of_all_seeds_togethe
     chances, labels = own.probabilities[:2].reshape(80, 3), np.tile(own.labels, 2)
     found = temperature_of("frozen", as_table(own), some.seeds)
     assert found == pytest.approx(fit_temperature(chances, labels), rel=1e-6)
-    with pytest.raises(ValueError, match=r"validation/frozen.csv: expected the seeds \[0, 1, 5\], got \[0, 1, 2\]"):
+    with pytest.raises(
+        ValueError, match=r"validation/frozen.csv: expected the seeds \[0, 1, 5\], got \[0, 1, 2\]"
+    ):
         temperature_of("frozen", as_table(own), [0, 1, 5])
 
 
@@ -489,7 +589,14 @@ def test_the_interval_of_a_well_calibrated_strategy_reaches_almost_no_error() ->
 def test_details_hold_every_measure_with_its_six_numbers() -> None:
     some = drawn(3)
     record = numbers_of({"frozen": as_table(some)})["frozen"]
-    assert list(record) == ["measures", "temperature", "classes", "reliability", "reliability_scaled", "bins"]
+    assert list(record) == [
+        "measures",
+        "temperature",
+        "classes",
+        "reliability",
+        "reliability_scaled",
+        "bins",
+    ]
     assert list(record["measures"]) == [
         "accuracy",
         *("macro_f1", "auroc", "nll", "brier", "ece", "nll_scaled", "ece_scaled"),
@@ -517,7 +624,11 @@ def test_views_have_an_accuracy_where_they_are_on() -> None:
 
 
 def test_a_control_has_an_accuracy_with_its_interval_and_an_f1(tmp_path: Path) -> None:
-    lines = ["majority,0,x,ants,ants,1,0", "majority,0,y,ants,ants,1,0", "majority,0,z,bees,ants,1,0"]
+    lines = [
+        "majority,0,x,ants,ants,1,0",
+        "majority,0,y,ants,ants,1,0",
+        "majority,0,z,bees,ants,1,0",
+    ]
     low, high = intervals.wilson(2, 3, 0.95)
     assert control_numbers({"majority": table(tmp_path, *lines, name="majority")}, 0.95) == {
         "majority": {
@@ -530,6 +641,9 @@ def test_a_control_has_an_accuracy_with_its_interval_and_an_f1(tmp_path: Path) -
 
 
 def test_importing_the_numbers_loads_neither_torch_nor_the_slow_libraries() -> None:
-    check = "import sys, transferlab.evidence.numbers; assert not {'torch', 'sklearn', 'scipy', 'statsmodels'} & set(sys.modules)"
+    check = (
+        "import sys, transferlab.evidence.numbers; assert not {'torch', 'sklearn', 'scipy', "
+        "'statsmodels'} & set(sys.modules)"
+    )
     source = Path(numbers.__file__).parents[2]
     subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(source)}, check=True)

@@ -18,7 +18,9 @@ def test_tensors_come_back_as_they_were_written(tmp_path: Path) -> None:
     sha256 = models.save({**TENSORS, "image": image}, tmp_path / "new" / "model.safetensors")
     found = models.read(tmp_path / "new" / "model.safetensors", sha256)
     assert found.keys() == {*TENSORS, "image"}
-    assert all(torch.equal(found[name], value) for name, value in {**TENSORS, "image": image}.items())
+    assert all(
+        torch.equal(found[name], value) for name, value in {**TENSORS, "image": image}.items()
+    )
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.safetensors"]
 
 
@@ -38,11 +40,15 @@ def test_damaged_file_is_refused_with_what_to_do(damage: str, tmp_path: Path) ->
     content = path.read_bytes()
     flipped = content[:-1] + bytes([content[-1] ^ 1])
     path.write_bytes({"flipped bit": flipped, "truncated": content[:-4], "empty": b""}[damage])
-    with pytest.raises(ValueError, match=rf"seed-0\.safetensors: expected sha256 {sha256[:12]}.*damaged.*dvc repro"):
+    with pytest.raises(
+        ValueError, match=rf"seed-0\.safetensors: expected sha256 {sha256[:12]}.*damaged.*dvc repro"
+    ):
         models.read(path, sha256)
 
 
-def test_failed_write_keeps_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_keeps_the_earlier_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "models" / "model.safetensors"
     sha256 = models.save(TENSORS, path)
 
@@ -51,14 +57,18 @@ def test_failed_write_keeps_the_earlier_file(tmp_path: Path, monkeypatch: pytest
         raise SafetensorError("I/O error: No space left on device")
 
     monkeypatch.setattr(models, "save_file", full)
-    with pytest.raises(OSError, match=r"model\.safetensors: not written \(I/O error: No space left"):
+    with pytest.raises(
+        OSError, match=r"model\.safetensors: not written \(I/O error: No space left"
+    ):
         models.save({"a": torch.zeros(1)}, path)
     assert models.read(path, sha256).keys() == TENSORS.keys()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_digest_sees_names_types_shapes_and_values() -> None:
-    same = models.tensors_sha256({"a.count": torch.tensor(3), "b.weight": torch.arange(6.0).view(2, 3)})
+    same = models.tensors_sha256(
+        {"a.count": torch.tensor(3), "b.weight": torch.arange(6.0).view(2, 3)}
+    )
     assert models.tensors_sha256(TENSORS) == same
     others = [
         {**TENSORS, "b.weight": torch.arange(6.0).view(3, 2)},
@@ -95,6 +105,8 @@ def test_overlay_changes_the_given_tensors_and_no_others() -> None:
 def test_tensors_of_another_network_or_other_classes_are_refused(name: str, outputs: int) -> None:
     model = backbones.build("tiny", 3)
     before = models.tensors_of(model, PARTS)
-    with pytest.raises(ValueError, match="expected tensors of this backbone and these classes, got '"):
+    with pytest.raises(
+        ValueError, match="expected tensors of this backbone and these classes, got '"
+    ):
         models.overlay(model, models.tensors_of(backbones.build(name, outputs), PARTS))
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

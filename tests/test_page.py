@@ -10,7 +10,10 @@ from PIL import Image
 
 from transferlab.report import page
 
-TEXT = "# Which, & why?\n\n**Use `a<b`**: see.\n\n| a | b |\n| --- | --: |\n| 1 | 2 |\n\n![cost](figures/cost.png)\n"
+TEXT = (
+    "# Which, & why?\n\n**Use `a<b`**: see.\n\n| a | b |\n| --- | --: |\n| 1 | 2 "
+    "|\n\n![cost](figures/cost.png)\n"
+)
 
 
 @pytest.fixture

@@ -61,13 +61,21 @@ WRONG = [
     ("train.augment.rotation", 181, "expected less than or equal to 180, got 181"),
     ("train.augment.brightness", -0.1, "expected greater than or equal to 0, got -0.1"),
     ("train.augment.hue", 0.6, "expected less than or equal to 0.5, got 0.6"),
-    ("train.augment.crop_scale", [0.5], "expected at least 2 items after validation, not 1, got [0.5]"),
+    (
+        "train.augment.crop_scale",
+        [0.5],
+        "expected at least 2 items after validation, not 1, got [0.5]",
+    ),
     ("train.augment.crop_scale", [0, 1], "expected greater than 0, got 0"),
     ("train.augment.crop_scale", [0.9, 0.1], "expected [low, high], got [0.9, 0.1]"),
     ("train.augment.crop_ratio", [2, 1], "expected [low, high], got [2.0, 1.0]"),
     ("engine.device", "tpu", "expected 'auto', 'cpu' or 'cuda', got 'tpu'"),
     ("engine.precision", "fp8", "expected 'fp32', 'bf16' or 'auto', got 'fp8'"),
-    ("engine.memory_format", "wide", "expected 'contiguous', 'channels_last' or 'auto', got 'wide'"),
+    (
+        "engine.memory_format",
+        "wide",
+        "expected 'contiguous', 'channels_last' or 'auto', got 'wide'",
+    ),
     ("engine.threads", -1, "expected greater than or equal to 0, got -1"),
     ("compare.confidence", 95, "expected less than 1, got 95"),
     ("checked", False, "expected True, got False"),
@@ -85,18 +93,34 @@ WRONG = [
     ("strategies.frozen.epochs", 0, "expected greater than or equal to 1, got 0"),
     ("strategies.progressive.epochs", 2, "expected at least one per phase (3), got 2"),
     ("strategies.frozen.nesterov", "yes", "expected boolean, got 'yes'"),
-    ("strategies.frozen.step_epochs", 5, "expected a number with schedule 'step' and null without, got 5"),
-    ("strategies.frozen.patience", 5, "expected a number with schedule 'plateau' and null without, got 5"),
+    (
+        "strategies.frozen.step_epochs",
+        5,
+        "expected a number with schedule 'step' and null without, got 5",
+    ),
+    (
+        "strategies.frozen.patience",
+        5,
+        "expected a number with schedule 'plateau' and null without, got 5",
+    ),
     ("strategies.frozen.head_dropout", 1, "expected less than 1, got 1"),
     ("strategies.frozen.head_hidden", 0, "expected greater than or equal to 1, got 0"),
-    ("strategies.frozen.interpolate", [], "expected at least 1 item after validation, not 0, got []"),
+    (
+        "strategies.frozen.interpolate",
+        [],
+        "expected at least 1 item after validation, not 0, got []",
+    ),
     ("strategies.frozen.interpolate", [1.5], "expected less than or equal to 1, got 1.5"),
     ("evaluate.tta_views", -1, "expected greater than or equal to 0, got -1"),
     ("cross_validation.folds", 1, "expected greater than or equal to 2, got 1"),
     ("learning_curve.fractions", [1.0], "expected less than 1, got 1.0"),
     ("compare.margin", 0, "expected greater than 0, got 0"),
     ("strategies.frozen.phases", {}, "expected at least 1 item after validation, not 0, got {}"),
-    ("strategies.frozen.learner", "magic", "expected 'gradient' or 'logistic_regression', got 'magic'"),
+    (
+        "strategies.frozen.learner",
+        "magic",
+        "expected 'gradient' or 'logistic_regression', got 'magic'",
+    ),
     ("strategies.probe.log10_c", [5, -6], "expected [low, high], got [5.0, -6.0]"),
     ("strategies.probe.folds", 1, "expected greater than or equal to 2, got 1"),
     (RATES, {"*": None}, "expected a part that trains, got {'*': None}"),
@@ -106,7 +130,11 @@ WRONG = [
     (RATES, {"*": 1, "head": None}, "'head' matches no part that is left"),
     ("backbone.name", "resnet19", "expected 'tiny', 'resnet18', "),
     ("backbone.weights", "", "expected at least 1 character, got ''"),
-    ("backbone.weights", "source", "source: expected a source task because weights is 'source', got null"),
+    (
+        "backbone.weights",
+        "source",
+        "source: expected a source task because weights is 'source', got null",
+    ),
     ("backbone.official_url", None, "got 'official': resnet18 has no official weights"),
     ("backbone.official_url", "ftp://host/a.pth", "expected text of the form ^https?"),
     ("backbone.preprocessing.resize_px", 200, "crop_px: expected at most resize_px (200), got 224"),
@@ -114,16 +142,28 @@ WRONG = [
     ("dataset.path", "birds", "url: expected exactly one of url, path and textures, got url, path"),
     ("dataset.url", None, "url: expected exactly one of url, path and textures, got none"),
     ("dataset.test_fraction", 0.3, "and null where there is one, got 0.3 with test_folder 'val'"),
-    ("dataset.test_folder", None, "expected both train_folder and test_folder, or neither, got 'train' and None"),
+    (
+        "dataset.test_folder",
+        None,
+        "expected both train_folder and test_folder, or neither, got 'train' and None",
+    ),
     ("dataset.classes", ["ants", "ants"], "expected different names, got ['ants', 'ants']"),
     ("dataset.classes", ["ants"], "expected at least 2 items after validation, not 1"),
     ("dataset.sha256", "ABC", "expected text of the form ^[0-9a-f]{64}$, got 'ABC'"),
-    ("dataset.store_px", 128, "expected at least 256, the size that backbone resnet18 resizes to, got 128"),
+    (
+        "dataset.store_px",
+        128,
+        "expected at least 256, the size that backbone resnet18 resizes to, got 128",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "message"), WRONG, ids=[f"{key}={value}" for key, value, _ in WRONG])
-def test_a_wrong_value_is_named_by_its_key_with_what_was_expected(key: str, value: Any, message: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "message"), WRONG, ids=[f"{key}={value}" for key, value, _ in WRONG]
+)
+def test_a_wrong_value_is_named_by_its_key_with_what_was_expected(
+    key: str, value: Any, message: str
+) -> None:
     found = problems(edited((key, value)))
     assert any(message in line for line in found), found
     section = key.split(".", maxsplit=1)[0]
@@ -132,7 +172,9 @@ def test_a_wrong_value_is_named_by_its_key_with_what_was_expected(key: str, valu
 
 def test_batch_of_one_image_is_refused_where_a_strategy_normalises_by_batch() -> None:
     parse(edited(("train.batch_size", 1)))
-    found = problems(edited(("train.batch_size", 1), ("strategies.progressive.norm_statistics", "batch")))
+    found = problems(
+        edited(("train.batch_size", 1), ("strategies.progressive.norm_statistics", "batch"))
+    )
     expected = "train.batch_size: expected 2 or more, since progressive normalises by batch, got 1."
     assert found == [f"params.yaml: {expected}"]
 
@@ -143,37 +185,78 @@ PROBE = {"log10_c": [-6, 5], "c_values": 3, "folds": 2}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"head_start": "probe"}, "probe: expected a section with head_start 'probe' and null without, got None."),
-        ({"probe": PROBE}, "probe: expected a section with head_start 'probe' and null without, got Regression"),
+        (
+            {"head_start": "probe"},
+            "probe: expected a section with head_start 'probe' and null without, got None.",
+        ),
+        (
+            {"probe": PROBE},
+            "probe: expected a section with head_start 'probe' and null without, got Regression",
+        ),
         (
             {"head_start": "probe", "probe": PROBE, "head_hidden": 8},
-            "head_start: expected zero or random, since a probe needs weights and a linear head, got 'probe'.",
+            (
+                "head_start: expected zero or random, since a probe needs weights and a linear "
+                "head, "
+                "got 'probe'."
+            ),
         ),
-        ({"head_start": "probe", "probe": PROBE, "start": "random"}, "a probe needs weights and a linear head"),
+        (
+            {"head_start": "probe", "probe": PROBE, "start": "random"},
+            "a probe needs weights and a linear head",
+        ),
         (
             {"head_start": "probe", "probe": {**PROBE, "log10_c": [5, -6]}},
             "log10_c: expected [low, high], got [5.0, -6.0].",
         ),
-        ({"loss": "nll", "label_smoothing": 0.1}, "expected 0 with loss 'nll', which knows none, got 0.1."),
-        ({"interpolate": [0, 1], "norm_statistics": "batch"}, "since statistics do not interpolate."),
+        (
+            {"loss": "nll", "label_smoothing": 0.1},
+            "expected 0 with loss 'nll', which knows none, got 0.1.",
+        ),
+        (
+            {"interpolate": [0, 1], "norm_statistics": "batch"},
+            "since statistics do not interpolate.",
+        ),
     ],
 )
-def test_settings_of_a_strategy_that_do_not_go_together_are_refused(changes: dict[str, Any], message: str) -> None:
-    (found,) = problems(edited(*((f"strategies.frozen.{key}", value) for key, value in changes.items())))
+def test_settings_of_a_strategy_that_do_not_go_together_are_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    (found,) = problems(
+        edited(*((f"strategies.frozen.{key}", value) for key, value in changes.items()))
+    )
     assert found.startswith("params.yaml: strategies.frozen.") and message in found
 
 
 def test_protocols_name_strategies_that_there_are() -> None:
-    found = problems(edited(("cross_validation.strategies", ["frozen", "luck"]), ("learning_curve.strategies", ["x"])))
+    found = problems(
+        edited(
+            ("cross_validation.strategies", ["frozen", "luck"]),
+            ("learning_curve.strategies", ["x"]),
+        )
+    )
     assert found == [
-        "params.yaml: cross_validation.strategies: expected some of frozen, probe, progressive, got 'luck'.",
-        "params.yaml: learning_curve.strategies: expected some of frozen, probe, progressive, got 'x'.",
+        (
+            "params.yaml: cross_validation.strategies: expected some of frozen, probe, "
+            "progressive, "
+            "got 'luck'."
+        ),
+        (
+            "params.yaml: learning_curve.strategies: expected some of frozen, probe, progressive, "
+            "got "
+            "'x'."
+        ),
     ]
 
 
 def test_classes_of_imagenet_are_given_for_every_class_or_none() -> None:
     found = problems(edited(("dataset.imagenet", {"ants": [310]})))
-    assert found == ["params.yaml: dataset.imagenet: expected the names of classes, ['ants', 'bees'], got ['ants']."]
+    assert found == [
+        (
+            "params.yaml: dataset.imagenet: expected the names of classes, ['ants', 'bees'], got "
+            "['ants']."
+        )
+    ]
 
 
 def test_all_problems_of_the_file_are_told_at_once() -> None:
@@ -203,15 +286,33 @@ def test_all_problems_of_the_file_are_told_at_once() -> None:
 
 
 UNKNOWN = [
-    ("sedes", "sedes: unknown key. Did you mean 'seeds'? Choices: backbone, checked, compare, cross_validation, "),
-    ("train.batchsize", "train.batchsize: unknown key. Did you mean 'batch_size'? Choices: augment, batch_size, "),
+    (
+        "sedes",
+        (
+            "sedes: unknown key. Did you mean 'seeds'? Choices: backbone, checked, compare, "
+            "cross_validation, "
+        ),
+    ),
+    (
+        "train.batchsize",
+        "train.batchsize: unknown key. Did you mean 'batch_size'? Choices: augment, batch_size, ",
+    ),
     ("train.augment.flipp", "train.augment.flipp: unknown key. Did you mean 'flip'?"),
     ("strategies.frozen.epoch", "strategies.frozen.epoch: unknown key. Did you mean 'epochs'?"),
     ("strategies.probe.fold", "strategies.probe.fold: unknown key. Did you mean 'folds'?"),
-    ("strategies.probe.momentum", "strategies.probe.momentum: unknown key. Choices: c_values, folds, learner, "),
-    ("strategies.frozen.phases.head.shear", "strategies.frozen.phases.head.shear: unknown key. Did you mean 'share'?"),
+    (
+        "strategies.probe.momentum",
+        "strategies.probe.momentum: unknown key. Choices: c_values, folds, learner, ",
+    ),
+    (
+        "strategies.frozen.phases.head.shear",
+        "strategies.frozen.phases.head.shear: unknown key. Did you mean 'share'?",
+    ),
     ("dataset.qqq", "dataset.qqq: unknown key. Choices: classes, contents_sha256, "),
-    ("backbone.preprocessing.crop", "backbone.preprocessing.crop: unknown key. Did you mean 'crop_px'?"),
+    (
+        "backbone.preprocessing.crop",
+        "backbone.preprocessing.crop: unknown key. Did you mean 'crop_px'?",
+    ),
 ]
 
 
@@ -223,7 +324,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_and_all_choices(key: str, me
 
 def test_settings_of_a_misspelt_strategy_suggest_the_right_one() -> None:
     (found,) = problems(edited(("strategies.frozne", {"lr": 1})))
-    assert found.startswith("params.yaml: strategies.frozne.learner: expected 'gradient' or 'logistic_regression'")
+    assert found.startswith(
+        "params.yaml: strategies.frozne.learner: expected 'gradient' or 'logistic_regression'"
+    )
     assert "Did you mean 'frozen'?" in found
 
 
@@ -233,10 +336,14 @@ def test_a_name_of_a_strategy_that_a_shell_could_misread_is_refused(name: str) -
     assert found.startswith(f"params.yaml: strategies.{name}: expected ")
 
 
-@pytest.mark.parametrize("key", ["seeds", "train.batch_size", "strategies.frozen.lr", "strategies.probe.folds"])
+@pytest.mark.parametrize(
+    "key", ["seeds", "train.batch_size", "strategies.frozen.lr", "strategies.probe.folds"]
+)
 def test_a_missing_value_is_named(key: str) -> None:
     (found,) = problems(without(key))
-    assert found == f"params.yaml: {key}: expected a value, found none. Compose params.yaml anew: make repro."
+    assert found == (
+        f"params.yaml: {key}: expected a value, found none. Compose params.yaml anew: make repro."
+    )
 
 
 @pytest.mark.parametrize("data", [None, [], "text", 3])
@@ -256,10 +363,15 @@ def test_a_date_that_yaml_made_of_text_is_refused_as_text() -> None:
 
 
 def test_the_size_of_stored_images_is_asked_for_by_the_setting_that_mends_it() -> None:
-    base = yaml.safe_load(compose.compose(["backbone=efficientnet_b4", "dataset.store_px=384", "strategy=probe"]))
+    base = yaml.safe_load(
+        compose.compose(["backbone=efficientnet_b4", "dataset.store_px=384", "strategy=probe"])
+    )
     (found,) = problems(edited(("dataset.store_px", 256), base=base))
     assert found.endswith("Add: -S dataset.store_px=384")
-    assert "dataset.store_px: expected at least 384, the size that backbone efficientnet_b4 resizes to" in found
+    assert (
+        "dataset.store_px: expected at least 384, the size that backbone efficientnet_b4 resizes to"
+        in found
+    )
 
 
 def test_the_source_task_is_held_to_the_same_rules() -> None:
@@ -272,16 +384,22 @@ def test_the_source_task_is_held_to_the_same_rules() -> None:
             base=base,
         )
     )
-    assert "params.yaml: backbone.source.dataset.classes: expected different names, got ['rings', 'rings']." in found
+    assert (
+        "params.yaml: backbone.source.dataset.classes: expected different names, got ['rings', "
+        "'rings']."
+    ) in found
     assert any(
-        line.startswith("params.yaml: backbone.source.strategy.lrr: unknown key. Did you mean") for line in found
+        line.startswith("params.yaml: backbone.source.strategy.lrr: unknown key. Did you mean")
+        for line in found
     )
     assert sum(".phases.all.rates: part " in line for line in found) == 5
 
 
 def test_a_path_of_ones_own_needs_the_digest_that_composition_writes() -> None:
     (found,) = problems(edited(("dataset.url", None), ("dataset.path", "birds")))
-    assert found.startswith("params.yaml: dataset.path_sha256: expected the digest of what is at path, got null.")
+    assert found.startswith(
+        "params.yaml: dataset.path_sha256: expected the digest of what is at path, got null."
+    )
 
 
 @pytest.mark.parametrize("overrides", [[], ["preset=demo"], ["strategy=probe", "seeds=[7]"]])
@@ -310,7 +428,8 @@ def test_strategies_and_rates_keep_the_order_of_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "pattern"), [("head", "head"), ("stage1", "stage1"), ("stage3", "stage[34]"), ("stem", "*")]
+    ("part", "pattern"),
+    [("head", "head"), ("stage1", "stage1"), ("stage3", "stage[34]"), ("stem", "*")],
 )
 def test_the_first_pattern_that_matches_wins(part: str, pattern: str) -> None:
     assert first_match({"head": 1, "stage1": 1, "stage[34]": 1, "*": 1}, part) == pattern
@@ -323,7 +442,9 @@ def test_a_part_that_nothing_matches_has_no_pattern() -> None:
 def test_load_names_the_file_of_every_problem(tmp_path: Path) -> None:
     path = tmp_path / "other.yaml"
     path.write_text(yaml.safe_dump(edited(("seeds", 3), ("compare.confidence", 0))))
-    with pytest.raises(ValueError, match=r"\Aother.yaml: compare.confidence: .*\nother.yaml: seeds: "):
+    with pytest.raises(
+        ValueError, match=r"\Aother.yaml: compare.confidence: .*\nother.yaml: seeds: "
+    ):
         load_params(path)
 
 
@@ -337,18 +458,28 @@ def test_load_gives_what_was_written(tmp_path: Path) -> None:
 def test_what_is_no_yaml_is_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"\Aparams.yaml: expected YAML, got: [^\n]+ Compose it anew: make repro.\Z"):
+    with pytest.raises(
+        ValueError,
+        match=r"\Aparams.yaml: expected YAML, got: [^\n]+ Compose it anew: make repro.\Z",
+    ):
         load_params(path)
 
 
 def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"params.yaml: expected a file, found none. .* make repro"):
+    with pytest.raises(
+        ValueError, match=r"params.yaml: expected a file, found none. .* make repro"
+    ):
         load_params(tmp_path / "params.yaml")
 
 
 def test_reading_parameters_needs_no_torch() -> None:
-    code = "import sys; from transferlab.params import reading; print(sorted({'torch', 'hydra', 'numpy'} & set(sys.modules)))"
+    code = (
+        "import sys; from transferlab.params import reading; print(sorted({'torch', 'hydra', "
+        "'numpy'} & set(sys.modules)))"
+    )
     source = Path(reading.__file__).parents[2]
     environment = {"PYTHONPATH": str(source), "PATH": ""}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -14,10 +14,21 @@ from PIL import Image
 from transferlab.report.figures import photographs
 from transferlab.report.figures.sheet import save
 
-AWKWARD = ["$x^", "<img src=x>", "犬", "a\nb", "", "very long class name that never ends", "_", "%d {}"]
+AWKWARD = [
+    "$x^",
+    "<img src=x>",
+    "犬",
+    "a\nb",
+    "",
+    "very long class name that never ends",
+    "_",
+    "%d {}",
+]
 
 
-def table(chances: Mapping[str, list[float]], labels: tuple[str, str] = ("ants", "bees")) -> pd.DataFrame:
+def table(
+    chances: Mapping[str, list[float]], labels: tuple[str, str] = ("ants", "bees")
+) -> pd.DataFrame:
     """By image the probability of its true class, the first of two, by each seed."""
     rows = [
         {
@@ -45,7 +56,8 @@ def words(figure: Figure) -> list[str]:
 
 def example(strategies: int, label: str = "ants") -> photographs.Example:
     verdicts = {
-        f"a_long_strategy_{i}": photographs.Verdict(right=i % 6, seeds=5, probability=0.3) for i in range(strategies)
+        f"a_long_strategy_{i}": photographs.Verdict(right=i % 6, seeds=5, probability=0.3)
+        for i in range(strategies)
     }
     return photographs.Example(
         id="x", label=label, reason=f"only {label} is right", mistaken_for=label, verdicts=verdicts
@@ -56,11 +68,21 @@ def test_examples_are_wrong_for_all_then_right_for_one_then_wrong_for_most() -> 
     seeds = {"a": [0.9, 0.8, 0.1], "b": [0.2, 0.3, 0.9], "c": [0.1, 0.1, 0.1]}
     right, wrong = seeds["a"], seeds["b"]
     tables = {
-        "one": table({"hard": wrong, "single": wrong, "most": right, "easy": right, "hardest": seeds["c"]}),
-        "two": table({"hard": wrong, "single": right, "most": wrong, "easy": right, "hardest": seeds["c"]}),
-        "three": table({"hard": wrong, "single": wrong, "most": wrong, "easy": right, "hardest": seeds["c"]}),
-        "four": table({"hard": wrong, "single": wrong, "most": right, "easy": right, "hardest": seeds["c"]}),
-        "five": table({"hard": wrong, "single": wrong, "most": wrong, "easy": right, "hardest": seeds["c"]}),
+        "one": table(
+            {"hard": wrong, "single": wrong, "most": right, "easy": right, "hardest": seeds["c"]}
+        ),
+        "two": table(
+            {"hard": wrong, "single": right, "most": wrong, "easy": right, "hardest": seeds["c"]}
+        ),
+        "three": table(
+            {"hard": wrong, "single": wrong, "most": wrong, "easy": right, "hardest": seeds["c"]}
+        ),
+        "four": table(
+            {"hard": wrong, "single": wrong, "most": right, "easy": right, "hardest": seeds["c"]}
+        ),
+        "five": table(
+            {"hard": wrong, "single": wrong, "most": wrong, "easy": right, "hardest": seeds["c"]}
+        ),
     }
     chosen = photographs.examples(tables)
     assert [(row.id, row.reason) for row in chosen] == [
@@ -69,14 +91,21 @@ def test_examples_are_wrong_for_all_then_right_for_one_then_wrong_for_most() -> 
         ("single", "only two is right"),
         ("most", "wrong for 3 of 5 strategies"),
     ]
-    assert chosen[2].verdicts["two"] == photographs.Verdict(right=2, seeds=3, probability=pytest.approx(0.6))
+    assert chosen[2].verdicts["two"] == photographs.Verdict(
+        right=2, seeds=3, probability=pytest.approx(0.6)
+    )
     assert (chosen[2].label, chosen[2].mistaken_for) == ("ants", "bees")
 
 
 def test_images_that_all_get_wrong_fill_half_while_there_are_others() -> None:
     hard = {f"hard {i}": [0.1] for i in range(9)}
     tables = {"a": table(hard | {"single": [0.9]}), "b": table(hard | {"single": [0.1]})}
-    assert [row.id for row in photographs.examples(tables, 4)] == ["hard 0", "hard 1", "hard 2", "single"]
+    assert [row.id for row in photographs.examples(tables, 4)] == [
+        "hard 0",
+        "hard 1",
+        "hard 2",
+        "single",
+    ]
     assert [row.id for row in photographs.examples(tables, 12)][-2:] == ["hard 8", "single"]
     hard_only = {name: rows[rows["id"] != "single"] for name, rows in tables.items()}
     assert [row.id for row in photographs.examples(hard_only, 4)] == [f"hard {i}" for i in range(4)]
@@ -91,11 +120,15 @@ def test_strategies_that_alone_are_right_take_turns_with_their_surest_first() ->
 
 
 def test_a_tie_of_seeds_is_neither_right_nor_wrong() -> None:
-    assert photographs.examples({"a": table({"x": [0.9, 0.1]}), "b": table({"x": [0.1, 0.1]})}) == []
+    assert (
+        photographs.examples({"a": table({"x": [0.9, 0.1]}), "b": table({"x": [0.1, 0.1]})}) == []
+    )
 
 
 def test_one_strategy_alone_is_not_the_only_one_right() -> None:
-    chosen = photographs.examples({"a": table({"x": [0.9], "y": [0.1]}), "diverged": table({"x": [0.9]}).iloc[:0]})
+    chosen = photographs.examples(
+        {"a": table({"x": [0.9], "y": [0.1]}), "diverged": table({"x": [0.9]}).iloc[:0]}
+    )
     assert [(row.id, row.reason) for row in chosen] == [("y", "wrong")]
 
 
@@ -106,11 +139,17 @@ def test_there_may_be_no_example_and_the_gallery_says_so(tmp_path: Path) -> None
     assert "There is no test image that most strategies get wrong." in words(figure)
 
 
-@pytest.mark.parametrize(("right", "said"), [(5, ["✓", "probe"]), (2, ["◐", "probe 2/5"]), (0, ["✗", "probe"])])
+@pytest.mark.parametrize(
+    ("right", "said"), [(5, ["✓", "probe"]), (2, ["◐", "probe 2/5"]), (0, ["✗", "probe"])]
+)
 def test_a_verdict_says_who_was_right_and_how_sure(right: int, said: list[str]) -> None:
     verdict = photographs.Verdict(right=right, seeds=5, probability=0.876)
-    row = photographs.Example(id="x", label="ants", reason="why", mistaken_for="bees", verdicts={"probe": verdict})
-    assert {"why", "ants, seen as bees", "88 %", *said} <= set(words(photographs.gallery([photo()], [row])))
+    row = photographs.Example(
+        id="x", label="ants", reason="why", mistaken_for="bees", verdicts={"probe": verdict}
+    )
+    assert {"why", "ants, seen as bees", "88 %", *said} <= set(
+        words(photographs.gallery([photo()], [row]))
+    )
 
 
 def figures(strategies: int) -> dict[str, Figure]:
@@ -125,7 +164,9 @@ def figures(strategies: int) -> dict[str, Figure]:
 
 
 @pytest.mark.parametrize("strategies", [1, 10])
-def test_every_figure_is_drawn_without_a_warning_and_the_same_every_time(tmp_path: Path, strategies: int) -> None:
+def test_every_figure_is_drawn_without_a_warning_and_the_same_every_time(
+    tmp_path: Path, strategies: int
+) -> None:
     for name, figure in figures(strategies).items():
         save(figure, tmp_path / f"{name}.png")
         with Image.open(tmp_path / f"{name}.png") as image:

@@ -1,4 +1,6 @@
-"""`dvc.yaml`, `params.yaml` and `conf/` against the code: the pipeline cannot lie about what depends on what."""
+"""`dvc.yaml`, `params.yaml` and `conf/` against the code: the pipeline cannot lie about what
+depends on what.
+"""
 
 import ast
 import re
@@ -14,9 +16,27 @@ from transferlab.settings import compose
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "transferlab"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-NAMES = ["download", "weights", "preprocess", "engine", "train", "evaluate", "controls", "cross_validate"]
+NAMES = [
+    "download",
+    "weights",
+    "preprocess",
+    "engine",
+    "train",
+    "evaluate",
+    "controls",
+    "cross_validate",
+]
 NAMES += ["learning_curve", "compare", "report", "track"]
-SECTIONS = ["dataset", "backbone", "seeds", "train", "engine", "strategies", "evaluate", "cross_validation"]
+SECTIONS = [
+    "dataset",
+    "backbone",
+    "seeds",
+    "train",
+    "engine",
+    "strategies",
+    "evaluate",
+    "cross_validation",
+]
 SECTIONS += ["learning_curve", "compare"]
 
 
@@ -48,7 +68,9 @@ def named_by(node: ast.ImportFrom, path: Path) -> set[Path]:
     if folder.with_suffix(".py").is_file():
         return {folder.with_suffix(".py")}
     modules = {folder / f"{alias.name}.py" for alias in node.names}
-    assert all(module.is_file() for module in modules), f"{path} imports from {folder}, which holds no code"
+    assert all(module.is_file() for module in modules), (
+        f"{path} imports from {folder}, which holds no code"
+    )
     return modules
 
 
@@ -133,7 +155,12 @@ def test_commands_hold_no_parameter_but_the_key_of_the_strategy(stage: str) -> N
 
 def test_training_does_not_depend_on_test_images_nor_on_times() -> None:
     assert not [item for item in declared("train")["deps"] if "test" in item]
-    assert not [item for stage in ("train", "evaluate") for item in declared(stage)["deps"] if "costs" in item]
+    assert not [
+        item
+        for stage in ("train", "evaluate")
+        for item in declared(stage)["deps"]
+        if "costs" in item
+    ]
 
 
 def test_outputs_at_the_root_of_metrics_and_reports_are_single_files_kept_by_git() -> None:
@@ -163,7 +190,9 @@ PACKAGES = {
     "compare": ("pandas",),
     "report": ("pandas", "matplotlib"),
     "track": ("mlflow",),
-    **dict.fromkeys(("weights", "train", "evaluate", "controls", "cross_validate", "learning_curve"), TRAINING),
+    **dict.fromkeys(
+        ("weights", "train", "evaluate", "controls", "cross_validate", "learning_curve"), TRAINING
+    ),
 }
 HEAVY = ("torch", "torchvision", "mlflow", "sklearn", "matplotlib", "pandas", "dvc", "hydra")
 
@@ -177,7 +206,9 @@ spec = importlib.util.spec_from_file_location("script", "stages/{stage}.py")
 spec.loader.exec_module(importlib.util.module_from_spec(spec))
 print(*sorted(set({HEAVY!r}) & set(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert set(done.stdout.split()) <= set(PACKAGES[stage])
 
 
@@ -192,11 +223,25 @@ def test_imports_run_downward_without_a_cycle() -> None:
 
 def test_rooms_import_downward_without_a_cycle() -> None:
     """In the order of the data; what stands below knows nothing of what stands above."""
-    order = ["params", "pipeline", "data", "settings", "network", "training", "weights", "prediction", "experiments"]
+    order = [
+        "params",
+        "pipeline",
+        "data",
+        "settings",
+        "network",
+        "training",
+        "weights",
+        "prediction",
+        "experiments",
+    ]
     order += ["evidence", "report", "tracking", "commands"]
     assert {folder.name for folder in folders() if folder.parent == PACKAGE} == set(order)
     for path in modules():
-        above = order[order.index(path.relative_to(PACKAGE).parts[0]) + 1 :] if path.parent != PACKAGE else []
+        above = (
+            order[order.index(path.relative_to(PACKAGE).parts[0]) + 1 :]
+            if path.parent != PACKAGE
+            else []
+        )
         for module in imported(path):
             room = module.relative_to(PACKAGE).parts[0]
             assert room not in above, f"{path.relative_to(PACKAGE)} imports {room}"

@@ -13,7 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from transferlab.report.figures import accuracy, confusion, cost, features, reliability, training, verdicts
+from transferlab.report.figures import (
+    accuracy,
+    confusion,
+    cost,
+    features,
+    reliability,
+    training,
+    verdicts,
+)
 from transferlab.report.figures.sheet import amount, nothing, save
 from transferlab.report.figures.style import KNOWN, looks
 
@@ -23,7 +31,16 @@ SIZES = [
     pytest.param(12, 20, 2, marks=pytest.mark.slow),
     (2, 130, 1),
 ]  # strategies, classes, seeds
-AWKWARD = ["$x^", "<img src=x>", "犬", "a\nb", "", "very long class name that never ends", "_", "%d {}"]
+AWKWARD = [
+    "$x^",
+    "<img src=x>",
+    "犬",
+    "a\nb",
+    "",
+    "very long class name that never ends",
+    "_",
+    "%d {}",
+]
 
 
 def names(strategies: int) -> list[str]:
@@ -35,8 +52,14 @@ def classes(count: int) -> list[str]:
 
 
 def table(labels: list[str], seeds: int, wrong: int = 1) -> pd.DataFrame:
-    """Three images of each class, of which the first `wrong` are mistaken for the last class by every seed."""
-    rows = [(seed, f"test/{i}.jpg", labels[i // 3]) for seed in range(seeds) for i in range(3 * len(labels))]
+    """Three images of each class, of which the first `wrong` are mistaken for the last class by
+    every seed.
+    """
+    rows = [
+        (seed, f"test/{i}.jpg", labels[i // 3])
+        for seed in range(seeds)
+        for i in range(3 * len(labels))
+    ]
     found = pd.DataFrame(rows, columns=["seed", "id", "label"])
     first = [f"test/{i}.jpg" for i in range(wrong)]
     return found.assign(predicted=found["label"].where(~found["id"].isin(first), labels[-1]))
@@ -61,7 +84,14 @@ def history(seeds: int, epochs: int) -> pd.DataFrame:
 def record(mean: float | None = 0.9, **rest: Any) -> dict[str, Any]:
     ends = {"accuracy_low": mean and mean - 0.05, "accuracy_high": mean and mean + 0.05}
     status = "finished" if mean else "diverged at epoch 2 (seed 0, lr 0.01)"
-    return {"accuracy": mean, **ends, "train_seconds": 10.0, "trainable_parameters": 1026, "status": status, **rest}
+    return {
+        "accuracy": mean,
+        **ends,
+        "train_seconds": 10.0,
+        "trainable_parameters": 1026,
+        "status": status,
+        **rest,
+    }
 
 
 def numbers(labels: int) -> dict[str, Any]:
@@ -74,14 +104,28 @@ def numbers(labels: int) -> dict[str, Any]:
         for low, high in edges
     ]
     measures = {"ece": {"mean": 0.061}, "ece_scaled": {"mean": 0.0249}}
-    return {"measures": measures, "reliability": bins, "reliability_scaled": bins, "temperature": {"0": 1.3}}
+    return {
+        "measures": measures,
+        "reliability": bins,
+        "reliability_scaled": bins,
+        "temperature": {"0": 1.3},
+    }
 
 
 def pair(first: str, second: str, difference: float | None) -> dict[str, Any]:
     low, high = (None, None) if difference is None else (difference - 0.03, difference + 0.03)
     clear = difference is not None and abs(difference) > 0.03
-    verdict = ("better" if difference and difference > 0 else "worse") if clear else "indistinguishable"
-    return {"first": first, "second": second, "difference": difference, "low": low, "high": high, "verdict": verdict}
+    verdict = (
+        ("better" if difference and difference > 0 else "worse") if clear else "indistinguishable"
+    )
+    return {
+        "first": first,
+        "second": second,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "verdict": verdict,
+    }
 
 
 def comparison(keys: list[str]) -> dict[str, Any]:
@@ -109,12 +153,18 @@ def growth(keys: list[str], seeds: int) -> pd.DataFrame:
 def all_figures(strategies: int, count: int, seeds: int) -> dict[str, Figure]:
     labels, keys = classes(count), names(strategies)
     tables = {key: table(labels, seeds, wrong) for wrong, key in enumerate(keys)}
-    summary = {key: record(0.9 - i / 50, train_seconds=3.0 ** (i % 5)) for i, key in enumerate(keys)}
+    summary = {
+        key: record(0.9 - i / 50, train_seconds=3.0 ** (i % 5)) for i, key in enumerate(keys)
+    }
     points = np.arange(2.0 * count).reshape(count, 2)
     controls = {name: {"accuracy": 0.5 + i / 100} for i, name in enumerate(AWKWARD)}
     return {
-        "curves": training.curves({key: history(seeds, 0 if key == "probe" else 3) for key in keys}),
-        "accuracy": accuracy.draw(summary, {key: dict.fromkeys(range(seeds), 0.9) for key in keys}, controls),
+        "curves": training.curves(
+            {key: history(seeds, 0 if key == "probe" else 3) for key in keys}
+        ),
+        "accuracy": accuracy.draw(
+            summary, {key: dict.fromkeys(range(seeds), 0.9) for key in keys}, controls
+        ),
         "cost": cost.draw(summary),
         "confusion": confusion.draw(tables, labels),
         "verdicts": verdicts.draw(comparison(keys)),
@@ -144,8 +194,16 @@ def test_every_figure_is_drawn_at_every_size_without_a_warning(
 def test_the_same_table_gives_the_same_bytes_whatever_the_users_style(tmp_path: Path) -> None:
     for name, figure in all_figures(2, 2, 2).items():
         save(figure, tmp_path / f"{name}.png")
-    styles = {"font.size": 20, "axes.facecolor": "red", "figure.dpi": 30, "text.color": "blue", "svg.hashsalt": "x"}
-    with matplotlib.rc_context(styles | {"svg.fonttype": "none", "savefig.facecolor": "red", "savefig.dpi": 30}):
+    styles = {
+        "font.size": 20,
+        "axes.facecolor": "red",
+        "figure.dpi": 30,
+        "text.color": "blue",
+        "svg.hashsalt": "x",
+    }
+    with matplotlib.rc_context(
+        styles | {"svg.fonttype": "none", "savefig.facecolor": "red", "savefig.dpi": 30}
+    ):
         for name, figure in all_figures(2, 2, 2).items():
             save(figure, tmp_path / "again.png")
             for suffix in (".png", ".svg"):
@@ -155,7 +213,9 @@ def test_the_same_table_gives_the_same_bytes_whatever_the_users_style(tmp_path: 
         assert image.info == {}
 
 
-def test_the_drawing_beside_the_picture_carries_its_own_letters_and_neither_date_nor_version(tmp_path: Path) -> None:
+def test_the_drawing_beside_the_picture_carries_its_own_letters_and_neither_date_nor_version(
+    tmp_path: Path,
+) -> None:
     figure = cost.draw({"probe": record(0.8)})
     save(figure, tmp_path / "cost.png")
     first = (tmp_path / "cost.svg").read_bytes()
@@ -183,12 +243,17 @@ def test_other_strategies_look_different_from_each_other_until_looks_run_out() -
 def test_the_probe_is_a_line_across_all_epochs() -> None:
     figure = training.curves({"probe": history(2, 0), "frozen": history(2, 4)})
     top = figure.axes[0]
-    assert [list(map(float, line.get_xdata())) for line in top.lines] == [[0, 100], [25, 50, 75, 100]]  # type: ignore[arg-type]
+    assert [list(map(float, line.get_xdata())) for line in top.lines] == [
+        [0, 100],
+        [25, 50, 75, 100],
+    ]  # type: ignore[arg-type]
     assert {"probe  (solved, no epochs)", "frozen  (4 epochs)"} <= set(words(figure))
 
 
 def test_a_strategy_without_a_finite_value_has_a_panel_and_no_line() -> None:
-    nothing = history(1, 3).assign(validation_accuracy=np.nan, validation_loss=np.inf, train_loss=np.nan, chosen=0)
+    nothing = history(1, 3).assign(
+        validation_accuracy=np.nan, validation_loss=np.inf, train_loss=np.nan, chosen=0
+    )
     empty = pd.DataFrame({column: [] for column in nothing.columns}, dtype=object)
     figure = training.curves({"frozen": nothing, "partial": empty})
     assert {"frozen", "partial"} <= set(words(figure))
@@ -203,8 +268,14 @@ def test_an_exploding_loss_does_not_flatten_the_others() -> None:
 
 def test_accuracy_keeps_the_order_and_shows_a_diverged_strategy_by_its_status() -> None:
     summary = {"probe": record(0.8), "frozen": record(None), "partial": record(0.9)}
-    figure = accuracy.draw(summary, {"probe": {0: 0.75, 1: 0.85}, "frozen": {0: 0.5}, "partial": {0: 0.9}})
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["probe", "frozen", "partial"]
+    figure = accuracy.draw(
+        summary, {"probe": {0: 0.75, 1: 0.85}, "frozen": {0: 0.5}, "partial": {0: 0.9}}
+    )
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
+        "probe",
+        "frozen",
+        "partial",
+    ]
     assert {"80.0 %   [75.0, 85.0]", "diverged at epoch 2 (seed 0, lr 0.01)"} <= set(words(figure))
     rings = [line for line in figure.axes[0].lines if line.get_markersize() == 4]
     assert [list(map(float, line.get_xdata())) for line in rings] == [[75, 85], [90]]  # type: ignore[arg-type]
@@ -222,7 +293,9 @@ def test_accuracy_keeps_the_order_and_shows_a_diverged_strategy_by_its_status() 
         ([30, 10, 20, 40], [0.95, 0.9, 0.85, 0.96], [1, 0, 3]),
     ],
 )
-def test_the_front_holds_what_nothing_beats(costs: list[float], gains: list[float], best: list[int]) -> None:
+def test_the_front_holds_what_nothing_beats(
+    costs: list[float], gains: list[float], best: list[int]
+) -> None:
     assert cost.front(costs, gains) == best
 
 
@@ -246,12 +319,23 @@ def test_controls_are_named_with_their_accuracy_and_far_ones_at_the_edge() -> No
 
 
 def test_verdicts_show_each_pair_from_both_sides_with_the_better_row_on_top() -> None:
-    figure = verdicts.draw({"pairs": [pair("a", "b", -0.1), pair("b", "c", 0.1), pair("a", "c", 0.001)]})
+    figure = verdicts.draw(
+        {"pairs": [pair("a", "b", -0.1), pair("b", "c", 0.1), pair("a", "c", 0.001)]}
+    )
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["b", "a", "c"]
     said = words(figure)
-    for text, times in {"▲ +10.0": 2, "▼ −10.0": 2, "≈ +0.1": 1, "≈ −0.1": 1, "+7.0 to +13.0": 2}.items():
+    for text, times in {
+        "▲ +10.0": 2,
+        "▼ −10.0": 2,
+        "≈ +0.1": 1,
+        "≈ −0.1": 1,
+        "+7.0 to +13.0": 2,
+    }.items():
         assert said.count(text) == times, text
-    assert "row minus column in points of test accuracy, with its 95 % interval; better rows on top" in said
+    assert (
+        "row minus column in points of test accuracy, with its 95 % interval; better rows on top"
+        in said
+    )
 
 
 def test_where_there_is_nothing_to_draw_stands_why(tmp_path: Path) -> None:
@@ -274,7 +358,9 @@ def test_reliability_says_the_error_before_and_after_and_leaves_out_what_diverge
 
 def test_features_name_every_class_once_and_stop_after_some_lines() -> None:
     labels = np.array(classes(300))
-    figure = features.draw({"before": (np.zeros((300, 2)), labels), "after": (np.ones((300, 2)), labels)})
+    figure = features.draw(
+        {"before": (np.zeros((300, 2)), labels), "after": (np.ones((300, 2)), labels)}
+    )
     assert words(figure).count("class 3") == 1
     assert [word for word in words(figure) if word.startswith("and ") and word.endswith(" more")]
     assert [axes.get_title("left") for axes in figure.axes] == ["before", "after"]
@@ -310,14 +396,19 @@ def test_figures_of_nothing_but_diverged_strategies_are_drawn(tmp_path: Path) ->
         confusion.draw({"frozen": none}, ["a", "b"]),
     ]
     figures += [verdicts.draw({"pairs": []}), reliability.draw({"frozen": None}), features.draw({})]
-    for figure in [*figures, training.learning_curve(growth([], 0).reindex(columns=growth(["a"], 1).columns))]:
+    for figure in [
+        *figures,
+        training.learning_curve(growth([], 0).reindex(columns=growth(["a"], 1).columns)),
+    ]:
         save(figure, tmp_path / "figure.png")
 
 
 def test_confusion_counts_images_per_seed() -> None:
     one = table(["ants", "bees"], 2)
     one.loc[1, "predicted"] = "bees"  # a second ant, by the first seed alone
-    assert [word for word in words(confusion.draw({"probe": one}, ["ants", "bees"])) if "." in word] == [
+    assert [
+        word for word in words(confusion.draw({"probe": one}, ["ants", "bees"])) if "." in word
+    ] == [
         "1.5",
         "1.5",
         "3.0",
@@ -338,25 +429,45 @@ def beyond_the_axis(figure: Figure) -> set[Text]:
 
 
 def overlapping(figure: Figure) -> list[tuple[str, str]]:
-    """Pairs of texts that cover each other, and texts that leave the page (paired with an empty one)."""
+    """Pairs of texts that cover each other, and texts that leave the page (paired with an empty
+    one).
+    """
     FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     hidden = beyond_the_axis(figure)
-    texts = [text for text in figure.findobj(Text) if text.get_text().strip() and text not in hidden]
+    texts = [
+        text for text in figure.findobj(Text) if text.get_text().strip() and text not in hidden
+    ]
     # Not a method of each: that of an annotation counts its arrow.
-    boxes = [(text.get_text(), Text.get_window_extent(text).padded(-1)) for text in texts if text.get_visible()]
+    boxes = [
+        (text.get_text(), Text.get_window_extent(text).padded(-1))
+        for text in texts
+        if text.get_visible()
+    ]
     page = figure.bbox
-    cut = [(text, "") for text, box in boxes if box.x0 < page.x0 or box.x1 > page.x1 or box.y0 < 0 or box.y1 > page.y1]
-    return cut + [(a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.overlaps(two)]
+    cut = [
+        (text, "")
+        for text, box in boxes
+        if box.x0 < page.x0 or box.x1 > page.x1 or box.y0 < 0 or box.y1 > page.y1
+    ]
+    return cut + [
+        (a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.overlaps(two)
+    ]
 
 
 @pytest.mark.parametrize("strategies", [1, 6, pytest.param(12, marks=pytest.mark.slow)])
 def test_no_text_is_cut_or_covered_by_another(strategies: int) -> None:
     keys = [*KNOWN, "strategy_with_a_long_name", "犬"][:strategies]
     summary = {
-        key: record(0.9 - i / 100, train_seconds=3.0 ** (i % 5), trainable_parameters=10 ** (i % 3 + 4))
+        key: record(
+            0.9 - i / 100, train_seconds=3.0 ** (i % 5), trainable_parameters=10 ** (i % 3 + 4)
+        )
         for i, key in enumerate(keys)
     }
-    controls = {"majority": {"accuracy": 0.86}, "imagenet_head": {"accuracy": 0.861}, "far": {"accuracy": 0.1}}
+    controls = {
+        "majority": {"accuracy": 0.86},
+        "imagenet_head": {"accuracy": 0.861},
+        "far": {"accuracy": 0.1},
+    }
     figures = {
         "accuracy": accuracy.draw(summary, {key: {0: 0.9} for key in keys}, controls),
         "verdicts": verdicts.draw(comparison(keys)),
@@ -365,14 +476,17 @@ def test_no_text_is_cut_or_covered_by_another(strategies: int) -> None:
         "learning curve": training.learning_curve(growth(keys, 2)),
         "curves": training.curves({key: history(2, 0 if key == "probe" else 30) for key in keys}),
         "cost": cost.draw(summary),
-        "features": features.draw({key: (np.zeros((12, 2)), np.array(classes(12))) for key in keys}),
+        "features": features.draw(
+            {key: (np.zeros((12, 2)), np.array(classes(12))) for key in keys}
+        ),
     }
     found = {name: overlapping(figure) for name, figure in figures.items()}
     assert found == {name: [] for name in figures}
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0"), (1026, "1,026"), (131_842, "132 k"), (11_177_538, "11.2 M"), (2_000_000_000, "2 G")]
+    ("count", "text"),
+    [(0, "0"), (1026, "1,026"), (131_842, "132 k"), (11_177_538, "11.2 M"), (2_000_000_000, "2 G")],
 )
 def test_parameters_are_counted_in_the_unit_a_person_says(count: int, text: str) -> None:
     assert amount(count) == text

@@ -9,7 +9,9 @@ from sklearn.preprocessing import StandardScaler
 from transferlab.training import probe
 
 
-def solve(features: torch.Tensor, labels: torch.Tensor, grid: list[float], folds: int) -> probe.Solution:
+def solve(
+    features: torch.Tensor, labels: torch.Tensor, grid: list[float], folds: int
+) -> probe.Solution:
     seeds = {0: np.arange(len(labels))}
     return probe.solve(features, labels, int(labels.max()) + 1, grid, folds=folds, seeds=seeds)[0]
 
@@ -22,7 +24,9 @@ def blobs(count: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Ten
     return torch.tensor(rows, dtype=torch.float32), torch.tensor(labels)
 
 
-@pytest.mark.parametrize("width", [5, 300], ids=["more rows than features", "more features than rows"])
+@pytest.mark.parametrize(
+    "width", [5, 300], ids=["more rows than features", "more features than rows"]
+)
 @pytest.mark.parametrize("c", [0.001, 1.0, 100.0])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_solution_equals_scikit_learn(width: int, c: float, classes: int) -> None:
@@ -51,7 +55,9 @@ def test_values_of_c_and_folds_solved_together_equal_those_solved_alone() -> Non
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("limit", [1000.0, 0.0], ids=["together", "one after the other"])
-def test_seeds_solved_together_equal_each_alone(classes: int, limit: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_solved_together_equal_each_alone(
+    classes: int, limit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(probe, "AT_ONCE_MB", limit)
     features, labels = blobs(70, 30, classes)
     seeds = {seed: np.random.default_rng(seed).permutation(70)[:50] for seed in (3, 1, 7)}

@@ -1,4 +1,6 @@
-"""A weights file as people have it gives the backbone's state dict and says what was done, or one line says why not."""
+"""A weights file as people have it gives the backbone's state dict and says what was done, or one
+line says why not.
+"""
 
 import argparse
 import io
@@ -45,7 +47,10 @@ def real() -> dict[str, Tensor]:
 def other(seed: int = 1) -> dict[str, Tensor]:
     """The same network trained by somebody else."""
     chance = torch.Generator().manual_seed(seed)
-    return {key: torch.rand(value.shape, generator=chance).to(value.dtype) for key, value in real().items()}
+    return {
+        key: torch.rand(value.shape, generator=chance).to(value.dtype)
+        for key, value in real().items()
+    }
 
 
 def under(prefix: str, tensors: Tensors | None = None) -> dict[str, Tensor]:
@@ -58,7 +63,9 @@ def without(*words: str) -> dict[str, Tensor]:
 
 def with_head(**tensors: Tensor) -> dict[str, Tensor]:
     """Another head, `_` in a name for a dot."""
-    return without("classifier.3") | {f"classifier.{key.replace('_', '.')}": value for key, value in tensors.items()}
+    return without("classifier.3") | {
+        f"classifier.{key.replace('_', '.')}": value for key, value in tensors.items()
+    }
 
 
 def linear(outputs: int, inputs: int = 1024) -> dict[str, Tensor]:
@@ -66,7 +73,10 @@ def linear(outputs: int, inputs: int = 1024) -> dict[str, Tensor]:
 
 
 def as_type(dtype: torch.dtype) -> dict[str, Tensor]:
-    return {key: value.to(dtype) if value.is_floating_point() else value for key, value in real().items()}
+    return {
+        key: value.to(dtype) if value.is_floating_point() else value
+        for key, value in real().items()
+    }
 
 
 def changed(**values: Any) -> dict[str, Tensor]:
@@ -92,17 +102,28 @@ AVERAGE = "by its name an average or a teacher"
 EMA = f"ignored 'state_dict_ema', {AVERAGE}"
 FILLED = "filled in 34 counters of BatchNorm (num_batches_tracked)"
 EXTRAS = {"loss.weight": torch.ones(7), "val_acc.correct": torch.zeros(7, dtype=torch.int64)}
-HIDDEN = {f"3.0.{key}": value for key, value in linear(256).items()} | {"3.2.weight": torch.rand(2, 256)}
+HIDDEN = {f"3.0.{key}": value for key, value in linear(256).items()} | {
+    "3.2.weight": torch.rand(2, 256)
+}
 TWO_LAYERS = "'classifier.3.0.weight', 'classifier.3.0.bias', 'classifier.3.2.weight'"
 LOADED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "as published": (real, []),
     "without counters": (lambda: without(COUNTER), [FILLED]),
-    "counters of half precision": (lambda: {k: v.half() for k, v in real().items()}, ["cast from float16", FILLED]),
-    "counters of shape [1]": (lambda: {k: v[None] if COUNTER in k else v for k, v in real().items()}, []),
+    "counters of half precision": (
+        lambda: {k: v.half() for k, v in real().items()},
+        ["cast from float16", FILLED],
+    ),
+    "counters of shape [1]": (
+        lambda: {k: v[None] if COUNTER in k else v for k, v in real().items()},
+        [],
+    ),
     "half": (lambda: as_type(torch.float16), ["cast from float16"]),
     "bfloat16": (lambda: as_type(torch.bfloat16), ["cast from bfloat16"]),
     "double": (lambda: as_type(torch.float64), ["cast from float64"]),
-    "parameters": (lambda: {k: nn.Parameter(v, v.is_floating_point()) for k, v in real().items()}, []),
+    "parameters": (
+        lambda: {k: nn.Parameter(v, v.is_floating_point()) for k, v in real().items()},
+        [],
+    ),
     "reversed": (lambda: dict(reversed(real().items())), []),
     **{
         prefix: (lambda prefix=prefix: under(prefix), [f"removed the prefix {prefix!r}"])
@@ -118,15 +139,29 @@ LOADED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     ),
     "module.model._orig_mod.": (
         lambda: under("module.model._orig_mod."),
-        ["removed 'module.' from names", "removed '_orig_mod.' from names", "removed the prefix 'model.'"],
+        [
+            "removed 'module.' from names",
+            "removed '_orig_mod.' from names",
+            "removed the prefix 'model.'",
+        ],
     ),
     "features alone in DataParallel": (
-        lambda: {key.replace("features.", "features.module."): value for key, value in real().items()},
+        lambda: {
+            key.replace("features.", "features.module."): value for key, value in real().items()
+        },
         ["removed 'module.' from names"],
     ),
     **{
         wrapper: (lambda wrapper=wrapper: {wrapper: real(), "epoch": 3}, [f"opened {wrapper!r}"])
-        for wrapper in ("state_dict", "model_state_dict", "model", "net", "weights", "params", "whatever it is")
+        for wrapper in (
+            "state_dict",
+            "model_state_dict",
+            "model",
+            "net",
+            "weights",
+            "params",
+            "whatever it is",
+        )
     },
     "nested": (
         lambda: {"checkpoint": {"model": under("module.")}, "lr": 0.1},
@@ -144,16 +179,30 @@ LOADED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         ["opened 'state_dict'", "removed 'module.' from names"],
     ),
     "Lightning": (
-        lambda: {"state_dict": under("model.") | EXTRAS, "pytorch-lightning_version": "2.5", "loops": {"a": {"b": 1}}},
+        lambda: {
+            "state_dict": under("model.") | EXTRAS,
+            "pytorch-lightning_version": "2.5",
+            "loops": {"a": {"b": 1}},
+        },
         ["opened 'state_dict'", "removed the prefix 'model.'", ASIDE],
     ),
     "Lightning with a teacher of the same kind": (
         lambda: {"state_dict": under("teacher.", other()) | under("model.")},
-        ["opened 'state_dict'", "removed the prefix 'model.'", f"ignored 'state_dict/teacher.', {AVERAGE}"],
+        [
+            "opened 'state_dict'",
+            "removed the prefix 'model.'",
+            f"ignored 'state_dict/teacher.', {AVERAGE}",
+        ],
     ),
     "Lightning with a teacher of another kind": (
-        lambda: {"state_dict": under("teacher.", {"conv1.weight": torch.ones(2)}) | under("model.")},
-        ["opened 'state_dict'", "removed the prefix 'model.'", "left aside a tensor ('teacher.conv1.weight')"],
+        lambda: {
+            "state_dict": under("teacher.", {"conv1.weight": torch.ones(2)}) | under("model.")
+        },
+        [
+            "opened 'state_dict'",
+            "removed the prefix 'model.'",
+            "left aside a tensor ('teacher.conv1.weight')",
+        ],
     ),
     "an average beside it": (
         lambda: {"state_dict_ema": other(), "state_dict": real()},
@@ -169,14 +218,22 @@ LOADED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     ),
     "an average alone": (
         lambda: {"model_ema": under("module."), "n_averaged": torch.tensor(3)},
-        ["opened 'model_ema'", "removed 'module.' from names", f"took 'model_ema', {AVERAGE}, for want of another"],
+        [
+            "opened 'model_ema'",
+            "removed 'module.' from names",
+            f"took 'model_ema', {AVERAGE}, for want of another",
+        ],
     ),
     "averaged by torch": (
         lambda: {"n_averaged": torch.tensor(3), **under("module.")},
         ["removed 'module.' from names", "left aside a tensor ('n_averaged')"],
     ),
     "momentum contrast": (
-        lambda: under("module.encoder_k.", other()) | under("module.encoder_q.") | {"module.queue": torch.ones(7, 9)},
+        lambda: (
+            under("module.encoder_k.", other())
+            | under("module.encoder_q.")
+            | {"module.queue": torch.ones(7, 9)}
+        ),
         [
             "removed 'module.' from names",
             "removed the prefix 'encoder_q.'",
@@ -207,9 +264,12 @@ LOADED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         [f"left out a head of another form ({TWO_LAYERS}), {DRAWN}"],
     ),
     "a head with more layers behind": (
-        lambda: real() | {"classifier.6.weight": torch.ones(2, 7), "classifier.6.bias": torch.ones(2)},
+        lambda: (
+            real() | {"classifier.6.weight": torch.ones(2, 7), "classifier.6.bias": torch.ones(2)}
+        ),
         [
-            "left out a head of another form ('classifier.3.weight', 'classifier.3.bias', 'classifier.6.weight', "
+            "left out a head of another form ('classifier.3.weight', 'classifier.3.bias', "
+            "'classifier.6.weight', "
             f"1 more), {DRAWN}"
         ],
     ),
@@ -225,7 +285,10 @@ LOADED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: under("0.") | {"1.weight": torch.ones(2, 7)},
         [
             "removed the prefix '0.'",
-            f"left out a head below another layer, '1.weight' ('classifier.3.weight', 'classifier.3.bias'), {DRAWN}",
+            (
+                "left out a head below another layer, '1.weight' ('classifier.3.weight', "
+                f"'classifier.3.bias'), {DRAWN}"
+            ),
             "left aside a tensor ('1.weight')",
         ],
     ),
@@ -237,7 +300,11 @@ def test_file_is_read_and_what_was_done_is_said(case: str, tmp_path: Path) -> No
     make, undone = LOADED[case]
     found = read(held(tmp_path / "own.pth", make()))
     assert list(found.undone) == undone
-    own = {key: value for key, value in found.tensors.items() if found.own_head or "classifier.3" not in key}
+    own = {
+        key: value
+        for key, value in found.tensors.items()
+        if found.own_head or "classifier.3" not in key
+    }
     assert found.own_head is not any(DRAWN in phrase for phrase in undone)
     assert found.tensors.keys() == real().keys()
     rounding = 0.004 if "bfloat16" in str(undone) else 0.0005 if "float16" in str(undone) else 0
@@ -298,10 +365,13 @@ def old_name(key: str) -> str:
 
 
 def as_published(name: str) -> OrderedDict[str, Tensor]:
-    """The names of torchvision's oldest file of it; each tensor is one number repeated, so the file stays small."""
+    """The names of torchvision's oldest file of it; each tensor is one number repeated, so the file
+    stays small.
+    """
     made = {key: value for key, value in shapes(name).items() if not key.endswith(COUNTER)}
     return OrderedDict(
-        (old_name(key), torch.tensor(i + 0.5).expand(v.shape)) for i, (key, v) in enumerate(made.items())
+        (old_name(key), torch.tensor(i + 0.5).expand(v.shape))
+        for i, (key, v) in enumerate(made.items())
     )
 
 
@@ -309,25 +379,39 @@ LARGE = ("vgg16_bn", "vit_b_16", "efficientnet_b4", "convnext_tiny", "resnet50")
 EACH = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in PUBLISHED]
 
 
-@pytest.mark.parametrize("legacy", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["zip", "legacy"])
+@pytest.mark.parametrize(
+    "legacy", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["zip", "legacy"]
+)
 @pytest.mark.parametrize("name", EACH)
 def test_published_form_of_every_backbone_is_read(name: str, legacy: bool, tmp_path: Path) -> None:
     content = as_published(name)
-    found = read(held(tmp_path / f"{name}.pth", content, _use_new_zipfile_serialization=not legacy), name)
-    assert {key: value.shape for key, value in found.tensors.items()} == {k: v.shape for k, v in shapes(name).items()}
+    found = read(
+        held(tmp_path / f"{name}.pth", content, _use_new_zipfile_serialization=not legacy), name
+    )
+    assert {key: value.shape for key, value in found.tensors.items()} == {
+        k: v.shape for k, v in shapes(name).items()
+    }
     for key, value in found.tensors.items():
         expected = 0 if key.endswith(COUNTER) else content[old_name(key)].flatten()[0]
         assert (value.min(), value.max()) == (expected, expected)
-    assert (found.used, found.held, found.outputs, found.own_head) == (len(content), len(content), 1000, True)
+    assert (found.used, found.held, found.outputs, found.own_head) == (
+        len(content),
+        len(content),
+        1000,
+        True,
+    )
 
 
 def test_published_resnet50_has_as_many_entries_as_the_public_one() -> None:
     assert (len(as_published("resnet50")), len(shapes("resnet50"))) == (267, 320)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "efficientnet_b0", "vgg16_bn", "vit_b_16"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v3_small", "efficientnet_b0", "vgg16_bn", "vit_b_16"]
+)
 def test_torchvision_loads_the_published_form_to_the_same_names(name: str) -> None:
-    # DenseNet's names are changed by torchvision ahead of `load_state_dict`, in a function of its own.
+    # DenseNet's names are changed by torchvision ahead of `load_state_dict`, in a function of its
+    # own.
     with torch.device("meta"):
         net = torchvision.models.get_model(name, num_classes=1000, weights=None)
     content = as_published(name)
@@ -346,20 +430,33 @@ TIMM = {
     "classifier.weight": torch.ones(7, 9),
 }
 LAST = "features.12.0.weight"
-COUNTS = r"expected the state dict of mobilenet_v3_small, got one with {} tensors missing, {} unknown and {} of another"
+COUNTS = (
+    r"expected the state dict of mobilenet_v3_small, got one with {} tensors missing, {} "
+    r"unknown and {} of another"
+)
 MISFITS: dict[str, tuple[Callable[[], Any], str]] = {
     "timm's names": (
         lambda: TIMM,
         COUNTS.format(208, 3, 0)
         + r".*missing: 'features\.0\.0\.weight', .*unknown: 'conv_stem\.weight', 'bn1\.weight'",
     ),
-    "one tensor missing": (lambda: without(LAST), COUNTS.format(1, 0, 0) + r" shape \(missing: 'features\.12\.0\.wei"),
-    "a body mostly missing": (lambda: without("features.1", "features.2"), r"missing: 'features\.1\.block"),
+    "one tensor missing": (
+        lambda: without(LAST),
+        COUNTS.format(1, 0, 0) + r" shape \(missing: 'features\.12\.0\.wei",
+    ),
+    "a body mostly missing": (
+        lambda: without("features.1", "features.2"),
+        r"missing: 'features\.1\.block",
+    ),
     "a head alone": (lambda: linear(7), COUNTS.format(208, 2, 0)),
-    "features without the hidden layer": (lambda: without("classifier"), r"missing: 'classifier\.0\.weight'"),
+    "features without the hidden layer": (
+        lambda: without("classifier"),
+        r"missing: 'classifier\.0\.weight'",
+    ),
     "one channel": (
         lambda: real() | {"features.0.0.weight": torch.ones(16, 1, 3, 3)},
-        COUNTS.format(0, 0, 1) + r" shape \(of another shape: 'features\.0\.0\.weight 16x1x3x3 for 16x3x3x3'\)",
+        COUNTS.format(0, 0, 1)
+        + r" shape \(of another shape: 'features\.0\.0\.weight 16x1x3x3 for 16x3x3x3'\)",
     ),
     "more inside the body": (
         lambda: real() | {"features.0.0.bias": torch.ones(16)},
@@ -370,7 +467,10 @@ MISFITS: dict[str, tuple[Callable[[], Any], str]] = {
         COUNTS.format(1, 0, 0) + r" shape at 'state_dict/model\.' \(missing: 'features\.12",
     ),
     "halves in two mappings": (
-        lambda: {"a": without("features.1"), "b": {k: v for k, v in real().items() if "features.1" in k}},
+        lambda: {
+            "a": without("features.1"),
+            "b": {k: v for k, v in real().items() if "features.1" in k},
+        },
         "expected the state dict of mobilenet_v3_small, got one with",
     ),
     "another backbone of the table": (
@@ -383,7 +483,10 @@ MISFITS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "two copies that differ": (
         lambda: under("first.") | under("second.", other()),
-        r"expected one mobilenet_v3_small, got 2 that differ and are named alike \('first\.', 'second\.'\)\. Save",
+        (
+            r"expected one mobilenet_v3_small, got 2 that differ and are named alike \('first\.', "
+            r"'second\.'\)\. Save"
+        ),
     ),
     "two averages that differ": (
         lambda: {"ema": real(), "swa": other()},
@@ -399,14 +502,19 @@ MISFITS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "NaN": (
         lambda: changed(features__0__0__weight=torch.nan, classifier__3__bias=torch.nan),
-        r"expected finite numbers, got NaN or infinity in 'features\.0\.0\.weight', 'classifier\.3\.bias'\. Nothing",
+        (
+            r"expected finite numbers, got NaN or infinity in 'features\.0\.0\.weight', "
+            r"'classifier\.3\.bias'\. Nothing"
+        ),
     ),
     "infinity in a buffer": (
         lambda: changed(features__0__1__running_mean=-torch.inf),
         r"NaN or infinity in 'features\.0\.1\.running_mean'",
     ),
     "numbers beyond float32": (
-        lambda: as_type(torch.float64) | {LAST: torch.full((576, 96, 1, 1), 1e300, dtype=torch.float64)},
+        lambda: (
+            as_type(torch.float64) | {LAST: torch.full((576, 96, 1, 1), 1e300, dtype=torch.float64)}
+        ),
         r"NaN or infinity in 'features\.12\.0\.weight'",
     ),
     "variances below zero": (
@@ -496,16 +604,24 @@ def zipped(name: str) -> bytes:
 
 
 LEGACY: dict[str, Any] = {"_use_new_zipfile_serialization": False}
-WHOLE = r"a pickled object of \w+\.Own, as whole models are, refused always\. Only where you trust it.*"
+WHOLE = (
+    r"a pickled object of \w+\.Own, as whole models are, refused always\. Only where you trust it.*"
+)
 WHOLE += r"weights_only=False\)\.state_dict\(\), 'weights\.pth'\)"
-BESIDE = r"a pickle that holds more than tensors \(argparse\.Namespace\), refused always.*\['state_dict'\]"
+BESIDE = (
+    r"a pickle that holds more than tensors \(argparse\.Namespace\), refused "
+    r"always.*\['state_dict'\]"
+)
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "an empty file"),
     "blank": (lambda: b" \n", "an empty file"),
     "zeros": (lambda: bytes(900), "nothing but zeros"),
     "a web page": (lambda: b"<!DOCTYPE html><html>sign in</html>", "a web page"),
     "a web page with a mark": (lambda: b"\xef\xbb\xbf\n<HTML lang=en>", "a web page"),
-    "an answer": (lambda: b'{"error": "not found"}', r"""a text that begins with '\{"error": "not found"\}'"""),
+    "an answer": (
+        lambda: b'{"error": "not found"}',
+        r"""a text that begins with '\{"error": "not found"\}'""",
+    ),
     "git-lfs": (
         lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:2f\n",
         "git-lfs pointer.*git lfs pull",
@@ -516,23 +632,50 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "noise": (lambda: b"\x01\xfe\x13\x99" * 99, "bytes of no format that is known"),
     "a broken zip": (lambda: b"PK\x03\x04 broken", "truncated or damaged"),
     "half a file": (lambda: saved(real())[:100_000], "truncated or damaged"),
-    "half a legacy file": (lambda: saved(real(), **LEGACY)[:100_000], r"damaged or truncated file \(unexpected EOF"),
-    "the start of a legacy file": (lambda: saved(real(), **LEGACY)[:40], "damaged or truncated file"),
-    "half a safetensors file": (lambda: save(real())[:100_000], "damaged or truncated safetensors file"),
-    "the start of a safetensors file": (lambda: save(real())[:30], "damaged or truncated safetensors file"),
-    "a zip of files": (lambda: zipped("weights/own.pth"), r"a zip of other files \('own\.pth'\)\. Unpack it"),
-    "TorchScript": (scripted, r"a TorchScript archive.*torch\.save\(torch\.jit\.load\('own\.pth'\)\.state_dict\(\)"),
+    "half a legacy file": (
+        lambda: saved(real(), **LEGACY)[:100_000],
+        r"damaged or truncated file \(unexpected EOF",
+    ),
+    "the start of a legacy file": (
+        lambda: saved(real(), **LEGACY)[:40],
+        "damaged or truncated file",
+    ),
+    "half a safetensors file": (
+        lambda: save(real())[:100_000],
+        "damaged or truncated safetensors file",
+    ),
+    "the start of a safetensors file": (
+        lambda: save(real())[:30],
+        "damaged or truncated safetensors file",
+    ),
+    "a zip of files": (
+        lambda: zipped("weights/own.pth"),
+        r"a zip of other files \('own\.pth'\)\. Unpack it",
+    ),
+    "TorchScript": (
+        scripted,
+        r"a TorchScript archive.*torch\.save\(torch\.jit\.load\('own\.pth'\)\.state_dict\(\)",
+    ),
     "a whole model": (lambda: saved(Own(2, 2)), WHOLE),
     "a whole model, legacy": (lambda: saved(Own(2, 2), **LEGACY), WHOLE),
     "a whole model, protocol 4": (lambda: saved(Own(2, 2), pickle_protocol=4), WHOLE),
-    "a whole model inside": (lambda: saved({"model": Own(2, 2)}), r"holds more than tensors \(\w+\.Own\)"),
-    "arguments beside": (lambda: saved({"state_dict": real(), "args": argparse.Namespace(lr=1)}), BESIDE),
+    "a whole model inside": (
+        lambda: saved({"model": Own(2, 2)}),
+        r"holds more than tensors \(\w+\.Own\)",
+    ),
+    "arguments beside": (
+        lambda: saved({"state_dict": real(), "args": argparse.Namespace(lr=1)}),
+        BESIDE,
+    ),
     "arguments beside, legacy": (
         lambda: saved({"state_dict": real(), "args": argparse.Namespace(lr=1)}, **LEGACY),
         BESIDE,
     ),
     "another protocol": (lambda: saved(real(), pickle_protocol=4), "a pickle .*refused always"),
-    "a plain pickle": (lambda: pickle.dumps({"a": 1}), "a pickle that torch.save did not write, refused always"),
+    "a plain pickle": (
+        lambda: pickle.dumps({"a": 1}),
+        "a pickle that torch.save did not write, refused always",
+    ),
 }
 
 
@@ -540,14 +683,20 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_file_that_is_no_state_dict_is_named_by_what_it_is(case: str, tmp_path: Path) -> None:
     make, message = REFUSED[case]
     (tmp_path / "own.pth").write_bytes(make())
-    with pytest.raises(ValueError, match=rf"own\.pth: expected a state dict .*, got .*{message}") as caught:
+    with pytest.raises(
+        ValueError, match=rf"own\.pth: expected a state dict .*, got .*{message}"
+    ) as caught:
         read(tmp_path / "own.pth")
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("how", [{}, LEGACY, {"pickle_protocol": 4}], ids=["zip", "legacy", "protocol 4"])
+@pytest.mark.parametrize(
+    "how", [{}, LEGACY, {"pickle_protocol": 4}], ids=["zip", "legacy", "protocol 4"]
+)
 @pytest.mark.parametrize("wrapped", [True, False])
-def test_pickle_that_runs_code_is_refused_and_does_not_run(how: dict[str, Any], wrapped: bool, tmp_path: Path) -> None:
+def test_pickle_that_runs_code_is_refused_and_does_not_run(
+    how: dict[str, Any], wrapped: bool, tmp_path: Path
+) -> None:
     class Evil:
         def __reduce__(self):  # type: ignore[no-untyped-def]
             return (Path.touch, (tmp_path / "ran",))

@@ -30,7 +30,11 @@ SHOWN = set(CAPTIONS) - {"features", "learning_curve"}
 
 def written(root: Path) -> dict[str, bytes]:
     reports = root / "reports"
-    return {str(path.relative_to(reports)): path.read_bytes() for path in reports.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(reports)): path.read_bytes()
+        for path in reports.rglob("*")
+        if path.is_file()
+    }
 
 
 def text_of(root: Path, params: dict[str, Any] | None = None) -> str:
@@ -63,11 +67,15 @@ def test_all_outputs_are_written_and_twice_the_same_bytes(reported: Path) -> Non
 
 
 def test_no_date_and_no_time_of_day_is_written(reported: Path) -> None:
-    assert not re.search(rb"\d{4}-\d\d-\d\d|\d\d:\d\d", (reported / "reports/report.md").read_bytes())
+    assert not re.search(
+        rb"\d{4}-\d\d-\d\d|\d\d:\d\d", (reported / "reports/report.md").read_bytes()
+    )
 
 
 def test_figures_that_show_something_are_shown_and_the_others_are_there(reported: Path) -> None:
-    shown = re.findall(r"!\[.*\]\((.*)\)", (reported / "reports/report.md").read_text(encoding="utf-8"))
+    shown = re.findall(
+        r"!\[.*\]\((.*)\)", (reported / "reports/report.md").read_text(encoding="utf-8")
+    )
     assert set(shown) == {f"figures/{name}.png" for name in SHOWN | {"samples"}}
     assert [name for name in CAPTIONS if f"figures/{name}.png" in shown] == [
         Path(name).stem for name in shown if "samples" not in name
@@ -90,8 +98,19 @@ def numbers_in(value: Any) -> set[str]:
         return set(re.findall(r"\d+(?:\.\d+)*", value))
     if isinstance(value, bool) or value is None:
         return set()
-    shares = {f"{100 * value:.1f}", f"{100 * value:.0f}", f"{100 * value:g}", f"{abs(100 * value):.1f}"}
-    return shares | {f"{value:.3f}", f"{value:g}", f"{value:,}", f"{value:.1f}", *words.duration(value).split()}
+    shares = {
+        f"{100 * value:.1f}",
+        f"{100 * value:.0f}",
+        f"{100 * value:g}",
+        f"{abs(100 * value):.1f}",
+    }
+    return shares | {
+        f"{value:.3f}",
+        f"{value:g}",
+        f"{value:,}",
+        f"{value:.1f}",
+        *words.duration(value).split(),
+    }
 
 
 def test_every_number_stands_in_a_file_of_the_run(reported: Path) -> None:
@@ -100,11 +119,22 @@ def test_every_number_stands_in_a_file_of_the_run(reported: Path) -> None:
         known |= numbers_in(files.read_json(path))
     for path in reported.rglob("*.csv"):
         known |= numbers_in([list(row.values()) for row in files.read_csv(path)])
-    train = sum(int(row["train"]) for row in files.read_csv(reported / "data/processed/class_counts.csv"))
+    train = sum(
+        int(row["train"]) for row in files.read_csv(reported / "data/processed/class_counts.csv")
+    )
     known |= {str(train), str(2 * TEST), "5.0"}  # sums of the counts, and 1 less the confidence
     pairs = files.read_json(reported / "metrics/comparison.json")["pairs"]
-    known |= {f"{100 * (1 - pair['probability']):.1f}" for pair in pairs}  # seen from the second of a pair
-    known |= {"1000", "310", "309", "90", "0.001", "1"}  # ImageNet and its classes, an example, limits
+    known |= {
+        f"{100 * (1 - pair['probability']):.1f}" for pair in pairs
+    }  # seen from the second of a pair
+    known |= {
+        "1000",
+        "310",
+        "309",
+        "90",
+        "0.001",
+        "1",
+    }  # ImageNet and its classes, an example, limits
     text = (reported / "reports/report.md").read_text(encoding="utf-8").replace("abc1234", "")
     text = re.sub(r"`[0-9a-f]{64}`|https?://\S+|imageNotFound|F1|sha256|ImageNet-1k", "", text)
     assert [number for number in re.findall(r"\d+(?:[.,]\d+)*", text) if number not in known] == []
@@ -127,7 +157,10 @@ def test_where_all_diverged_there_is_no_answer(root: Path) -> None:
     diverge(root, params, "frozen", "scratch")
     write_report(root, params, params, None)
     text = (root / "reports/report.md").read_text(encoding="utf-8")
-    assert text.split("\n\n")[1] == "No strategy finished: `frozen` and `scratch` diverged. There is no answer."
+    assert (
+        text.split("\n\n")[1]
+        == "No strategy finished: `frozen` and `scratch` diverged. There is no answer."
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,7 +176,10 @@ def test_where_all_diverged_there_is_no_answer(root: Path) -> None:
             r"Model 'scratch' was trained with train.max_epochs=null but params.yaml says 3\.",
         ),
         (("engine", "device", "cpu"), r"engine.device=auto but params.yaml says cpu"),
-        (("backbone", "source", {"lr": 0.1}), r"backbone.source=null but params.yaml says \{lr:0.1\}"),
+        (
+            ("backbone", "source", {"lr": 0.1}),
+            r"backbone.source=null but params.yaml says \{lr:0.1\}",
+        ),
     ],
 )
 def test_a_model_of_other_parameters_is_refused_and_the_old_report_stays(
@@ -164,12 +200,24 @@ def test_a_model_of_other_parameters_is_refused_and_the_old_report_stays(
 @pytest.mark.parametrize(
     ("path", "key", "value", "message"),
     [
-        ("data/processed/classes.json", "classes", ["ants", "wasps"], r"classes=\[ants,bees\] but .*\[ants,wasps\]"),
+        (
+            "data/processed/classes.json",
+            "classes",
+            ["ants", "wasps"],
+            r"classes=\[ants,bees\] but .*\[ants,wasps\]",
+        ),
         ("data/weights/start.json", "sha256", "e" * 64, "start_sha256=b+ but data/ has e+"),
-        ("metrics/summary.json", "extra", {}, r"metrics/summary.json: expected .*Run: dvc repro compare"),
+        (
+            "metrics/summary.json",
+            "extra",
+            {},
+            r"metrics/summary.json: expected .*Run: dvc repro compare",
+        ),
     ],
 )
-def test_files_of_another_run_are_refused(root: Path, path: str, key: str, value: Any, message: str) -> None:
+def test_files_of_another_run_are_refused(
+    root: Path, path: str, key: str, value: Any, message: str
+) -> None:
     files.write_json(root / path, files.read_json(root / path) | {key: value})
     with pytest.raises(ValueError, match=message):
         text_of(root)
@@ -178,19 +226,28 @@ def test_files_of_another_run_are_refused(root: Path, path: str, key: str, value
 def test_predictions_of_images_that_are_not_there_are_refused(tmp_path: Path) -> None:
     write_all(tmp_path, parameters("probe"))
     table = tmp_path / "predictions/probe.csv"
-    table.write_text(table.read_text(encoding="utf-8").replace("test/ants/0.png", "other.png"), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"predictions: expected ids of test images, got 'other.png'"):
+    table.write_text(
+        table.read_text(encoding="utf-8").replace("test/ants/0.png", "other.png"), encoding="utf-8"
+    )
+    with pytest.raises(
+        ValueError, match=r"predictions: expected ids of test images, got 'other.png'"
+    ):
         write_report(tmp_path, parameters("probe"), parameters("probe"), None)
 
 
 def test_learning_curve_ends_in_the_run_itself(root: Path) -> None:
     params = parameters(learning_curve={"strategies": ["probe"], "fractions": [0.5]})
     ids, labels = write_data(root, CLASSES)
-    parts = [{"fraction": 0.5, "images": 122, **row} for row in rows_of("probe", (5, 6), labels, ids, CLASSES)]
+    parts = [
+        {"fraction": 0.5, "images": 122, **row}
+        for row in rows_of("probe", (5, 6), labels, ids, CLASSES)
+    ]
     files.write_csv(root / "predictions/learning_curve/probe.csv", list(parts[0]), parts)
     write_report(root, params, params, None)
     rows = files.read_csv(root / "reports/learning_curve.csv")
-    assert [(row["fraction"], row["images"], row["seed"], float(row["accuracy"])) for row in rows] == [
+    assert [
+        (row["fraction"], row["images"], row["seed"], float(row["accuracy"])) for row in rows
+    ] == [
         ("0.5", "122", "0", 35 / 40),
         ("0.5", "122", "1", 34 / 40),
         ("1.0", "244", "0", 39 / 40),
@@ -200,12 +257,31 @@ def test_learning_curve_ends_in_the_run_itself(root: Path) -> None:
 
 
 def test_heat_maps_show_the_surest_hit_of_each_class_and_the_surest_mistakes() -> None:
-    told = [("ants", "ants", 0.9), ("ants", "ants", 0.95), ("bees", "bees", 0.6), ("bees", "ants", 0.7)]
+    told = [
+        ("ants", "ants", 0.9),
+        ("ants", "ants", 0.95),
+        ("bees", "bees", 0.6),
+        ("bees", "ants", 0.7),
+    ]
     told += [("ants", "bees", 0.8), ("bees", "ants", 0.55)] * 2
     rows = [
-        {"seed": 0, "id": str(i), "label": label, "predicted": seen, "p_ants": sure, "p_bees": 1 - sure}
+        {
+            "seed": 0,
+            "id": str(i),
+            "label": label,
+            "predicted": seen,
+            "p_ants": sure,
+            "p_bees": 1 - sure,
+        }
         if seen == "ants"
-        else {"seed": 0, "id": str(i), "label": label, "predicted": seen, "p_ants": 1 - sure, "p_bees": sure}
+        else {
+            "seed": 0,
+            "id": str(i),
+            "label": label,
+            "predicted": seen,
+            "p_ants": 1 - sure,
+            "p_bees": sure,
+        }
         for i, (label, seen, sure) in enumerate(told)
     ]
     found = attributed(pd.DataFrame(rows))
@@ -229,17 +305,37 @@ def test_class_names_do_not_become_formulas(tmp_path: Path, name: str) -> None:
     table = pd.DataFrame({"seed": [0, 0], "label": [name, "ants"], "predicted": ["ants", name]})
     write_confusion(tmp_path / "confusion.csv", {"probe": table})
     rows = files.read_csv(tmp_path / "confusion.csv")
-    assert {row["actual"] for row in rows} == {row["predicted"] for row in rows} == {f"'{name}", "ants"}
+    assert (
+        {row["actual"] for row in rows}
+        == {row["predicted"] for row in rows}
+        == {f"'{name}", "ants"}
+    )
 
 
 def test_the_tables_for_dvc_plots_are_long(reported: Path) -> None:
     confusion = files.read_csv(reported / "reports/confusion.csv")
-    assert confusion[0] == {"strategy": "scratch", "seed": "0", "actual": "ants", "predicted": "ants", "images": "2"}
+    assert confusion[0] == {
+        "strategy": "scratch",
+        "seed": "0",
+        "actual": "ants",
+        "predicted": "ants",
+        "images": "2",
+    }
     assert sum(int(row["images"]) for row in confusion) == 3 * 2 * 2 * TEST
     curves = files.read_csv(reported / "reports/curves.csv")
-    first = {"strategy": "scratch", "seed": "0", "epoch": "1", "measure": "validation_accuracy", "value": "0.75"}
+    first = {
+        "strategy": "scratch",
+        "seed": "0",
+        "epoch": "1",
+        "measure": "validation_accuracy",
+        "value": "0.75",
+    }
     assert curves[0] == first
-    assert {row["measure"] for row in curves} == {"validation_accuracy", "validation_loss", "train_loss"}
+    assert {row["measure"] for row in curves} == {
+        "validation_accuracy",
+        "validation_loss",
+        "train_loss",
+    }
     assert len(curves) == 3 * 2 * (2 + 2 + 1)
 
 
@@ -247,7 +343,19 @@ def test_the_tables_for_dvc_plots_are_long(reported: Path) -> None:
 def test_a_plot_template_takes_dvcs_data_and_names_columns_that_are_written(template: str) -> None:
     content = (places.checkout() / f".dvc/plots/{template}.json").read_text(encoding="utf-8")
     assert json.loads(content)["data"] == {"values": "<DVC_METRIC_DATA>"}
-    columns = {"strategy", "seed", "epoch", "measure", "value", "actual", "predicted", "images", "rev"}
+    columns = {
+        "strategy",
+        "seed",
+        "epoch",
+        "measure",
+        "value",
+        "actual",
+        "predicted",
+        "images",
+        "rev",
+    }
     made = set(re.findall(r'"as": "(\w+)"', content))
-    named = set(re.findall(r'"field": "(\w+)"', content)) | set(re.findall(r"datum\.(\w+)", content))
+    named = set(re.findall(r'"field": "(\w+)"', content)) | set(
+        re.findall(r"datum\.(\w+)", content)
+    )
     assert named <= columns | made

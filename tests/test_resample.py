@@ -1,4 +1,6 @@
-"""Other divisions of the images: nothing that is asked about was learnt from, by itself or by a near-duplicate."""
+"""Other divisions of the images: nothing that is asked about was learnt from, by itself or by a
+near-duplicate.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -40,15 +42,27 @@ NEAR = [
 @cache
 def small_params() -> Params:
     return params_of(
-        *("seeds=[3,0]", "train.max_epochs=1", "train.validation_fraction=0.25", "dataset.textures.train_per_class=8"),
-        *("cross_validation.repeats=2", "cross_validation.folds=2", "learning_curve.fractions=[0.5,0.75]"),
+        *(
+            "seeds=[3,0]",
+            "train.max_epochs=1",
+            "train.validation_fraction=0.25",
+            "dataset.textures.train_per_class=8",
+        ),
+        *(
+            "cross_validation.repeats=2",
+            "cross_validation.folds=2",
+            "learning_curve.fractions=[0.5,0.75]",
+        ),
     )
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = prepare(tmp_path_factory.mktemp("prepared"), small_params())
-    lines = (dict.fromkeys(near_duplicates.COLUMNS, "") | {"id": first, "other": second} for first, second in NEAR)
+    lines = (
+        dict.fromkeys(near_duplicates.COLUMNS, "") | {"id": first, "other": second}
+        for first, second in NEAR
+    )
     write_csv(root / "data/processed/near_duplicates.csv", near_duplicates.COLUMNS, lines)
     return root
 
@@ -60,7 +74,9 @@ def root(prepared: Path, tmp_path: Path) -> Path:
 
 
 def joined(root: Path) -> divisions.Joined:
-    return divisions.join(*(load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test")))
+    return divisions.join(
+        *(load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test"))
+    )
 
 
 @dataclass(kw_only=True)
@@ -84,11 +100,19 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
     def watched_learn(model: torch.nn.Sequential, name: str, task: Task, *rest: Any) -> Any:
         fit, validation = (set(rows.tolist()) for rows in task.rows)
         start = {key: value.clone() for key, value in model.state_dict().items()}
-        seen.append(Training(seed=task.seed, fit=fit, validation=validation, start=start, net=model, asked=[]))
+        seen.append(
+            Training(
+                seed=task.seed, fit=fit, validation=validation, start=start, net=model, asked=[]
+            )
+        )
         return learn(model, name, task, *rest)
 
-    def watched_predict(observer: Observer, images: Images, rows: np.ndarray, views: int = 0) -> np.ndarray:
-        assert observer.net is seen[-1].net and not seen[-1].asked, "each training is asked once, by its own network"
+    def watched_predict(
+        observer: Observer, images: Images, rows: np.ndarray, views: int = 0
+    ) -> np.ndarray:
+        assert observer.net is seen[-1].net and not seen[-1].asked, (
+            "each training is asked once, by its own network"
+        )
         seen[-1].asked, seen[-1].net = rows.tolist(), deepcopy(observer.net)
         return predict(observer, images, rows, views)
 
@@ -97,7 +121,10 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
     return seen
 
 
-FUNCTIONS = {"cross_validation": cross_validation.cross_validate, "learning_curve": learning_curve.learning_curve}
+FUNCTIONS = {
+    "cross_validation": cross_validation.cross_validate,
+    "learning_curve": learning_curve.learning_curve,
+}
 """Each by the folder that it writes to."""
 
 
@@ -137,7 +164,9 @@ def diverging() -> Params:
 
 
 def test_joined_images_are_those_of_both_splits_in_order(root: Path) -> None:
-    first, second = (load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test"))
+    first, second = (
+        load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test")
+    )
     both = divisions.join(first, second)
     assert len(both) == TRAIN + TEST
     assert both.ids == first.ids + second.ids
@@ -151,8 +180,13 @@ def test_joined_images_are_those_of_both_splits_in_order(root: Path) -> None:
 
 
 def test_joined_images_have_a_digest_of_both_and_their_order(root: Path) -> None:
-    first, second = (load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test"))
-    digests = {pair: divisions.join(*pair).digest for pair in ((first, second), (second, first), (first, first))}
+    first, second = (
+        load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test")
+    )
+    digests = {
+        pair: divisions.join(*pair).digest
+        for pair in ((first, second), (second, first), (first, first))
+    }
     assert len({*digests.values(), first.digest, second.digest}) == 5
     assert divisions.join(first, second).digest == digests[first, second]
 
@@ -161,10 +195,14 @@ def test_joined_images_have_a_digest_of_both_and_their_order(root: Path) -> None
 
 
 def grouped() -> tuple[np.ndarray, np.ndarray]:
-    """Labels and groups of 90 images of three classes of different sizes, in groups of one to four of one class."""
+    """Labels and groups of 90 images of three classes of different sizes, in groups of one to four
+    of one class.
+    """
     chance = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [50, 25, 15])
-    groups = np.concatenate([label * 100 + chance.integers(0, n // 2, n) for label, n in enumerate((50, 25, 15))])
+    groups = np.concatenate(
+        [label * 100 + chance.integers(0, n // 2, n) for label, n in enumerate((50, 25, 15))]
+    )
     order = chance.permutation(90)
     return labels[order], np.unique(groups, return_inverse=True)[1][order]
 
@@ -200,7 +238,10 @@ def test_folds_depend_on_the_seed_alone() -> None:
 def test_more_folds_than_a_class_has_images_that_differ_are_refused() -> None:
     labels, groups = np.array([0] * 5 + [1] * 4), np.array([0, 1, 2, 3, 4, 5, 5, 6, 7])
     assert set(folds(labels, groups, 3, 0)[labels == 1].tolist()) == {0, 1, 2}
-    message = r"cross_validation\.folds: expected at most 3, what the smallest class has .*, got 4\. Use fewer folds"
+    message = (
+        r"cross_validation\.folds: expected at most 3, what the smallest class has .*, got "
+        r"4\. Use fewer folds"
+    )
     with pytest.raises(ValueError, match=message):
         folds(labels, groups, 4, 0)
 
@@ -218,18 +259,27 @@ def test_every_image_is_predicted_once_per_repeat_by_a_network_that_never_saw_it
         halves = [training for training in trainings if training.seed == repeat]
         assert sorted(halves[0].asked + halves[1].asked) == list(range(TRAIN + TEST))
         table = rows[repeat * len(images) : (repeat + 1) * len(images)]
-        assert [(row["seed"], row["id"]) for row in table] == [(str(repeat), id) for id in images.ids]
+        assert [(row["seed"], row["id"]) for row in table] == [
+            (str(repeat), id) for id in images.ids
+        ]
         for half in halves:
             parts = [half.fit, half.validation, set(half.asked)]
             assert set.union(*parts) == set(range(TRAIN + TEST))
             assert sum(map(len, parts)) == TRAIN + TEST, "none is in two of them"
             assert all({images.labels[row] for row in part} == {0, 1} for part in parts)
             found = probabilities(table)[half.asked]
-            np.testing.assert_allclose(found, by_hand(half.net, images, half.asked), rtol=1e-4, atol=1e-6)
-    assert sorted(trainings[0].asked) not in (sorted(trainings[2].asked), sorted(trainings[3].asked))
+            np.testing.assert_allclose(
+                found, by_hand(half.net, images, half.asked), rtol=1e-4, atol=1e-6
+            )
+    assert sorted(trainings[0].asked) not in (
+        sorted(trainings[2].asked),
+        sorted(trainings[3].asked),
+    )
 
 
-def test_near_duplicates_stay_on_one_side_of_every_division(root: Path, trainings: list[Training]) -> None:
+def test_near_duplicates_stay_on_one_side_of_every_division(
+    root: Path, trainings: list[Training]
+) -> None:
     params = small_params()
     params = replace(params, cross_validation=replace(params.cross_validation, repeats=6))
     cross_validate(root, "probe", params)
@@ -238,7 +288,9 @@ def test_near_duplicates_stay_on_one_side_of_every_division(root: Path, training
     for training in trainings:
         sides = [training.fit, training.validation, set(training.asked)]
         for first, second in NEAR:
-            assert [place[first] in side for side in sides] == [place[second] in side for side in sides]
+            assert [place[first] in side for side in sides] == [
+                place[second] in side for side in sides
+            ]
 
 
 @pytest.mark.parametrize("kind, trained", [("cross_validation", 4), ("learning_curve", 4)])
@@ -249,7 +301,10 @@ def test_every_training_starts_from_the_same_weights(
     assert len(trainings) == trained
     for key, value in trainings[0].start.items():
         assert all(torch.equal(training.start[key], value) for training in trainings)
-    ends = {training.net.get_parameter("head.0.weight").detach().numpy().tobytes() for training in trainings}
+    ends = {
+        training.net.get_parameter("head.0.weight").detach().numpy().tobytes()
+        for training in trainings
+    }
     assert len(ends) == trained, "and each learns something else"
 
 
@@ -257,9 +312,15 @@ def test_every_training_starts_from_the_same_weights(
 
 
 @pytest.mark.parametrize("name", ["probe", "finetune"])
-def test_parts_of_the_training_images_predict_the_test_images(name: str, root: Path, trainings: list[Training]) -> None:
+def test_parts_of_the_training_images_predict_the_test_images(
+    name: str, root: Path, trainings: list[Training]
+) -> None:
     rows, images = learning_curve(root, name), joined(root)
-    expected = [(fraction, count, seed) for fraction, count in (("0.5", "8"), ("0.75", "12")) for seed in "30"]
+    expected = [
+        (fraction, count, seed)
+        for fraction, count in (("0.5", "8"), ("0.75", "12"))
+        for seed in "30"
+    ]
     assert [(row["fraction"], row["images"], row["seed"], row["id"]) for row in rows] == [
         (*run, id) for run in expected for id in images.ids[TRAIN:]
     ]
@@ -268,15 +329,21 @@ def test_parts_of_the_training_images_predict_the_test_images(name: str, root: P
         assert training.seed == int(expected[place][2])
         part = training.fit | training.validation
         assert len(part) == len(training.fit) + len(training.validation) == int(expected[place][1])
-        assert np.bincount(images.labels[sorted(part)]).tolist() == [len(part) / 2] * 2, "half of each class"
+        assert np.bincount(images.labels[sorted(part)]).tolist() == [len(part) / 2] * 2, (
+            "half of each class"
+        )
         assert {images.labels[row] for row in training.validation} == {0, 1}
         assert max(part) < TRAIN
         assert training.asked == list(range(TRAIN, TRAIN + TEST))
         found = probabilities(rows[place * TEST : (place + 1) * TEST])
-        np.testing.assert_allclose(found, by_hand(training.net, images, training.asked), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            found, by_hand(training.net, images, training.asked), rtol=1e-4, atol=1e-6
+        )
 
 
-def test_larger_parts_hold_the_smaller_ones_of_their_seed(root: Path, trainings: list[Training]) -> None:
+def test_larger_parts_hold_the_smaller_ones_of_their_seed(
+    root: Path, trainings: list[Training]
+) -> None:
     params = small_params()
     fractions = replace(params.learning_curve, fractions=(0.75, 0.25, 0.5))
     learning_curve(root, "finetune", replace(params, learning_curve=fractions))
@@ -293,7 +360,9 @@ def test_larger_parts_hold_the_smaller_ones_of_their_seed(root: Path, trainings:
 PREDICTIONS = ["strategy", "seed", "id", "label", "predicted", "p_stripes", "p_dots"]
 
 
-@pytest.mark.parametrize("kind, before", [("cross_validation", []), ("learning_curve", ["fraction", "images"])])
+@pytest.mark.parametrize(
+    "kind, before", [("cross_validation", []), ("learning_curve", ["fraction", "images"])]
+)
 def test_tables_have_the_columns_of_predictions(kind: str, before: list[str], root: Path) -> None:
     rows = write(root, kind, "probe")
     assert list(rows[0]) == [*before, *PREDICTIONS]

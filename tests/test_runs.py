@@ -66,7 +66,9 @@ class Heard:
         self.told.append(("end", key, seed, outcome["status"]))
 
 
-def run(root: Path, name: str, params: Params | None = None, code: str = "code") -> tuple[dict[str, Any], Heard]:
+def run(
+    root: Path, name: str, params: Params | None = None, code: str = "code"
+) -> tuple[dict[str, Any], Heard]:
     heard = Heard()
     runs.run(root, name, params or small_params(), code, heard)
     return read_json(root / f"runs/{name}/facts.json"), heard
@@ -74,18 +76,24 @@ def run(root: Path, name: str, params: Params | None = None, code: str = "code")
 
 def changed(name: str, **changes: Any) -> Params:
     params = small_params()
-    return replace(params, strategies={**params.strategies, name: replace(params.strategies[name], **changes)})
+    return replace(
+        params, strategies={**params.strategies, name: replace(params.strategies[name], **changes)}
+    )
 
 
 def with_rates(rates: dict[str, float | None], **changes: Any) -> Params:
     strategy = small_params().strategies["finetune"]
     assert isinstance(strategy, GradientStrategy)
-    return changed("finetune", phases={"only": replace(strategy.phases["all"], rates=rates)}, **changes)
+    return changed(
+        "finetune", phases={"only": replace(strategy.phases["all"], rates=rates)}, **changes
+    )
 
 
 def written(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()} - {
-        str(path.relative_to(root)) for base in ("data", "home") for path in (root / base).rglob("*")
+        str(path.relative_to(root))
+        for base in ("data", "home")
+        for path in (root / base).rglob("*")
     }
 
 
@@ -103,7 +111,9 @@ def test_files_are_exactly_the_promised_ones(root: Path) -> None:
         "runs/frozen/history.csv",
         "runs/frozen/costs.json",
     }
-    assert not list(cache_folder("resume").iterdir()), "what a killed run would need is gone with success"
+    assert not list(cache_folder("resume").iterdir()), (
+        "what a killed run would need is gone with success"
+    )
 
 
 @pytest.mark.parametrize("name", ["frozen", "probe"])
@@ -111,7 +121,16 @@ def test_facts_have_exactly_the_promised_keys(name: str, root: Path) -> None:
     facts, _ = run(root, name)
     params = small_params()
     assert facts.keys() == {
-        *("dataset", "strategy", "title", "learner", "backbone", "classes", "preprocessing", "params"),
+        *(
+            "dataset",
+            "strategy",
+            "title",
+            "learner",
+            "backbone",
+            "classes",
+            "preprocessing",
+            "params",
+        ),
         *(
             "start_sha256",
             "trainable_parameters",
@@ -126,7 +145,11 @@ def test_facts_have_exactly_the_promised_keys(name: str, root: Path) -> None:
     assert facts["strategy"] == name
     assert facts["title"] == params.strategies[name].title
     assert facts["learner"] == params.strategies[name].learner
-    assert (facts["dataset"], facts["backbone"], facts["classes"]) == ("textures", "tiny", ["stripes", "dots"])
+    assert (facts["dataset"], facts["backbone"], facts["classes"]) == (
+        "textures",
+        "tiny",
+        ["stripes", "dots"],
+    )
     assert facts["preprocessing"]["crop_px"] == 32
     assert facts["params"] == trained_with(params, name)
     assert facts["start_sha256"] == file_hash(root / "data/weights/start.safetensors")
@@ -136,7 +159,14 @@ def test_facts_have_exactly_the_promised_keys(name: str, root: Path) -> None:
     assert list(facts["seeds"]) == ["0", "3"]
     for seed, fact in facts["seeds"].items():
         assert fact.keys() == {
-            *("key", "status", "diverged_epoch", "best_epoch", "validation_accuracy", "validation_loss"),
+            *(
+                "key",
+                "status",
+                "diverged_epoch",
+                "best_epoch",
+                "validation_accuracy",
+                "validation_loss",
+            ),
             *("model_sha256", "fit_images", "validation_images"),
         }
         assert re.fullmatch("[0-9a-f]{64}", fact["key"])
@@ -161,7 +191,9 @@ def test_history_has_a_row_per_epoch_and_marks_the_kept_one(root: Path) -> None:
         *("validation_loss", "validation_accuracy", "chosen"),
     ]
     assert [(row["seed"], row["phase"], row["epoch"]) for row in rows] == [
-        (seed, phase, str(epoch)) for seed in "03" for epoch, phase in enumerate(("head", "top", "all"), 1)
+        (seed, phase, str(epoch))
+        for seed in "03"
+        for epoch, phase in enumerate(("head", "top", "all"), 1)
     ]
     for seed, fact in facts["seeds"].items():
         (kept,) = [row for row in rows if row["seed"] == seed and row["chosen"] == "1"]
@@ -187,9 +219,16 @@ ALL = set(backbones.build("tiny", 2).state_dict())
 
 @pytest.mark.parametrize(
     "name, parts",
-    [("frozen", {"head"}), ("partial", {"head", "stage4"}), ("finetune", set(PARTS)), ("scratch", set(PARTS))],
+    [
+        ("frozen", {"head"}),
+        ("partial", {"head", "stage4"}),
+        ("finetune", set(PARTS)),
+        ("scratch", set(PARTS)),
+    ],
 )
-def test_models_hold_only_tensors_that_may_have_changed(name: str, parts: set[str], root: Path) -> None:
+def test_models_hold_only_tensors_that_may_have_changed(
+    name: str, parts: set[str], root: Path
+) -> None:
     run(root, name)
     for seed in (0, 3):
         found = names_in(root / f"models/{name}/seed-{seed}.safetensors")
@@ -227,7 +266,11 @@ def test_start_is_the_file_of_weights_with_a_new_head_of_its_own(root: Path) -> 
         return dict(starting_model(weights, name, task).state_dict())
 
     frozen = tensors("frozen", 0)
-    assert all(torch.equal(value, stored[key]) for key, value in frozen.items() if not key.startswith("head."))
+    assert all(
+        torch.equal(value, stored[key])
+        for key, value in frozen.items()
+        if not key.startswith("head.")
+    )
     assert not frozen["head.0.weight"].any()
     scratch = tensors("scratch", 0)
     assert not torch.equal(scratch["stem.0.weight"], stored["stem.0.weight"])
@@ -260,7 +303,15 @@ def test_random_heads_are_drawn_for_each_strategy(root: Path) -> None:
         ("finetune", {"norm_statistics": "batch"}),
         ("finetune", {"lr": 1e30}),
     ],
-    ids=["hidden head", "probe", "lp_ft", "wise_ft", "progressive", "statistics of batches", "diverged"],
+    ids=[
+        "hidden head",
+        "probe",
+        "lp_ft",
+        "wise_ft",
+        "progressive",
+        "statistics of batches",
+        "diverged",
+    ],
 )
 def test_seeds_trained_in_the_same_network_are_those_trained_alone(
     name: str, values: dict[str, Any], root: Path
@@ -286,20 +337,35 @@ def test_head_starts_as_the_probe_of_the_same_seed(root: Path) -> None:
 
 def test_average_is_what_is_stored_and_its_row_stands_in_the_history(root: Path) -> None:
     run(root, "wise_ft", changed("wise_ft", interpolate=(0.0,)))
-    assert {row["phase"] for row in read_csv(root / "runs/wise_ft/history.csv")} == {"all", "share = 0"}
+    assert {row["phase"] for row in read_csv(root / "runs/wise_ft/history.csv")} == {
+        "all",
+        "share = 0",
+    }
     stored = load_file(root / "models/wise_ft/seed-0.safetensors")
     start = load_file(root / "data/weights/start.safetensors")
-    assert all(torch.equal(value, start[key]) for key, value in stored.items() if not key.startswith("head."))
+    assert all(
+        torch.equal(value, start[key])
+        for key, value in stored.items()
+        if not key.startswith("head.")
+    )
     assert read_json(root / "runs/wise_ft/facts.json")["seeds"]["0"]["best_epoch"] == 4
 
 
 def test_costs_have_the_promised_keys_and_add_up(root: Path) -> None:
     run(root, "frozen")
     costs = read_json(root / "runs/frozen/costs.json")
-    assert costs.keys() == {"train_seconds", "seconds_per_seed", "shared_seconds", "peak_memory_mb", "device"}
+    assert costs.keys() == {
+        "train_seconds",
+        "seconds_per_seed",
+        "shared_seconds",
+        "peak_memory_mb",
+        "device",
+    }
     assert costs["seconds_per_seed"].keys() == {"0", "3"}
     assert all(seconds > 0 for seconds in costs["seconds_per_seed"].values())
-    assert costs["train_seconds"] == pytest.approx(sum(costs["seconds_per_seed"].values()) + costs["shared_seconds"])
+    assert costs["train_seconds"] == pytest.approx(
+        sum(costs["seconds_per_seed"].values()) + costs["shared_seconds"]
+    )
 
 
 def seconds_on_disk() -> list[float]:
@@ -316,7 +382,9 @@ def test_shared_tables_are_charged_once_to_every_strategy_that_uses_them(root: P
     assert read_json(root / "runs/probe/costs.json")["shared_seconds"] == pytest.approx(test_view)
     run(root, "frozen")
     tables = seconds_on_disk()
-    assert len(tables) == 1 + 2 * 3, "the probe's test view of all images; of each seed one and two random views"
+    assert len(tables) == 1 + 2 * 3, (
+        "the probe's test view of all images; of each seed one and two random views"
+    )
     expected = pytest.approx(sum(tables) - test_view)
     for _ in range(2):  # the second time from the disk
         run(root, "frozen")
@@ -364,9 +432,13 @@ def test_killed_run_goes_on_to_the_undisturbed_result(kill: tuple[int, int], roo
     _, heard = run(root, "frozen")
     assert {name: (root / name).read_bytes() for name in expected} == expected
     logged = [(told[2], told[3]) for told in heard.told if told[0] == "log"]
-    assert logged == [(seed, epoch) for seed in (0, 3) for epoch in (1, 2, 3) if (seed, epoch) >= kill]
+    assert logged == [
+        (seed, epoch) for seed in (0, 3) for epoch in (1, 2, 3) if (seed, epoch) >= kill
+    ]
     costs = read_json(root / "runs/frozen/costs.json")
-    assert costs["shared_seconds"] == pytest.approx(sum(seconds_on_disk())), "work done before the kill is charged too"
+    assert costs["shared_seconds"] == pytest.approx(sum(seconds_on_disk())), (
+        "work done before the kill is charged too"
+    )
 
 
 def test_diverged_seed_is_a_result_with_its_epoch(root: Path) -> None:
@@ -376,7 +448,9 @@ def test_diverged_seed_is_a_result_with_its_epoch(root: Path) -> None:
         assert fact["validation_accuracy"] is None
     assert [told[3] for told in heard.told if told[0] == "end"] == ["diverged", "diverged"]
     assert read_csv(root / "runs/finetune/history.csv") == []
-    tensors = models.read(root / "models/finetune/seed-0.safetensors", facts["seeds"]["0"]["model_sha256"])
+    tensors = models.read(
+        root / "models/finetune/seed-0.safetensors", facts["seeds"]["0"]["model_sha256"]
+    )
     assert all(torch.isfinite(value).all() for value in tensors.values())
 
 

@@ -1,4 +1,6 @@
-"""What every stage does around its work: check first, notice edits, one line on failure, its own code."""
+"""What every stage does around its work: check first, notice edits, one line on failure, its own
+code.
+"""
 
 import os
 import shutil
@@ -59,7 +61,11 @@ def composed() -> str:
 def root(tmp_path: Path, composed: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A miniature checkout, which the code under test takes for its own."""
     root = tmp_path / "checkout"
-    shutil.copytree(ROOT / "src/transferlab", root / "src/transferlab", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "src/transferlab",
+        root / "src/transferlab",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     (root / "stages").mkdir()
     (root / "stages/toy.py").write_text(SCRIPT)
     (root / "data/raw").mkdir(parents=True)
@@ -79,12 +85,16 @@ def own_handlers() -> Any:
     signal.signal(signal.SIGTERM, before)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, work: Callable[..., Any], name: str = "toy", *arguments: str) -> None:
+def run(
+    monkeypatch: pytest.MonkeyPatch, work: Callable[..., Any], name: str = "toy", *arguments: str
+) -> None:
     monkeypatch.setattr(sys, "argv", ["stage", *arguments])
     stage.main(name, work)
 
 
-def failure(monkeypatch: pytest.MonkeyPatch, work: Callable[..., Any], name: str = "toy", *arguments: str) -> str:
+def failure(
+    monkeypatch: pytest.MonkeyPatch, work: Callable[..., Any], name: str = "toy", *arguments: str
+) -> str:
     """What a failing stage prints; Python exits with 1 after a text."""
     with pytest.raises(SystemExit) as caught:
         run(monkeypatch, work, name, *arguments)
@@ -121,17 +131,24 @@ def test_work_receives_the_checkout_the_parameters_and_the_strategy(
 
 @pytest.mark.parametrize(
     ("key", "value", "named"),
-    [("seeds", [9], "seeds"), ("train.batch_size", 64, "train"), ("train.augment.flip", 0, "train")],
+    [
+        ("seeds", [9], "seeds"),
+        ("train.batch_size", 64, "train"),
+        ("train.augment.flip", 0, "train"),
+    ],
 )
 def test_a_parameter_of_the_stage_edited_meanwhile_fails_it_by_name(
     root: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: Any, named: str
 ) -> None:
     text = failure(monkeypatch, lambda *_: edit(root, key, value))
-    assert text.startswith(f"error: toy: expected its inputs to stay as they were, but {named} changed while it ran.")
+    assert text.startswith(
+        f"error: toy: expected its inputs to stay as they were, but {named} changed while it ran."
+    )
 
 
 @pytest.mark.parametrize(
-    "key", ["compare.confidence", "engine.threads", "strategies.frozen.lr", "strategies.probe.folds"]
+    "key",
+    ["compare.confidence", "engine.threads", "strategies.frozen.lr", "strategies.probe.folds"],
 )
 def test_a_parameter_that_the_stage_does_not_read_disturbs_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch, key: str
@@ -139,23 +156,35 @@ def test_a_parameter_that_the_stage_does_not_read_disturbs_nothing(
     run(monkeypatch, lambda *_: edit(root, key, 7))
 
 
-def test_only_its_own_strategy_disturbs_a_stage_of_one_strategy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_its_own_strategy_disturbs_a_stage_of_one_strategy(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(monkeypatch, lambda *_: edit(root, "strategies.probe.folds", 3), "each", "frozen")
     run(monkeypatch, lambda *_: edit(root, "seeds", [9]), "each", "frozen")
     text = failure(monkeypatch, lambda *_: edit(root, "strategies.frozen.lr", 3), "each", "frozen")
     assert "strategies.frozen changed while it ran" in text
 
 
-def test_a_comment_and_another_spelling_are_no_edit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comment_and_another_spelling_are_no_edit(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def rewrite(*_: Any) -> None:
         data = yaml.safe_load((root / "params.yaml").read_text())
-        (root / "params.yaml").write_text("# a comment\n" + yaml.safe_dump(data, sort_keys=False, indent=8))
+        (root / "params.yaml").write_text(
+            "# a comment\n" + yaml.safe_dump(data, sort_keys=False, indent=8)
+        )
 
     run(monkeypatch, rewrite)
 
 
 @pytest.mark.parametrize(
-    "path", ["stages/toy.py", "src/transferlab/pipeline/files.py", "data/raw/archive.zip", "data/raw/new.zip"]
+    "path",
+    [
+        "stages/toy.py",
+        "src/transferlab/pipeline/files.py",
+        "data/raw/archive.zip",
+        "data/raw/new.zip",
+    ],
 )
 def test_code_and_data_edited_meanwhile_fail_the_stage_by_name(
     root: Path, monkeypatch: pytest.MonkeyPatch, path: str
@@ -173,10 +202,15 @@ def test_a_removed_dependency_fails_the_stage(root: Path, monkeypatch: pytest.Mo
     assert "but data/raw changed while it ran" in text
 
 
-def test_code_that_the_stage_does_not_list_disturbs_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_the_stage_does_not_list_disturbs_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(monkeypatch, lambda *_: (root / "src/transferlab/report/text.py").write_text("# edited"))
     (root / "src/transferlab/__pycache__").mkdir()
-    run(monkeypatch, lambda *_: (root / "src/transferlab/__pycache__/files.pyc").write_text("compiled"))
+    run(
+        monkeypatch,
+        lambda *_: (root / "src/transferlab/__pycache__/files.pyc").write_text("compiled"),
+    )
 
 
 def test_several_edits_are_all_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,23 +221,31 @@ def test_several_edits_are_all_named(root: Path, monkeypatch: pytest.MonkeyPatch
     assert "but seeds, stages/toy.py changed while it ran" in failure(monkeypatch, edits)
 
 
-@pytest.mark.parametrize(("content", "message"), [("seeds: [", "expected YAML"), (None, "expected a file, found none")])
+@pytest.mark.parametrize(
+    ("content", "message"), [("seeds: [", "expected YAML"), (None, "expected a file, found none")]
+)
 def test_parameters_broken_or_removed_meanwhile_fail_the_stage(
     root: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, message: str
 ) -> None:
     path = root / "params.yaml"
-    text = failure(monkeypatch, lambda *_: path.unlink() if content is None else path.write_text(content))
+    text = failure(
+        monkeypatch, lambda *_: path.unlink() if content is None else path.write_text(content)
+    )
     assert text.startswith(f"error: params.yaml: {message}")
 
 
 def test_a_dependency_dropped_from_the_pipeline_meanwhile_is_noticed(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = failure(monkeypatch, lambda *_: (root / "dvc.yaml").write_text(DVC.replace(", data/raw]", "]")))
+    text = failure(
+        monkeypatch, lambda *_: (root / "dvc.yaml").write_text(DVC.replace(", data/raw]", "]"))
+    )
     assert "but data/raw changed while it ran" in text
 
 
-def test_large_files_are_marked_by_size_and_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_are_marked_by_size_and_time(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stage, "SMALL", 3)
     path = root / "data/raw/archive.zip"
     before = stage.fingerprint(root, "toy")
@@ -221,7 +263,9 @@ def test_the_digest_of_the_code_follows_the_listed_code_alone(root: Path) -> Non
 
 
 @pytest.mark.parametrize("edited", ["loop.py", "deeper/step.py", "new.py"])
-def test_the_digest_of_the_code_follows_every_file_of_a_listed_room(root: Path, edited: str) -> None:
+def test_the_digest_of_the_code_follows_every_file_of_a_listed_room(
+    root: Path, edited: str
+) -> None:
     """Else an interrupted training would go on under other code."""
     room = root / "src/transferlab/training"
     path = room / "deeper/step.py"
@@ -239,7 +283,9 @@ def test_the_digest_of_the_code_follows_every_file_of_a_listed_room(root: Path, 
 # Failures
 
 
-def test_wrong_parameters_stop_the_stage_before_its_work(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_parameters_stop_the_stage_before_its_work(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     edit(root, "compare.confidence", 95)
     edit(root, "strategies.probe.folds", "abc")
     seen: list[Any] = []
@@ -256,16 +302,27 @@ def test_an_unknown_strategy_lists_the_strategies(
     root: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     text = failure(monkeypatch, idle, "each", *arguments)
-    assert text.startswith(f"error: each: expected one of frozen, probe, got '{''.join(arguments)}'.")
+    assert text.startswith(
+        f"error: each: expected one of frozen, probe, got '{''.join(arguments)}'."
+    )
 
 
-def test_missing_parameters_say_how_to_make_them(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_parameters_say_how_to_make_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (root / "params.yaml").unlink()
-    assert "params.yaml: expected a file, found none. Compose it from conf/: make repro." in failure(monkeypatch, idle)
+    assert (
+        "params.yaml: expected a file, found none. Compose it from conf/: make repro."
+        in failure(monkeypatch, idle)
+    )
 
 
-@pytest.mark.parametrize("error", [ValueError("a.jpg: does not decode"), OSError(28, "No space left on device")])
-def test_an_error_of_data_or_disk_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [ValueError("a.jpg: does not decode"), OSError(28, "No space left on device")]
+)
+def test_an_error_of_data_or_disk_is_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def fail(*_: Any) -> None:
         raise error
 
@@ -281,7 +338,9 @@ def test_a_traceback_is_shown_on_request(root: Path, monkeypatch: pytest.MonkeyP
         run(monkeypatch, fail)
 
 
-def test_a_mistake_in_the_code_is_not_dressed_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_in_the_code_is_not_dressed_up(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any) -> None:
         raise KeyError("seed")
 
@@ -293,14 +352,20 @@ def test_an_interrupt_says_how_to_go_on(root: Path, monkeypatch: pytest.MonkeyPa
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    assert failure(monkeypatch, interrupt) == "toy: interrupted. Run the same command again to go on."
+    assert (
+        failure(monkeypatch, interrupt) == "toy: interrupted. Run the same command again to go on."
+    )
 
 
 # As DVC runs it: a process of its own
 
 
 def start(root: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TRANSFERLAB_"))}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PYTHON", "TRANSFERLAB_"))
+    }
     return subprocess.Popen(
         [sys.executable, "stages/toy.py", *arguments],
         cwd=root,
@@ -311,7 +376,9 @@ def start(root: Path, *arguments: str, **environment: str) -> subprocess.Popen[s
     )
 
 
-def test_a_stage_runs_the_code_of_its_own_checkout_whatever_is_installed(root: Path, tmp_path: Path) -> None:
+def test_a_stage_runs_the_code_of_its_own_checkout_whatever_is_installed(
+    root: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "elsewhere/transferlab"
     other.mkdir(parents=True)
     (other / "__init__.py").write_text("raise RuntimeError('the wrong code')")
@@ -321,7 +388,9 @@ def test_a_stage_runs_the_code_of_its_own_checkout_whatever_is_installed(root: P
     assert out.split() == [str(root / "src/transferlab/__init__.py"), "frozen", "probe"]
 
 
-@pytest.mark.parametrize(("environment", "traceback"), [({}, False), ({"TRANSFERLAB_TRACEBACK": "1"}, True)])
+@pytest.mark.parametrize(
+    ("environment", "traceback"), [({}, False), ({"TRANSFERLAB_TRACEBACK": "1"}, True)]
+)
 def test_a_failing_stage_exits_with_1_and_shows_a_traceback_only_on_request(
     root: Path, environment: dict[str, str], traceback: bool
 ) -> None:
@@ -350,5 +419,7 @@ def test_sigterm_ends_a_stage_in_one_line(root: Path) -> None:
 def test_every_stage_puts_its_own_checkout_first(name: str) -> None:
     lines = (ROOT / f"stages/{name}.py").read_text().splitlines()
     inserted = lines.index('sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))')
-    imported = next(number for number, line in enumerate(lines) if "transferlab" in line and "import" in line)
+    imported = next(
+        number for number, line in enumerate(lines) if "transferlab" in line and "import" in line
+    )
     assert inserted < imported

@@ -1,4 +1,6 @@
-"""A strategy's table of rates becomes optimiser groups: every parameter in exactly one of them, or frozen."""
+"""A strategy's table of rates becomes optimiser groups: every parameter in exactly one of them, or
+frozen.
+"""
 
 from dataclasses import replace
 from functools import cache
@@ -52,7 +54,11 @@ def test_every_strategy_plans_on_every_table_of_parts(backbone: str) -> None:
 
 @pytest.mark.parametrize("backbone", ["tiny", "vit_b_16"])
 def test_backbone_takes_the_sides_of_crops_that_strategies_ask_for(backbone: str) -> None:
-    params = parse(yaml.safe_load(compose.compose(["strategy=all", "dataset.store_px=512", f"backbone={backbone}"])))
+    params = parse(
+        yaml.safe_load(
+            compose.compose(["strategy=all", "dataset.store_px=512", f"backbone={backbone}"])
+        )
+    )
     backbones.builder(backbone)
     for strategy in params.strategies.values():
         if isinstance(strategy, GradientStrategy):
@@ -66,7 +72,9 @@ def test_positions_of_a_transformer_are_resampled_to_the_grid_of_the_images() ->
     position = nn.Parameter(torch.randn(1, 1 + 14 * 14, 8, generator=chance))
     encoder = SimpleNamespace(dropout=nn.Identity(), pos_embedding=position)
     tokens = backbones.Tokens(
-        SimpleNamespace(conv_proj=nn.Conv2d(3, 8, 16, 16), class_token=torch.zeros(1, 1, 8), encoder=encoder)
+        SimpleNamespace(
+            conv_proj=nn.Conv2d(3, 8, 16, 16), class_token=torch.zeros(1, 1, 8), encoder=encoder
+        )
     )
     assert tokens.positions(14) is position
     found = tokens.positions(10)
@@ -80,7 +88,9 @@ def test_positions_of_a_transformer_are_resampled_to_the_grid_of_the_images() ->
 @pytest.mark.parametrize("name", GRADIENT)
 def test_every_parameter_is_in_exactly_one_group_or_frozen(name: str) -> None:
     model, strategy = tiny(), composed(f"strategy={name}")
-    for plan, phase in zip(strategies.plan(model, strategy, None), strategy.phases.values(), strict=True):
+    for plan, phase in zip(
+        strategies.plan(model, strategy, None), strategy.phases.values(), strict=True
+    ):
         grouped = [id(parameter) for group in plan.groups for parameter in group["params"]]
         assert len(grouped) == len(set(grouped))
         trained = {part for part in PARTS if strategies._rate(phase.rates, part) is not None}
@@ -103,7 +113,9 @@ def test_weight_decay_spares_biases_and_norm_layers() -> None:
         assert len(decays) == 1
         assert group["weight_decay"] == (strategy.weight_decay if decays.pop() else 0)
     assert strategy.weight_decay > 0
-    assert {id(p) for group in plan.groups if not group["weight_decay"] for p in group["params"]} == spared
+    assert {
+        id(p) for group in plan.groups if not group["weight_decay"] for p in group["params"]
+    } == spared
 
 
 def test_rate_of_a_part_is_lr_times_its_multiplier() -> None:
@@ -130,14 +142,18 @@ def test_first_match_wins() -> None:
         ({"*": 1.0}, 0),
     ],
 )
-def test_cut_is_the_number_of_leading_parts_that_never_train(rates: dict[str, float | None], cut: int) -> None:
+def test_cut_is_the_number_of_leading_parts_that_never_train(
+    rates: dict[str, float | None], cut: int
+) -> None:
     assert strategies.cut(rates) == cut
 
 
 def test_part_that_no_pattern_covers_is_named() -> None:
     strategy = composed("strategy=frozen")
     phase = replace(strategy.phases["head"], rates={"head": 1.0, "stage*": None})
-    with pytest.raises(ValueError, match=r"rates: part 'stem' is not covered by \['head', 'stage\*'\]\. Add it"):
+    with pytest.raises(
+        ValueError, match=r"rates: part 'stem' is not covered by \['head', 'stage\*'\]\. Add it"
+    ):
         strategies.plan(tiny(), replace(strategy, phases={"head": phase}), None)
 
 
@@ -165,5 +181,8 @@ def test_trainable_parameters_are_those_of_any_phase() -> None:
     sizes = {part: sum(p.numel() for p in model.get_submodule(part).parameters()) for part in PARTS}
     head_only, top = {"head": 1.0, "*": None}, {"head": 1.0, "stage4": 1.0, "*": None}
     assert strategies.trainable_parameters(model, [head_only]) == sizes["head"]
-    assert strategies.trainable_parameters(model, [head_only, top, head_only]) == sizes["head"] + sizes["stage4"]
+    assert (
+        strategies.trainable_parameters(model, [head_only, top, head_only])
+        == sizes["head"] + sizes["stage4"]
+    )
     assert strategies.trainable_parameters(model, [{"*": 1.0}]) == sum(sizes.values())

@@ -1,4 +1,6 @@
-"""textures.py: the same seed gives the same bytes, and no image depends on which others are drawn."""
+"""textures.py: the same seed gives the same bytes, and no image depends on which others are
+drawn.
+"""
 
 import zipfile
 from pathlib import Path
@@ -20,7 +22,13 @@ TARGET = ("stripes", "grid", "dots", "noise")
 
 def drawn(path: Path, **changes: Any) -> dict[str, bytes]:
     """The members of an archive drawn with a few changes."""
-    values: dict[str, Any] = {"classes": TARGET, "train_per_class": 2, "test_per_class": 1, "px": 16, "noise": 0.1}
+    values: dict[str, Any] = {
+        "classes": TARGET,
+        "train_per_class": 2,
+        "test_per_class": 1,
+        "px": 16,
+        "noise": 0.1,
+    }
     textures.write_archive(Textures(**{**values, "seed": 0, **changes}), path)
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
@@ -40,7 +48,12 @@ def test_the_same_settings_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_more_images_and_classes_leave_the_others_alone(tmp_path: Path) -> None:
     few = drawn(tmp_path / "a.zip")
-    many = drawn(tmp_path / "b.zip", classes=("rings", *reversed(TARGET)), train_per_class=3, test_per_class=2)
+    many = drawn(
+        tmp_path / "b.zip",
+        classes=("rings", *reversed(TARGET)),
+        train_per_class=3,
+        test_per_class=2,
+    )
     assert {name: many[name] for name in few} == few and len(many) == 25
 
 
@@ -52,8 +65,21 @@ def test_every_image_is_another_and_so_with_another_seed(tmp_path: Path) -> None
 def test_the_archive_can_be_preprocessed(tmp_path: Path) -> None:
     drawn(tmp_path / "a.zip")
     settings: dict[str, Any] = {
-        **{"name": "textures", "url": None, "sha1": None, "sha256": None, "contents_sha256": None, "path": None},
-        **{"path_sha256": None, "textures": None, "classes": TARGET, "train_folder": "train", "test_folder": "test"},
+        **{
+            "name": "textures",
+            "url": None,
+            "sha1": None,
+            "sha256": None,
+            "contents_sha256": None,
+            "path": None,
+        },
+        **{
+            "path_sha256": None,
+            "textures": None,
+            "classes": TARGET,
+            "train_folder": "train",
+            "test_folder": "test",
+        },
         **{
             "test_fraction": None,
             "split_seed": 0,
@@ -62,14 +88,22 @@ def test_the_archive_can_be_preprocessed(tmp_path: Path) -> None:
             "on_bad_image": "error",
             "on_duplicate": "error",
         },
-        **{"max_total_mb": 1, "max_file_mb": 1, "max_files": 99, "max_ratio": 200, "max_megapixels": 1},
+        **{
+            "max_total_mb": 1,
+            "max_file_mb": 1,
+            "max_files": 99,
+            "max_ratio": 200,
+            "max_megapixels": 1,
+        },
     }
     preprocess(tmp_path / "a.zip", Dataset(**settings), tmp_path / "out")
     assert len(load_images(tmp_path / "out" / "train", TARGET)) == 8
 
 
 def test_an_unknown_class_is_refused_by_the_composition_which_lists_the_choices() -> None:
-    with pytest.raises(ValueError, match=r"dataset\.textures\.classes.*'stripes', 'grid', .*got 'plaid'"):
+    with pytest.raises(
+        ValueError, match=r"dataset\.textures\.classes.*'stripes', 'grid', .*got 'plaid'"
+    ):
         compose.compose(["preset=demo", "dataset.textures.classes=[stripes,plaid]"])
 
 
@@ -92,14 +126,17 @@ def test_ink_lies_between_0_and_1_and_shows_on_the_image(pattern: str) -> None:
 
 def test_noise_is_a_share_of_the_full_range() -> None:
     quiet, noisy = (
-        textures.draw("stripes", 64, noise, named_generator(3, "same")).astype(float) for noise in (0.0, 0.1)
+        textures.draw("stripes", 64, noise, named_generator(3, "same")).astype(float)
+        for noise in (0.0, 0.1)
     )
     assert (noisy - quiet).std() == pytest.approx(25.5, rel=0.1)
 
 
 def test_colour_alone_does_not_tell_the_class() -> None:
     def means(pattern: str) -> float:
-        images = [textures.draw(pattern, 16, 0.0, named_generator(index, pattern)) for index in range(60)]
+        images = [
+            textures.draw(pattern, 16, 0.0, named_generator(index, pattern)) for index in range(60)
+        ]
         return float(np.mean(images))
 
     values = [means(pattern) for pattern in TARGET]

@@ -48,7 +48,12 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "TRANSFERLAB_TRACKING", "DVC_EXP_NAME"):
+    for name in (
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_EXPERIMENT_NAME",
+        "TRANSFERLAB_TRACKING",
+        "DVC_EXP_NAME",
+    ):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "repository"
     folder.mkdir()
@@ -78,12 +83,19 @@ START = {
     "origin": "mine.pth",
     "sha256": "b" * 64,
     "source_file_sha256": "d" * 64,
-    "file": {"name": "mine.pth", "tensors_used": 3, "tensors_held": 4, "undone": ["opened 'net'", "cast from float16"]},
+    "file": {
+        "name": "mine.pth",
+        "tensors_used": 3,
+        "tensors_held": 4,
+        "undone": ["opened 'net'", "cast from float16"],
+    },
 }
 
 
 def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
-    """What the stages before `track` leave: one strategy that finished and one that diverged at epoch 2."""
+    """What the stages before `track` leave: one strategy that finished and one that diverged at
+    epoch 2.
+    """
     for strategy, diverged in (("frozen", None), ("wild", 2)):
         outcomes = {
             str(seed): {
@@ -98,9 +110,19 @@ def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
         }
         facts = {"strategy": strategy, "learner": "gradient", "params": PARAMS, "seeds": outcomes}
         files.write_json(root / f"runs/{strategy}/facts.json", facts)
-        files.write_json(root / f"runs/{strategy}/costs.json", {"seconds_per_seed": {seed: 2.5 for seed in outcomes}})
+        files.write_json(
+            root / f"runs/{strategy}/costs.json",
+            {"seconds_per_seed": {seed: 2.5 for seed in outcomes}},
+        )
         rows = [
-            {"strategy": strategy, "seed": seed, "phase": "main", "epoch": epoch, "train_loss": 1 / epoch, "chosen": 0}
+            {
+                "strategy": strategy,
+                "seed": seed,
+                "phase": "main",
+                "epoch": epoch,
+                "train_loss": 1 / epoch,
+                "chosen": 0,
+            }
             for seed in range(seeds)
             for epoch in range(1, diverged or epochs + 1)
         ]
@@ -108,10 +130,16 @@ def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
         if not diverged:
             scores = {seed: {"accuracy": 0.875, "loss": 0.25} for seed in outcomes}
             files.write_json(root / f"metrics/{strategy}.json", {"seeds": scores})
-            predictions = [{"seed": seed, "id": "test/a/1.png", "predicted": "a"} for seed in outcomes]
-            files.write_csv(root / f"predictions/{strategy}.csv", ["seed", "id", "predicted"], predictions)
+            predictions = [
+                {"seed": seed, "id": "test/a/1.png", "predicted": "a"} for seed in outcomes
+            ]
+            files.write_csv(
+                root / f"predictions/{strategy}.csv", ["seed", "id", "predicted"], predictions
+            )
             for seed in outcomes:
-                files.write_text(root / f"models/{strategy}/seed-{seed}.safetensors", f"tensors of {seed}")
+                files.write_text(
+                    root / f"models/{strategy}/seed-{seed}.safetensors", f"tensors of {seed}"
+                )
     summary = {
         "frozen": {"accuracy": 0.875, "seeds": seeds, "status": "finished"},
         "wild": {"accuracy": None, "seeds": seeds, "status": "diverged at epoch 2 (seed 0, lr 9)"},
@@ -154,7 +182,14 @@ def serve(*messages: dict[str, Any]) -> None:
 
 def start(**changes: Any) -> dict[str, Any]:
     tags = {"strategy": "frozen", "seed": "0"}
-    return {"do": "start", "name": "frozen seed 0", "params": {"lr": 0.1}, "tags": tags, "parent": PARENT, **changes}
+    return {
+        "do": "start",
+        "name": "frozen seed 0",
+        "params": {"lr": 0.1},
+        "tags": tags,
+        "parent": PARENT,
+        **changes,
+    }
 
 
 def row(step: int, **changes: Any) -> dict[str, Any]:
@@ -182,7 +217,9 @@ def test_the_store_of_a_queued_experiment_is_the_one_of_the_users_repository(
     assert sync(checkout)
     run = every_run(store)["frozen seed 0"]
     assert storing.tracking_uri() == f"sqlite:///{home}/mlflow.db"
-    assert (home / "mlartifacts" / run.info.run_id / "artifacts/seed-0.safetensors").read_text() == "tensors of 0"
+    assert (
+        home / "mlartifacts" / run.info.run_id / "artifacts/seed-0.safetensors"
+    ).read_text() == "tensors of 0"
     assert sorted(checkout.rglob("*")) == before
 
 
@@ -202,7 +239,9 @@ def test_a_given_address_wins_and_relative_ones_count_from_the_repository(
 
 
 @pytest.mark.parametrize("name", ["100%", "50%20", "why?", "?%"])
-def test_a_path_that_sqlite_cannot_carry_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_sqlite_cannot_carry_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
     with pytest.raises(ValueError, match=r"expected a path without % and \?.*Rename the folder"):
         storing.tracking_uri()
@@ -230,7 +269,9 @@ def test_a_file_store_that_lies_around_is_not_switched_to(
     assert [path.name for path in (home / "mlruns/0").iterdir()] == ["meta.yaml"]
 
 
-@pytest.mark.parametrize("content", [b"", b"not a database" * 100, "CREATE TABLE experiments (name TEXT)"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a database" * 100, "CREATE TABLE experiments (name TEXT)"]
+)
 def test_a_half_made_database_is_named_and_kept(content: bytes | str, home: Path) -> None:
     database = home / "mlflow.db"
     if isinstance(content, bytes):
@@ -239,19 +280,25 @@ def test_a_half_made_database_is_named_and_kept(content: bytes | str, home: Path
         with closing(sqlite3.connect(database)) as connection:
             connection.execute(content)
     before = database.read_bytes()
-    with pytest.raises(ValueError, match=r"mlflow\.db: expected MLflow's database, got a half-made.*Move it away"):
+    with pytest.raises(
+        ValueError, match=r"mlflow\.db: expected MLflow's database, got a half-made.*Move it away"
+    ):
         storing.prepare_store()
     assert database.read_bytes() == before
 
 
-def test_a_creation_that_was_killed_leaves_nothing_that_disturbs_the_next(home: Path, empty_store: Path) -> None:
+def test_a_creation_that_was_killed_leaves_nothing_that_disturbs_the_next(
+    home: Path, empty_store: Path
+) -> None:
     (home / "mlflow.db.init-4711").write_bytes(b"half")
     (home / "mlflow.db.init-4711-journal").write_bytes(b"half")
     store_in(home, empty_store)
     assert {path.name for path in home.glob("mlflow.db*")} == {"mlflow.db", "mlflow.db.init.lock"}
 
 
-def test_an_old_schema_is_reported_as_mlflow_reports_it(store: Store, home: Path, tmp_path: Path) -> None:
+def test_an_old_schema_is_reported_as_mlflow_reports_it(
+    store: Store, home: Path, tmp_path: Path
+) -> None:
     del store
     with closing(sqlite3.connect(home / "mlflow.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '90e64c465722'")
@@ -259,7 +306,9 @@ def test_an_old_schema_is_reported_as_mlflow_reports_it(store: Store, home: Path
     old = (home / "mlflow.db").rename(tmp_path / "old.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{old}")
-        with pytest.raises(ValueError, match=r"old\.db: MLflow cannot use it: .*mlflow db upgrade.*Copy it before"):
+        with pytest.raises(
+            ValueError, match=r"old\.db: MLflow cannot use it: .*mlflow db upgrade.*Copy it before"
+        ):
             storing.prepare_store()
 
 
@@ -267,13 +316,15 @@ def test_an_old_schema_is_reported_as_mlflow_reports_it(store: Store, home: Path
 def test_four_processes_that_use_a_new_store_at_once_all_succeed(home: Path) -> None:
     code = (
         "from transferlab.tracking import store; s = store.prepare_store(); "
-        f"s.training(str(__import__('os').getpid()), 'x', {{}}, {{}}, s.comparison({PARENT}).info.run_id)"
+        f"s.training(str(__import__('os').getpid()), 'x', {{}}, {{}}, "
+        f"s.comparison({PARENT}).info.run_id)"
     )
     environment = {**os.environ, "PYTHONPATH": SRC}
     processes = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(4)]
     assert [process.wait(300) for process in processes] == [0, 0, 0, 0]
     kinds = Counter(
-        run.data.tags["transferlab.kind"] for run in storing.prepare_store().runs("attributes.run_id != ''")
+        run.data.tags["transferlab.kind"]
+        for run in storing.prepare_store().runs("attributes.run_id != ''")
     )
     assert kinds == {"training": 4, "comparison": 1}
 
@@ -321,7 +372,9 @@ def dying_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def train(epochs: int = 3) -> float:
-    """A training whose second epoch lasts until the child is gone; gives the longest seconds that a call took."""
+    """A training whose second epoch lasts until the child is gone; gives the longest seconds that a
+    call took.
+    """
     longest = 0.0
     with Tracker(patience=20) as tracked:
         for step in range(epochs):
@@ -380,7 +433,9 @@ def test_what_a_server_that_dies_while_training_missed_is_added_by_sync_once(
     assert points(store) == 4
     monkeypatch.setattr(client, "log_batch", log_batch)
     assert sync(checkout)
-    history = store.client.get_metric_history(every_run(store)["frozen seed 0"].info.run_id, "train_loss")
+    history = store.client.get_metric_history(
+        every_run(store)["frozen seed 0"].info.run_id, "train_loss"
+    )
     assert [point.step for point in history] == [1, 2, 3]
     assert {run.info.status for run in every_run(store).values()} == {"FINISHED"}
 
@@ -409,9 +464,17 @@ def test_a_training_is_a_run_below_its_comparison(store: Store) -> None:
     runs = every_run(store)
     child, parent = runs["frozen seed 0"], runs["comparison"]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert child.data.params == {"train.lr": "0.1", "rates": '{"*": null}', "strategy": "frozen", "seed": "0"}
+    assert child.data.params == {
+        "train.lr": "0.1",
+        "rates": '{"*": null}',
+        "strategy": "frozen",
+        "seed": "0",
+    }
     assert child.data.metrics == {"lr": 0.1, "train_loss": 0.5}
-    assert [point.step for point in store.client.get_metric_history(child.info.run_id, "lr")] == [1, 2]
+    assert [point.step for point in store.client.get_metric_history(child.info.run_id, "lr")] == [
+        1,
+        2,
+    ]
     assert {child.info.status, parent.info.status} == {"FINISHED"}
 
 
@@ -441,7 +504,9 @@ def test_what_is_no_finite_number_becomes_a_tag(value: float, store: Store) -> N
     assert run.data.tags["not_finite.train_loss"] == f"{value} at step 2"
 
 
-def test_open_runs_of_dead_processes_are_closed_and_those_of_the_living_are_not(store: Store) -> None:
+def test_open_runs_of_dead_processes_are_closed_and_those_of_the_living_are_not(
+    store: Store,
+) -> None:
     alive = store.training("a" * 64, "alive", {}, {}, "0" * 32)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -486,13 +551,18 @@ def test_the_run_of_a_training_that_is_killed_is_closed_as_killed(store: Store, 
         "    time.sleep(600)\n"
     )
     environment = {**os.environ, "PYTHONPATH": SRC}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as training:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment
+    ) as training:
         assert training.stdout is not None
         child = psutil.Process(int(training.stdout.readline()))
         training.send_signal(signal.SIGKILL)
     child.wait(60)
     runs = every_run(store)
-    assert {name: run.info.status for name, run in runs.items()} == {"frozen seed 0": "KILLED", "comparison": "KILLED"}
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "frozen seed 0": "KILLED",
+        "comparison": "KILLED",
+    }
     assert runs["frozen seed 0"].data.metrics == {"lr": 0.1}
 
 
@@ -505,7 +575,9 @@ def test_sync_makes_every_run_from_the_files(store: Store, checkout: Path) -> No
     comparison = runs.pop(f"params {files.file_hash(checkout / 'params.yaml')[:8]}")
     assert sorted(runs) == ["frozen seed 0", "frozen seed 1", "wild seed 0", "wild seed 1"]
     assert {run.info.status for run in (comparison, *runs.values())} == {"FINISHED"}
-    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {comparison.info.run_id}
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {
+        comparison.info.run_id
+    }
     assert runs["frozen seed 1"].data.metrics == {
         "train_loss": 1 / 3,
         "test_accuracy": 0.875,
@@ -533,11 +605,15 @@ def test_comparison_says_what_the_weights_were(store: Store, checkout: Path) -> 
         "weights.tensors_used": "3 of 4",
         "weights.undone": "opened 'net'; cast from float16",
     }
-    assert {name: value for name, value in comparison.data.tags.items() if name.startswith("weights.")} == expected
+    assert {
+        name: value for name, value in comparison.data.tags.items() if name.startswith("weights.")
+    } == expected
 
 
 def test_weights_that_no_file_gave_have_no_file_among_the_tags(checkout: Path) -> None:
-    files.write_json(checkout / "data/weights/start.json", START | {"origin": "random", "file": None})
+    files.write_json(
+        checkout / "data/weights/start.json", START | {"origin": "random", "file": None}
+    )
     assert syncing._weights(checkout) == {"weights.origin": "random", "weights.sha256": "b" * 64}
 
 
@@ -555,16 +631,25 @@ def test_sync_sends_the_seeds_own_rows_the_model_the_report_and_the_list_of_runs
     folder = home / "mlartifacts" / comparison.info.run_id / "artifacts"
     assert (folder / "report/figures/cost.png").read_text() == "a picture"
     listed = files.read_csv(folder / "trainings.csv")
-    assert {line["run_id"] for line in listed} == {run.info.run_id for run in runs.values()} - {comparison.info.run_id}
+    assert {line["run_id"] for line in listed} == {run.info.run_id for run in runs.values()} - {
+        comparison.info.run_id
+    }
 
 
-def test_a_second_sync_changes_nothing(store: Store, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_sync_changes_nothing(
+    store: Store, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert sync(checkout)
     before = points(store), {name: run.info.run_id for name, run in every_run(store).items()}
     sent: list[str] = []
-    monkeypatch.setattr(type(store.client), "log_artifact", lambda *arguments: sent.append(arguments[2]))
+    monkeypatch.setattr(
+        type(store.client), "log_artifact", lambda *arguments: sent.append(arguments[2])
+    )
     assert sync(checkout)
-    assert (points(store), {name: run.info.run_id for name, run in every_run(store).items()}) == before
+    assert (
+        points(store),
+        {name: run.info.run_id for name, run in every_run(store).items()},
+    ) == before
     assert sent == []
 
 
@@ -578,7 +663,9 @@ def test_a_deleted_run_is_made_again(store: Store, checkout: Path) -> None:
     assert after["frozen seed 0"].data.metrics == before["frozen seed 0"].data.metrics
 
 
-def test_sync_completes_a_training_that_was_logged_while_it_ran(store: Store, checkout: Path) -> None:
+def test_sync_completes_a_training_that_was_logged_while_it_ran(
+    store: Store, checkout: Path
+) -> None:
     serve(*live(checkout, row(1), row(2)))  # then it was killed
     assert sync(checkout)
     runs = every_run(store)
@@ -602,13 +689,19 @@ def test_a_training_stays_under_the_first_comparison_that_was_completed_with_it(
     store: Store, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = files.read_json(checkout / "runs/frozen/facts.json")["seeds"]["0"]["key"]
-    serve(*({"key": key} | message for message in (start(), row(1), END)))  # its comparison is never completed
+    serve(
+        *({"key": key} | message for message in (start(), row(1), END))
+    )  # its comparison is never completed
     parents = []
     for experiment in ("first-try", "second-try"):
         monkeypatch.setenv("DVC_EXP_NAME", experiment)
         assert sync(checkout)
         runs = every_run(store)
-        parents.append(store.client.get_run(runs["frozen seed 0"].data.tags["mlflow.parentRunId"]).info.run_name)
+        parents.append(
+            store.client.get_run(
+                runs["frozen seed 0"].data.tags["mlflow.parentRunId"]
+            ).info.run_name
+        )
         assert runs[experiment].data.metrics["frozen.accuracy"] == 0.875
     assert parents == ["first-try", "first-try"]
     monkeypatch.delenv("DVC_EXP_NAME")  # as in `dvc repro --force track`
@@ -616,7 +709,9 @@ def test_a_training_stays_under_the_first_comparison_that_was_completed_with_it(
     assert len(every_run(store)) == 4 + 3
 
 
-def test_off_means_no_store_and_no_child(home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_off_means_no_store_and_no_child(
+    home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TRANSFERLAB_TRACKING", "off")
     train()
     assert not sync(checkout)
@@ -680,9 +775,14 @@ def test_a_child_that_reads_nothing_holds_up_nothing(
     child.communicate()
 
 
-def test_all_that_a_slow_child_did_not_read_arrives_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_a_slow_child_did_not_read_arrives_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = tmp_path / "told"
-    code = f"import sys, time; time.sleep(0.3); open({str(told)!r}, 'wb').write(sys.stdin.buffer.read())"
+    code = (
+        f"import sys, time; time.sleep(0.3); open({str(told)!r}, "
+        "'wb').write(sys.stdin.buffer.read())"
+    )
     monkeypatch.setattr(sender, "_start_child", lambda: child_that(code))
     with Tracker() as tracked:
         for step in range(3000):
@@ -722,14 +822,20 @@ def test_an_experiment_is_known_by_name_and_parameters(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("name", "accepted"), [("train_loss", "train_loss"), ("recall/ants:é", "recall_ants__"), ("a" * 300, "a" * 250)]
+    ("name", "accepted"),
+    [("train_loss", "train_loss"), ("recall/ants:é", "recall_ants__"), ("a" * 300, "a" * 250)],
 )
 def test_metric_names_are_made_acceptable(name: str, accepted: str) -> None:
     assert metric_name(name) == accepted
 
 
 def test_nested_parameters_become_dotted_names() -> None:
-    nested = {"train": {"lr": 0.1, "crop": [0.5, 1]}, "rates": {"head": 1, "*": None}, "cap": None, "name": "a"}
+    nested = {
+        "train": {"lr": 0.1, "crop": [0.5, 1]},
+        "rates": {"head": 1, "*": None},
+        "cap": None,
+        "name": "a",
+    }
     assert flat(nested) == {
         "train.lr": "0.1",
         "train.crop": "[0.5, 1]",
@@ -740,7 +846,12 @@ def test_nested_parameters_become_dotted_names() -> None:
 
 
 def test_the_training_does_not_import_mlflow() -> None:
-    code = "import sys, transferlab.tracking.sender; print(sorted({'mlflow', 'transferlab.tracking.child', 'torch'} & set(sys.modules)))"
+    code = (
+        "import sys, transferlab.tracking.sender; print(sorted({'mlflow', "
+        "'transferlab.tracking.child', 'torch'} & set(sys.modules)))"
+    )
     environment = {**os.environ, "PYTHONPATH": SRC}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

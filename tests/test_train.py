@@ -1,4 +1,6 @@
-"""The one loop: what is frozen stays, what is killed goes on, and only seeds and values make a difference."""
+"""The one loop: what is frozen stays, what is killed goes on, and only seeds and values make a
+difference.
+"""
 
 import math
 import os
@@ -57,7 +59,8 @@ def drawn(per_class: int = 10, px: int = 32) -> Images:
     classes = ("stripes", "dots")
     labels = np.repeat(np.arange(2), per_class)
     pixels = [
-        textures.draw(classes[label], px, 0.1, named_generator(0, f"image {i}")) for i, label in enumerate(labels)
+        textures.draw(classes[label], px, 0.1, named_generator(0, f"image {i}"))
+        for i, label in enumerate(labels)
     ]
     return Images(
         ids=tuple(f"train/{i}" for i in range(len(labels))),
@@ -77,7 +80,9 @@ def strategy_of(name: str, **changes: Any) -> GradientStrategy:
 
 def one_phase(rates: dict[str, float | None], **changes: Any) -> GradientStrategy:
     strategy = strategy_of("finetune")
-    return replace(strategy, phases={"only": replace(strategy.phases["all"], rates=rates)}, **changes)
+    return replace(
+        strategy, phases={"only": replace(strategy.phases["all"], rates=rates)}, **changes
+    )
 
 
 def model_of(dropout: float = 0.0) -> nn.Sequential:
@@ -119,12 +124,16 @@ def training(
     """Train the small network; a checkpoint in the folder is gone on from, as the stage would."""
     folder.mkdir(exist_ok=True)
     model = model_of(dropout)
-    done, _ = learn(model, "it", task_of(strategy, seed, images), Checkpoint(folder / "it.pt", 0.0), log)
+    done, _ = learn(
+        model, "it", task_of(strategy, seed, images), Checkpoint(folder / "it.pt", 0.0), log
+    )
     return model, done
 
 
 def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[name]) for name, value in first.items()
+    )
 
 
 def changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> set[str]:
@@ -160,16 +169,24 @@ def test_every_parameter_and_buffer_of_frozen_parts_stays_to_the_bit(
 def test_head_only_training_changes_two_tensors(tmp_path: Path) -> None:
     before = models.tensors_of(model_of(), PARTS)
     model, done = training(strategy_of("frozen"), tmp_path)
-    assert changed(before, model.state_dict()) == {"head.0.weight", "head.0.bias"} == set(done.best_tensors)
+    assert (
+        changed(before, model.state_dict())
+        == {"head.0.weight", "head.0.bias"}
+        == set(done.best_tensors)
+    )
 
 
-def test_only_what_trains_is_in_training_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_trains_is_in_training_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[dict[str, bool]] = []
     original = loop.set_modes
 
     def watched(upper: nn.Module, norm_statistics: str) -> None:
         original(upper, norm_statistics)
-        seen.append({name: module.training for name, module in upper.named_modules() if "." in name})
+        seen.append(
+            {name: module.training for name, module in upper.named_modules() if "." in name}
+        )
 
     monkeypatch.setattr(loop, "set_modes", watched)
     rates: dict[str, float | None] = {"head": 1.0, "stage4": 1.0, "stage2": 1.0, "*": None}
@@ -177,12 +194,16 @@ def test_only_what_trains_is_in_training_mode(tmp_path: Path, monkeypatch: pytes
     assert len(seen) == EPOCHS["finetune"]
     for modes in seen:
         assert modes["stage2.1"], "a norm layer that trains"
-        assert not any(modes[name] for name in modes if name.startswith("stage3")), "frozen, its dropout too"
+        assert not any(modes[name] for name in modes if name.startswith("stage3")), (
+            "frozen, its dropout too"
+        )
         assert modes["stage4.0"]
         assert modes["head.0"]
     seen.clear()
     training(one_phase(rates, norm_statistics="frozen"), tmp_path / "frozen", dropout=0.5)
-    norms = [name for name, module in model_of(0.5).named_modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [
+        name for name, module in model_of(0.5).named_modules() if isinstance(module, nn.BatchNorm2d)
+    ]
     assert not any(modes.get(name, False) for modes in seen for name in norms)
     assert all(modes["stage4.0"] for modes in seen), "dropout of a trained part"
 
@@ -190,8 +211,12 @@ def test_only_what_trains_is_in_training_mode(tmp_path: Path, monkeypatch: pytes
 # ---------------------------------------------------------------- chance
 
 
-@pytest.mark.parametrize("name, optimizer", [("scratch", "sgd"), ("finetune", "adamw"), ("frozen", "adam")])
-def test_the_same_seed_gives_the_same_tensors_and_another_others(name: str, optimizer: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name, optimizer", [("scratch", "sgd"), ("finetune", "adamw"), ("frozen", "adam")]
+)
+def test_the_same_seed_gives_the_same_tensors_and_another_others(
+    name: str, optimizer: str, tmp_path: Path
+) -> None:
     strategy = strategy_of(name, optimizer=optimizer)
     first, done = training(strategy, tmp_path / "first", dropout=0.2)
     torch.rand(7), np.random.default_rng().random(3)
@@ -202,12 +227,16 @@ def test_the_same_seed_gives_the_same_tensors_and_another_others(name: str, opti
     assert not same(first.state_dict(), other.state_dict())
 
 
-def test_strategies_see_the_same_order_and_the_same_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strategies_see_the_same_order_and_the_same_views(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     orders: list[tuple[list[int], int]] = []
     views: dict[tuple[int, int], Tensor] = {}
     take, draw = Activations.train, Views.crops
 
-    def watched_train(self: Activations, batches: Sequence[np.ndarray], epoch: int) -> Iterator[Tensor]:
+    def watched_train(
+        self: Activations, batches: Sequence[np.ndarray], epoch: int
+    ) -> Iterator[Tensor]:
         orders.extend((rows.tolist(), epoch) for rows in batches)
         return take(self, batches, epoch)
 
@@ -230,7 +259,9 @@ def test_strategies_see_the_same_order_and_the_same_views(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("name", ["frozen", "partial"])
-def test_as_many_kept_views_as_epochs_equal_a_fresh_view_every_epoch(name: str, tmp_path: Path) -> None:
+def test_as_many_kept_views_as_epochs_equal_a_fresh_view_every_epoch(
+    name: str, tmp_path: Path
+) -> None:
     strategy = strategy_of(name, lr=0.05)
     kept, done = training(replace(strategy, views=strategy.epochs), tmp_path / "kept")
     fresh, again = training(replace(strategy, views=None), tmp_path / "fresh")
@@ -252,11 +283,15 @@ def row(epoch: int, accuracy: float, loss: float) -> dict[str, Any]:
     "select_by, kept",
     [("accuracy", 3), ("loss", 5)],
 )
-def test_best_epoch_is_the_first_with_the_best_measure_then_the_other_one(select_by: str, kept: int) -> None:
+def test_best_epoch_is_the_first_with_the_best_measure_then_the_other_one(
+    select_by: str, kept: int
+) -> None:
     progress = Progress()
     measures = [(0.8, 0.9), (0.9, 0.8), (0.9, 0.6), (0.9, 0.6), (0.7, 0.5), (0.6, 0.5), (0.9, 0.7)]
     for i, (accuracy, loss) in enumerate(measures):
-        progress.add(row(i + 1, accuracy, loss), select_by, lambda i=i: {"epoch": torch.tensor(i + 1)})  # type: ignore[misc]
+        progress.add(
+            row(i + 1, accuracy, loss), select_by, lambda i=i: {"epoch": torch.tensor(i + 1)}
+        )  # type: ignore[misc]
     assert progress.best_epoch == kept == progress.best_tensors["epoch"].item()
     assert len(progress.history) == len(measures)
 
@@ -301,13 +336,19 @@ def kill_at(epoch: int) -> Log:
 RESUMED = {
     "head only, kept features": ("frozen", {}, 0.0),
     "plateau": ("finetune", {"schedule": "plateau", "patience": 0, "warmup": 0.0}, 0.0),
-    "phases, Adam, batch statistics": ("progressive", {"optimizer": "adam", "norm_statistics": "batch"}, 0.0),
+    "phases, Adam, batch statistics": (
+        "progressive",
+        {"optimizer": "adam", "norm_statistics": "batch"},
+        0.0,
+    ),
     "dropout and AdamW": ("finetune", {"optimizer": "adamw"}, 0.3),
 }
 
 
 @pytest.mark.parametrize("case", RESUMED)
-def test_training_killed_at_any_epoch_goes_on_to_the_undisturbed_result(case: str, tmp_path: Path) -> None:
+def test_training_killed_at_any_epoch_goes_on_to_the_undisturbed_result(
+    case: str, tmp_path: Path
+) -> None:
     name, changes, dropout = RESUMED[case]
     strategy = strategy_of(name, lr=0.05, **changes)
     model, done = training(strategy, tmp_path / "undisturbed", dropout=dropout)
@@ -316,11 +357,19 @@ def test_training_killed_at_any_epoch_goes_on_to_the_undisturbed_result(case: st
         with pytest.raises(Killed):
             training(strategy, folder, dropout=dropout, log=kill_at(epoch))
         logged: list[int] = []
-        resumed, again = training(strategy, folder, dropout=dropout, log=lambda row: logged.append(row["epoch"]))  # noqa: B023
+
+        def log(row: Mapping[str, Any], logged: list[int] = logged) -> None:
+            logged.append(row["epoch"])
+
+        resumed, again = training(strategy, folder, dropout=dropout, log=log)
         assert logged == list(range(epoch, strategy.epochs + 1)), "no epoch is trained twice"
         assert same(resumed.state_dict(), model.state_dict())
         assert same(again.best_tensors, done.best_tensors)
-        assert (again.history, again.best_epoch, again.status) == (done.history, done.best_epoch, done.status)
+        assert (again.history, again.best_epoch, again.status) == (
+            done.history,
+            done.best_epoch,
+            done.status,
+        )
 
 
 def test_training_killed_again_and_again_goes_on_to_the_undisturbed_result(tmp_path: Path) -> None:
@@ -334,7 +383,9 @@ def test_training_killed_again_and_again_goes_on_to_the_undisturbed_result(tmp_p
     assert again.history == done.history
 
 
-@pytest.mark.skipif(torch.cuda.is_available() or not hasattr(os, "fork"), reason="autograd cannot be forked here")
+@pytest.mark.skipif(
+    torch.cuda.is_available() or not hasattr(os, "fork"), reason="autograd cannot be forked here"
+)
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_process_that_was_killed_goes_on_to_the_undisturbed_result(tmp_path: Path) -> None:
     strategy = strategy_of("progressive")
@@ -360,7 +411,9 @@ def test_process_that_was_killed_goes_on_to_the_undisturbed_result(tmp_path: Pat
 
 def test_finished_training_is_not_repeated(tmp_path: Path) -> None:
     model, done = training(strategy_of("finetune"), tmp_path)
-    again, found = training(strategy_of("finetune"), tmp_path, log=lambda row: pytest.fail("trained again"))
+    again, found = training(
+        strategy_of("finetune"), tmp_path, log=lambda row: pytest.fail("trained again")
+    )
     assert same(again.state_dict(), model.state_dict())
     assert (found.status, found.history, found.seconds) == ("finished", done.history, done.seconds)
 
@@ -373,7 +426,9 @@ def test_seconds_of_kept_tables_survive_a_kill(tmp_path: Path) -> None:
     assert len(done.shared) == 3
 
 
-@pytest.mark.parametrize("damage", ["flipped bit", "truncated", "empty", "text", "another training"])
+@pytest.mark.parametrize(
+    "damage", ["flipped bit", "truncated", "empty", "text", "another training"]
+)
 def test_damaged_checkpoint_starts_afresh(damage: str, tmp_path: Path) -> None:
     strategy = strategy_of("finetune")
     model, done = training(strategy, tmp_path / "undisturbed")
@@ -386,7 +441,9 @@ def test_damaged_checkpoint_starts_afresh(damage: str, tmp_path: Path) -> None:
     if damage == "another training":
         torch.save({"epochs": 3}, path)
     else:
-        path.write_bytes({"flipped bit": flipped, "truncated": content[:-50], "empty": b"", "text": b"x"}[damage])
+        path.write_bytes(
+            {"flipped bit": flipped, "truncated": content[:-50], "empty": b"", "text": b"x"}[damage]
+        )
     logged: list[int] = []
     again, found = training(strategy, tmp_path, log=lambda row: logged.append(row["epoch"]))
     assert logged == [1, 2, 3]
@@ -394,7 +451,9 @@ def test_damaged_checkpoint_starts_afresh(damage: str, tmp_path: Path) -> None:
     assert found.history == done.history
 
 
-def test_checkpoint_is_written_when_the_interval_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_is_written_when_the_interval_has_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     checkpoint = Checkpoint(tmp_path / "it.pt", 10.0)
@@ -409,7 +468,9 @@ def test_checkpoint_is_written_when_the_interval_has_passed(tmp_path: Path, monk
     assert checkpoint.load() == Progress()
 
 
-def test_full_disk_is_named_and_the_earlier_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_named_and_the_earlier_checkpoint_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkpoint = Checkpoint(tmp_path / "here" / "it.pt", 0.0)
     checkpoint.path.parent.mkdir()
     checkpoint.save(Progress(epoch=3))
@@ -431,7 +492,9 @@ def test_full_disk_is_named_and_the_earlier_checkpoint_stays(tmp_path: Path, mon
 def test_divergence_in_the_first_epoch_keeps_the_start(tmp_path: Path) -> None:
     before = models.tensors_of(model_of(), PARTS)
     logged: list[int] = []
-    model, done = training(strategy_of("finetune", lr=1e9), tmp_path, log=lambda row: logged.append(row["epoch"]))
+    model, done = training(
+        strategy_of("finetune", lr=1e9), tmp_path, log=lambda row: logged.append(row["epoch"])
+    )
     assert (done.status, done.epoch, done.best_epoch) == ("diverged", 1, None)
     assert outcome(done) == {
         "status": "diverged",
@@ -465,7 +528,9 @@ def test_later_divergence_names_the_epoch_and_keeps_the_best_before_it(tmp_path:
     "images, size, lengths",
     [(8, 4, [4, 4]), (9, 4, [4, 5]), (10, 4, [4, 4, 2]), (1, 4, [1]), (5, 8, [5]), (3, 1, [1, 2])],
 )
-def test_last_single_image_joins_the_batch_before_it(images: int, size: int, lengths: list[int]) -> None:
+def test_last_single_image_joins_the_batch_before_it(
+    images: int, size: int, lengths: list[int]
+) -> None:
     batches = list(loop.divide(np.arange(images), size))
     assert [len(batch) for batch in batches] == lengths
     assert np.concatenate(batches).tolist() == list(range(images))
@@ -499,9 +564,13 @@ def test_batch_norm_trains_where_one_image_would_be_left_over(tmp_path: Path) ->
         ({"schedule": "step", "step_epochs": 7, "warmup": 0.0}, 0.9, 20, 0.01),
     ],
 )
-def test_schedules_by_value(changes: dict[str, Any], position: float, epoch: int, expected: float) -> None:
+def test_schedules_by_value(
+    changes: dict[str, Any], position: float, epoch: int, expected: float
+) -> None:
     now = Moment(epoch=9, phase_epoch=epoch, length=1)
-    assert rate(strategy_of("finetune", **changes), now, position) == pytest.approx(expected, abs=4e-3)
+    assert rate(strategy_of("finetune", **changes), now, position) == pytest.approx(
+        expected, abs=4e-3
+    )
 
 
 def test_warmup_and_cosine_span_the_phase() -> None:
@@ -523,25 +592,42 @@ def test_plateau_is_the_rate_that_torchs_scheduler_would_have(patience: int) -> 
 
 
 def test_plateau_lowers_the_rate_of_a_training_that_stands_still(tmp_path: Path) -> None:
-    # At this rate nothing moves: the first epoch is the best, and each one after the patience lowers the rate.
-    strategy = strategy_of("finetune", epochs=5, schedule="plateau", patience=1, warmup=0.0, lr=1e-30)
+    # At this rate nothing moves: the first epoch is the best, and each one after the patience
+    # lowers the rate.
+    strategy = strategy_of(
+        "finetune", epochs=5, schedule="plateau", patience=1, warmup=0.0, lr=1e-30
+    )
     _, done = training(strategy, tmp_path)
-    assert [entry["lr"] for entry in done.history] == pytest.approx([1e-30, 1e-30, 1e-30, 1e-31, 1e-31])
+    assert [entry["lr"] for entry in done.history] == pytest.approx(
+        [1e-30, 1e-30, 1e-30, 1e-31, 1e-31]
+    )
 
 
-def test_every_phase_begins_its_schedule_anew_and_the_history_shows_the_rate(tmp_path: Path) -> None:
-    strategy = strategy_of("progressive", epochs=6, schedule="step", step_epochs=1, warmup=0.0, lr=0.01)
+def test_every_phase_begins_its_schedule_anew_and_the_history_shows_the_rate(
+    tmp_path: Path,
+) -> None:
+    strategy = strategy_of(
+        "progressive", epochs=6, schedule="step", step_epochs=1, warmup=0.0, lr=0.01
+    )
     _, done = training(strategy, tmp_path)
-    assert [entry["phase"] for entry in done.history] == [name for name in strategy.phases for _ in range(2)]
+    assert [entry["phase"] for entry in done.history] == [
+        name for name in strategy.phases for _ in range(2)
+    ]
     assert [entry["epoch"] for entry in done.history] == [1, 2, 3, 4, 5, 6]
-    largest = [max(rate or 0 for rate in phase.rates.values()) for phase in strategy.phases.values()]
+    largest = [
+        max(rate or 0 for rate in phase.rates.values()) for phase in strategy.phases.values()
+    ]
     expected = [0.01 * rate * factor for rate in largest for factor in (1, 0.1)]
     assert [entry["lr"] for entry in done.history] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
-def test_losses_are_means_over_images_whatever_the_batches(label_smoothing: float, tmp_path: Path) -> None:
-    strategy = strategy_of("finetune", epochs=1, lr=1e-30, label_smoothing=label_smoothing, head_start="random")
+def test_losses_are_means_over_images_whatever_the_batches(
+    label_smoothing: float, tmp_path: Path
+) -> None:
+    strategy = strategy_of(
+        "finetune", epochs=1, lr=1e-30, label_smoothing=label_smoothing, head_start="random"
+    )
     task, model = task_of(strategy), model_of()
     new_head(model, "random", seed=3)
     assert len(task.rows[0]) % small_params().train.batch_size not in (0, 1)
@@ -550,12 +636,18 @@ def test_losses_are_means_over_images_whatever_the_batches(label_smoothing: floa
     source, labels = task.source(model, None, 1, 0), torch.from_numpy(task.images.labels)
     with torch.no_grad():
         logits = model.eval()(next(source.train([task.rows[0]], 0)))
-        loss = nn.functional.cross_entropy(logits, labels[task.rows[0]], label_smoothing=label_smoothing)
+        loss = nn.functional.cross_entropy(
+            logits, labels[task.rows[0]], label_smoothing=label_smoothing
+        )
         held = model(source.test(task.rows[1]))
     assert found["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
-    assert found["train_accuracy"] == pytest.approx((logits.argmax(1) == labels[task.rows[0]]).float().mean().item())
+    assert found["train_accuracy"] == pytest.approx(
+        (logits.argmax(1) == labels[task.rows[0]]).float().mean().item()
+    )
     plain = nn.functional.cross_entropy(held, labels[task.rows[1]])
-    assert found["validation_loss"] == pytest.approx(plain.item(), rel=1e-5), "validation is never smoothed"
+    assert found["validation_loss"] == pytest.approx(plain.item(), rel=1e-5), (
+        "validation is never smoothed"
+    )
 
 
 def test_validation_sums_over_images_of_unequal_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -567,8 +659,13 @@ def test_validation_sums_over_images_of_unequal_batches(monkeypatch: pytest.Monk
     found = loop.validate(model, source, labels, task.rows[1])
     with torch.no_grad():
         logits = model(source.test(task.rows[1]))
-    assert found["validation_loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels[task.rows[1]]).item())
-    assert found["validation_accuracy"] == (logits.argmax(1) == labels[task.rows[1]]).float().mean().item()
+    assert found["validation_loss"] == pytest.approx(
+        nn.functional.cross_entropy(logits, labels[task.rows[1]]).item()
+    )
+    assert (
+        found["validation_accuracy"]
+        == (logits.argmax(1) == labels[task.rows[1]]).float().mean().item()
+    )
 
 
 def test_nll_of_log_softmax_is_the_same_function_as_cross_entropy(tmp_path: Path) -> None:
@@ -580,27 +677,38 @@ def test_nll_of_log_softmax_is_the_same_function_as_cross_entropy(tmp_path: Path
         assert first["train_loss"] == pytest.approx(second["train_loss"], rel=1e-5)
 
 
-# ---------------------------------------------------------------- the average of trained and starting weights
+# ---------------------------------------------------------------- the average of trained and
+# starting weights
 
 
 def averaged(shares: tuple[float, ...], folder: Path) -> tuple[nn.Sequential, Progress]:
-    return training(strategy_of("finetune", epochs=3, lr=0.3, schedule="constant", interpolate=shares), folder)
+    return training(
+        strategy_of("finetune", epochs=3, lr=0.3, schedule="constant", interpolate=shares), folder
+    )
 
 
 def test_whole_share_is_the_trained_model_and_none_is_the_start(tmp_path: Path) -> None:
-    plain, _ = training(strategy_of("finetune", epochs=3, lr=0.3, schedule="constant"), tmp_path / "plain")
+    plain, _ = training(
+        strategy_of("finetune", epochs=3, lr=0.3, schedule="constant"), tmp_path / "plain"
+    )
     assert same(averaged((1.0,), tmp_path / "one")[0].state_dict(), plain.state_dict())
     assert same(averaged((0.0,), tmp_path / "none")[0].state_dict(), model_of().state_dict())
 
 
-def test_share_that_is_kept_validates_best_and_is_the_last_row_of_the_history(tmp_path: Path) -> None:
+def test_share_that_is_kept_validates_best_and_is_the_last_row_of_the_history(
+    tmp_path: Path,
+) -> None:
     shares = (0.0, 0.25, 0.5, 1.0)
     ends = {share: averaged((share,), tmp_path / str(share))[1] for share in shares}
     ranks = [rank(end.history[-1], "accuracy") for end in ends.values()]
     best = shares[ranks.index(max(ranks))]
     model, done = averaged(shares, tmp_path / "all")
     assert done.history[-1] == ends[best].history[-1]
-    assert (done.history[-1]["phase"], done.best_epoch, len(done.history)) == (f"share = {best:g}", 4, 4)
+    assert (done.history[-1]["phase"], done.best_epoch, len(done.history)) == (
+        f"share = {best:g}",
+        4,
+        4,
+    )
     assert same(done.best_tensors, ends[best].best_tensors)
     assert same(models.tensors_of(model, PARTS), done.best_tensors)
 
@@ -622,8 +730,16 @@ def test_average_of_a_training_that_was_killed_is_the_same(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("clip_norm", [0.001, None])
 def test_gradient_is_clipped_over_all_that_trains(clip_norm: float | None, tmp_path: Path) -> None:
-    plain = {"optimizer": "sgd", "momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "warmup": 0.0}
-    even = one_phase({"*": 1.0}, epochs=1, lr=1.0, schedule="constant", clip_norm=clip_norm, **plain)
+    plain = {
+        "optimizer": "sgd",
+        "momentum": 0.0,
+        "nesterov": False,
+        "weight_decay": 0.0,
+        "warmup": 0.0,
+    }
+    even = one_phase(
+        {"*": 1.0}, epochs=1, lr=1.0, schedule="constant", clip_norm=clip_norm, **plain
+    )
     before = model_of().state_dict()
     after, _ = training(even, tmp_path, images=drawn(4))  # six images to fit: one step
     steps = [after.state_dict()[name] - before[name] for name, _ in after.named_parameters()]
@@ -632,14 +748,23 @@ def test_gradient_is_clipped_over_all_that_trains(clip_norm: float | None, tmp_p
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    strategy = strategy_of("scratch", epochs=60, lr=0.01, optimizer="adamw", resolution=1.0, label_smoothing=0.0)
+    strategy = strategy_of(
+        "scratch", epochs=60, lr=0.01, optimizer="adamw", resolution=1.0, label_smoothing=0.0
+    )
     _, done = training(strategy, tmp_path, images=drawn(20))
     assert done.history[-1]["train_loss"] < 0.9 * math.log(2)
-    assert all(math.isfinite(value) for entry in done.history for key, value in entry.items() if key != "phase")
+    assert all(
+        math.isfinite(value)
+        for entry in done.history
+        for key, value in entry.items()
+        if key != "phase"
+    )
 
 
 def test_weight_decay_shrinks_weights_and_not_biases(tmp_path: Path) -> None:
-    strategy = one_phase({"head": 1.0, "*": None}, optimizer="adamw", lr=0.1, weight_decay=1.0, schedule="constant")
+    strategy = one_phase(
+        {"head": 1.0, "*": None}, optimizer="adamw", lr=0.1, weight_decay=1.0, schedule="constant"
+    )
     model = model_of()
     new_head(model, "random", seed=3)
     (plan,) = strategies.plan(model, strategy, None)

@@ -1,4 +1,6 @@
-"""Starting weights come from where `params.yaml` says, whole and of the right network, and are the same bytes twice."""
+"""Starting weights come from where `params.yaml` says, whole and of the right network, and are the
+same bytes twice.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -48,10 +50,15 @@ def nothing(row: Mapping[str, Any]) -> None:
     """Hears of epochs and says nothing."""
 
 
-def prepare(root: Path, params: Params, log: Any = nothing) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def prepare(
+    root: Path, params: Params, log: Any = nothing
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     write_start(root, params, "code", log)
     facts = read_json(root / "data/weights/start.json")
-    assert sorted(path.name for path in (root / "data/weights").iterdir()) == ["start.json", "start.safetensors"]
+    assert sorted(path.name for path in (root / "data/weights").iterdir()) == [
+        "start.json",
+        "start.safetensors",
+    ]
     assert facts.keys() == {"backbone", "weights", "origin", "source_file_sha256", "file", "sha256"}
     assert facts["sha256"] == file_hash(root / "data/weights/start.safetensors")
     return facts, models.read(root / "data/weights/start.safetensors", facts["sha256"])
@@ -66,7 +73,9 @@ def publish(path: Path, classes: int = 7) -> dict[str, torch.Tensor]:
 
 
 def same(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[name]) for name, value in first.items()
+    )
 
 
 def test_none_is_random_weights_the_same_every_time(tmp_path: Path) -> None:
@@ -96,7 +105,10 @@ def test_what_was_done_to_an_own_file_is_a_fact_and_one_line(
     tmp_path: Path, own_home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     net = backbones.tiny(7).half()
-    torch.save({"state_dict": {f"module.{name}": value for name, value in net.state_dict().items()}}, own_home / "o.pt")
+    torch.save(
+        {"state_dict": {f"module.{name}": value for name, value in net.state_dict().items()}},
+        own_home / "o.pt",
+    )
     with caplog.at_level(logging.INFO):
         facts, _ = prepare(tmp_path, composed("backbone.weights=o.pt"))
     undone = ["opened 'state_dict'", "removed 'module.' from names", "cast from float16"]
@@ -114,20 +126,32 @@ def test_weights_that_no_file_gave_have_none_among_their_facts(tmp_path: Path) -
     assert prepare(tmp_path, composed("backbone.weights=none"))[0]["file"] is None
 
 
-def test_headless_file_gives_a_head_that_is_none_of_imagenet_s(tmp_path: Path, own_home: Path) -> None:
+def test_headless_file_gives_a_head_that_is_none_of_imagenet_s(
+    tmp_path: Path, own_home: Path
+) -> None:
     net = backbones.tiny(1000)
-    torch.save({name: value for name, value in net.state_dict().items() if name[0] != "5"}, own_home / "own.pth")
+    torch.save(
+        {name: value for name, value in net.state_dict().items() if name[0] != "5"},
+        own_home / "own.pth",
+    )
     facts, tensors = prepare(tmp_path, composed("backbone.weights=own.pth"))
     assert facts["file"]["head_outputs"] is None
     assert tensors["head.0.bias"].shape == (published.DRAWN,)
-    assert published.DRAWN != backbones.IMAGENET_CLASSES, "by which `controls` knows ImageNet's head"
+    assert published.DRAWN != backbones.IMAGENET_CLASSES, (
+        "by which `controls` knows ImageNet's head"
+    )
 
 
-def test_numbers_that_are_none_stop_the_stage_before_anything_is_trained(tmp_path: Path, own_home: Path) -> None:
+def test_numbers_that_are_none_stop_the_stage_before_anything_is_trained(
+    tmp_path: Path, own_home: Path
+) -> None:
     tensors = backbones.tiny(7).state_dict()
     tensors["1.0.weight"][0] = torch.nan
     torch.save(tensors, own_home / "own.pth")
-    with pytest.raises(ValueError, match=r"own\.pth: expected finite numbers, got NaN or infinity in '1\.0\.weight'"):
+    with pytest.raises(
+        ValueError,
+        match=r"own\.pth: expected finite numbers, got NaN or infinity in '1\.0\.weight'",
+    ):
         write_start(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
     assert not (tmp_path / "data/weights").exists()
 
@@ -138,22 +162,29 @@ def test_own_file_that_changed_since_composition_is_refused(tmp_path: Path, own_
     prepare(tmp_path, params)
     before = file_hash(tmp_path / "data/weights/start.safetensors")
     publish(own_home / "own.pth", classes=8)
-    with pytest.raises(ValueError, match=r"backbone\.weights: .*own\.pth changed since params\.yaml was composed"):
+    with pytest.raises(
+        ValueError, match=r"backbone\.weights: .*own\.pth changed since params\.yaml was composed"
+    ):
         write_start(tmp_path, params, "code", nothing)
     assert file_hash(tmp_path / "data/weights/start.safetensors") == before
 
 
-def test_file_of_another_architecture_is_refused_with_counts(tmp_path: Path, own_home: Path) -> None:
+def test_file_of_another_architecture_is_refused_with_counts(
+    tmp_path: Path, own_home: Path
+) -> None:
     torch.save(torch.nn.Sequential(torch.nn.Linear(2, 2)).state_dict(), own_home / "own.pth")
     with pytest.raises(
-        ValueError, match=r"expected the state dict of tiny, got one with \d+ tensors missing, 2 unknown"
+        ValueError,
+        match=r"expected the state dict of tiny, got one with \d+ tensors missing, 2 unknown",
     ):
         write_start(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
     assert not (tmp_path / "data/weights").exists()
 
 
 @pytest.mark.parametrize("content", [{"epoch": 3}, [1, 2], {}])
-def test_file_without_tensors_is_refused_by_name(content: Any, tmp_path: Path, own_home: Path) -> None:
+def test_file_without_tensors_is_refused_by_name(
+    content: Any, tmp_path: Path, own_home: Path
+) -> None:
     torch.save(content, own_home / "own.pth")
     with pytest.raises(ValueError, match=r"own\.pth: expected the state dict of tiny"):
         write_start(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
@@ -168,7 +199,9 @@ def test_official_weights_come_from_the_mirror_and_keep_their_name_s_promise(
     name = f"tiny-{file_hash(mirror / 'tiny.pth')[:8]}.pth"
     (mirror / "tiny.pth").rename(mirror / name)
     monkeypatch.setenv("TRANSFERLAB_MIRROR", str(mirror))
-    params = composed("backbone.weights=official", f"backbone.official_url=http://127.0.0.1:9/{name}")
+    params = composed(
+        "backbone.weights=official", f"backbone.official_url=http://127.0.0.1:9/{name}"
+    )
     facts, tensors = prepare(tmp_path, params)
     assert same(tensors, expected)
     assert (facts["origin"], facts["source_file_sha256"]) == ("mirror", file_hash(mirror / name))
@@ -180,16 +213,22 @@ def test_official_weights_come_from_the_mirror_and_keep_their_name_s_promise(
 
 def test_source_trains_the_whole_backbone_and_gives_the_same_bytes_twice(tmp_path: Path) -> None:
     logged: list[int] = []
-    facts, tensors = prepare(tmp_path / "first", from_source(), lambda row: logged.append(row["epoch"]))
+    facts, tensors = prepare(
+        tmp_path / "first", from_source(), lambda row: logged.append(row["epoch"])
+    )
     assert logged == [1, 2]
-    assert facts["origin"].startswith("trained on source_textures (rings, checks), validation accuracy ")
+    assert facts["origin"].startswith(
+        "trained on source_textures (rings, checks), validation accuracy "
+    )
     assert facts["weights"] == "source"
     start = backbones.build("tiny", 2).state_dict()
     assert tensors.keys() == start.keys()
     assert tensors["head.0.bias"].shape == (2,)
     again, _ = prepare(tmp_path / "second", from_source())
     assert again == facts
-    assert [path.name for kind in ("source", "resume") for path in cache_folder(kind).iterdir()] == []
+    assert [
+        path.name for kind in ("source", "resume") for path in cache_folder(kind).iterdir()
+    ] == []
 
 
 def test_source_does_not_depend_on_the_target_s_seeds_and_data(tmp_path: Path) -> None:
@@ -217,10 +256,13 @@ def test_source_that_diverges_is_an_error_and_no_start(tmp_path: Path) -> None:
     backbone = from_source().backbone
     assert backbone.source is not None
     assert isinstance(backbone.source.strategy, GradientStrategy)
-    steep = replace(backbone.source, strategy=replace(backbone.source.strategy, lr=1e30, optimizer="sgd"))
+    steep = replace(
+        backbone.source, strategy=replace(backbone.source.strategy, lr=1e30, optimizer="sgd")
+    )
     params = replace(from_source(), backbone=replace(backbone, source=steep))
     with pytest.raises(
-        ValueError, match=r"backbone\.source\.strategy: .* epoch 1 .*Lower backbone\.source\.strategy\.lr"
+        ValueError,
+        match=r"backbone\.source\.strategy: .* epoch 1 .*Lower backbone\.source\.strategy\.lr",
     ):
         write_start(tmp_path, params, "code", nothing)
     assert not (tmp_path / "data/weights").exists()

@@ -1,4 +1,6 @@
-"""Hydra loads this file while it composes, inside DVC too: the resolvers and the check of the checkout it stands in."""
+"""Hydra loads this file while it composes, inside DVC too: the resolvers and the check of the
+checkout it stands in.
+"""
 
 import sys
 from pathlib import Path

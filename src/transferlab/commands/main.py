@@ -14,7 +14,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and run one command; problems are lines on stderr and exit code 1."""
     parser = argparse.ArgumentParser(prog="transferlab", description=__doc__)
     commands = parser.add_subparsers(metavar="command", required=True)
-    for name, run in {"compose": compose_params, "preview": preview, "check": check, "demo": demo, "ui": ui}.items():
+    for name, run in {
+        "compose": compose_params,
+        "preview": preview,
+        "check": check,
+        "demo": demo,
+        "ui": ui,
+    }.items():
         command = commands.add_parser(name, help=str(run.__doc__).splitlines()[0])
         command.set_defaults(run=run)
         if name in ("compose", "preview"):

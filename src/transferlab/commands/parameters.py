@@ -24,13 +24,22 @@ def compose_params(settings: Sequence[str] = ()) -> None:
 
 
 def preview(settings: Sequence[str] = ()) -> None:
-    """Say what `dvc exp run -S ...` changes in params.yaml, and which edits of that file it replaces."""
+    """Say what `dvc exp run -S ...` changes in params.yaml, and which edits of that file it
+    replaces.
+    """
     old, new = current(checkout() / "params.yaml"), yaml.safe_load(compose.compose(settings))
     show(old, new)
     replaced = {key for key, _, _ in differences(old, new)}
-    edits = [change for change in differences(old, yaml.safe_load(compose.compose())) if change[0] in replaced]
+    edits = [
+        change
+        for change in differences(old, yaml.safe_load(compose.compose()))
+        if change[0] in replaced
+    ]
     if old and edits:
-        print(f"params.yaml differs from conf/ in {in_words(edits)}; that is replaced. Edit conf/ instead.")
+        print(
+            f"params.yaml differs from conf/ in {in_words(edits)}; that is replaced. Edit conf/ "
+            "instead."
+        )
 
 
 def check() -> None:
@@ -39,14 +48,17 @@ def check() -> None:
     load_params(path)
     if changes := list(differences(read_params(path), yaml.safe_load(compose.compose()))):
         raise ValueError(
-            f"params.yaml: expected what conf/ composes to, got other values of {in_words(changes)}. "
+            "params.yaml: expected what conf/ composes to, got other values of "
+            f"{in_words(changes)}. "
             f"Run: make repro, or dvc exp run with these settings"
         )
     print("params.yaml is what conf/ composes to")
 
 
 def current(path: Path) -> Any:
-    """The params file as it is; nothing where it is not there or cannot be read, since it is about to be replaced."""
+    """The params file as it is; nothing where it is not there or cannot be read, since it is about
+    to be replaced.
+    """
     try:
         return read_params(path)
     except ValueError:
@@ -68,5 +80,11 @@ def in_words(changes: Sequence[tuple[str, Any, Any]]) -> str:
 
 def short(value: Any) -> str:
     """A value in one line of at most 60 characters."""
-    text = "none" if value is None else f"{{{', '.join(value)}}}" if isinstance(value, dict) else str(value)
+    text = (
+        "none"
+        if value is None
+        else f"{{{', '.join(value)}}}"
+        if isinstance(value, dict)
+        else str(value)
+    )
     return text if len(text) <= 60 else text[:57] + "..."

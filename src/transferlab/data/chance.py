@@ -7,7 +7,9 @@ import numpy.typing as npt
 
 
 def named_generator(seed: int, purpose: str) -> np.random.Generator:
-    """A generator that depends on (seed, purpose) alone, so that no other use of chance can shift it."""
+    """A generator that depends on (seed, purpose) alone, so that no other use of chance can shift
+    it.
+    """
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "big")))
 
@@ -34,7 +36,10 @@ def stratified_split(
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
-            raise ValueError(f"{purpose} split: expected at least 2 images of every class, got 1 of class {label}.")
+            raise ValueError(
+                f"{purpose} split: expected at least 2 images of every class, got 1 of class "
+                f"{label}."
+            )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         held_out[members[np.argsort(draws[members], kind="stable")[:count]]] = True
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)

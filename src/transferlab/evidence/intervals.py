@@ -12,7 +12,8 @@ CELLS = 2_000_000  # of a chunk of resamples times images: 16 MB as float64
 def wilson(successes: float, n: int, confidence: float) -> tuple[float, float]:
     """Score interval of a share; it stays within 0 and 1 and needs no large `n`.
 
-    Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927), 209-212.
+    Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927),
+    209-212.
 
     Args:
         successes: Between 0 and `n`; need not be whole, because it may be a mean over seeds.
@@ -24,7 +25,8 @@ def wilson(successes: float, n: int, confidence: float) -> tuple[float, float]:
     """
     if not (n >= 1 and 0 <= successes <= n and 0 < confidence < 1):
         raise ValueError(
-            f"wilson: expected 0 <= successes <= n, n >= 1, 0 < confidence < 1, got {successes}, {n}, {confidence}."
+            f"wilson: expected 0 <= successes <= n, n >= 1, 0 < confidence < 1, got {successes}, "
+            f"{n}, {confidence}."
         )
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = successes / n
@@ -36,7 +38,8 @@ def wilson(successes: float, n: int, confidence: float) -> tuple[float, float]:
 
 
 def resampled(images: int, resamples: int) -> Iterator[np.ndarray]:
-    """How often each image is drawn in each of many samples with replacement: always the same table, in chunks.
+    """How often each image is drawn in each of many samples with replacement: always the same
+    table, in chunks.
 
     Args:
         images: N, size of a sample.
@@ -64,24 +67,35 @@ def over_images(
 ) -> tuple[float | None, float | None]:
     """Bootstrap interval over images, from what resamples gave for the mean over seeds.
 
-    Percentiles as a rule. A mean of distances (`ece`) is too large in a small sample, and twice too large in a
-    resample of it, so percentiles would miss a well calibrated strategy altogether: there they are mirrored at the
-    estimate (the "basic" interval: Davison and Hinkley, "Bootstrap methods and their application", 1997, section 5.2),
-    which takes the excess off; cut at 0 and stretched to the estimate.
+    Percentiles as a rule. A mean of distances (`ece`) is too large in a small sample, and twice too
+    large in a resample of it, so percentiles would miss a well calibrated strategy altogether:
+    there they are mirrored at the estimate (the "basic" interval: Davison and Hinkley, "Bootstrap
+    methods and their application", 1997, section 5.2), which takes the excess off; cut at 0 and
+    stretched to the estimate.
     """
     defined = draws[~np.isnan(draws)]
     if not len(defined):
         return None, None
     low, high = percentiles(defined, confidence)
-    return (max(0.0, min(mean, 2 * mean - high)), max(mean, 2 * mean - low)) if mirrored else (low, high)
+    return (
+        (max(0.0, min(mean, 2 * mean - high)), max(mean, 2 * mean - low))
+        if mirrored
+        else (low, high)
+    )
 
 
-def over_seeds(values: np.ndarray, confidence: float, largest: float) -> tuple[float | None, float | None]:
-    """Student's interval of the mean of values [S], cut to what the measure can be; none with one seed."""
+def over_seeds(
+    values: np.ndarray, confidence: float, largest: float
+) -> tuple[float | None, float | None]:
+    """Student's interval of the mean of values [S], cut to what the measure can be; none with one
+    seed.
+    """
     if len(values) == 1 or np.isnan(values).any():
         return None, None
     from scipy.stats import t
 
     mean = float(values.mean())
-    half = float(t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1)) / math.sqrt(len(values))
+    half = float(t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1)) / math.sqrt(
+        len(values)
+    )
     return max(0.0, mean - half), min(largest, mean + half)

@@ -17,7 +17,9 @@ Measure = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcomes:
-    """What the models of one strategy said about the same N images, one model for each of S seeds."""
+    """What the models of one strategy said about the same N images, one model for each of S
+    seeds.
+    """
 
     classes: tuple[str, ...]  # K names
     seeds: tuple[int, ...]  # ascending
@@ -43,13 +45,17 @@ def outcomes(table: pd.DataFrame) -> Outcomes:
         ValueError: The table has no rows.
     """
     if table.empty:
-        raise ValueError("outcomes: expected a table with rows, got none. Leave out strategies that did not finish.")
+        raise ValueError(
+            "outcomes: expected a table with rows, got none. Leave out strategies that did not "
+            "finish."
+        )
     names = [column for column in table.columns if column not in COLUMNS]
     places = pd.Index([name.removeprefix("p_") for name in names])
     rows = table.sort_values("seed", kind="stable")
     seeds = tuple(rows["seed"].unique().tolist())
     labels, predicted = (
-        places.get_indexer(pd.Index(rows[column])).reshape(len(seeds), -1) for column in ("label", "predicted")
+        places.get_indexer(pd.Index(rows[column])).reshape(len(seeds), -1)
+        for column in ("label", "predicted")
     )
     return Outcomes(
         classes=tuple(places),
@@ -66,16 +72,20 @@ def accuracy(given: Outcomes, weights: np.ndarray) -> np.ndarray:
 
 
 def negative_log_likelihood(given: Outcomes, weights: np.ndarray) -> np.ndarray:
-    """Mean of -log(probability of the label), in nats; probabilities below `SMALLEST` count as that."""
+    """Mean of -log(probability of the label), in nats; probabilities below `SMALLEST` count as
+    that.
+    """
     truth = given.probabilities[:, np.arange(len(given.labels)), given.labels]
     return _weighted_mean(-np.log(np.clip(truth, SMALLEST, None)), weights)
 
 
 def brier(given: Outcomes, weights: np.ndarray) -> np.ndarray:
-    """Squared error of the probabilities, summed over classes and averaged over images: between 0 and 2.
+    """Squared error of the probabilities, summed over classes and averaged over images: between 0
+    and 2.
 
-    Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78 (1950), 1-3. With
-    two classes this is twice what is sometimes called the Brier score, the squared error of one class alone.
+    Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78
+    (1950), 1-3. With two classes this is twice what is sometimes called the Brier score, the
+    squared error of one class alone.
     """
     errors = given.probabilities - np.eye(len(given.classes))[given.labels]
     return _weighted_mean((errors**2).sum(axis=2), weights)
@@ -93,8 +103,9 @@ def macro_f1(given: Outcomes, weights: np.ndarray) -> np.ndarray:
 def auroc(given: Outcomes, weights: np.ndarray) -> np.ndarray:
     """Area under the ROC curve, between 0 and 1: one class against the rest, averaged over classes.
 
-    With two classes it is the area of the second, the same as that of the first. A class without images or with all
-    of them (a resample may lose one) has no area and is left out of the mean; NaN where no class has one.
+    With two classes it is the area of the second, the same as that of the first. A class without
+    images or with all of them (a resample may lose one) has no area and is left out of the mean;
+    NaN where no class has one.
     """
     classes = range(len(given.classes)) if len(given.classes) > 2 else (1,)
     areas = [
@@ -105,10 +116,12 @@ def auroc(given: Outcomes, weights: np.ndarray) -> np.ndarray:
 
 
 def calibration_error(given: Outcomes, weights: np.ndarray, *, bins: int) -> np.ndarray:
-    """Expected calibration error: mean distance between confidence and accuracy over bins, weighted by their images.
+    """Expected calibration error: mean distance between confidence and accuracy over bins, weighted
+    by their images.
 
-    Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015; for several classes by
-    the probability of the predicted class, as in Guo et al., "On calibration of modern neural networks", ICML 2017.
+    Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015; for
+    several classes by the probability of the predicted class, as in Guo et al., "On calibration of
+    modern neural networks", ICML 2017.
 
     Args:
         given: The predictions.
@@ -116,7 +129,9 @@ def calibration_error(given: Outcomes, weights: np.ndarray, *, bins: int) -> np.
         bins: Of equal width, each with its upper end and without its lower one.
     """
     excess = np.eye(bins)[_bin_of(given, bins)] * (given.confidence - given.right)[..., None]
-    return np.asarray(np.abs(_weighted_sum(excess, weights)).sum(axis=2) / weights.sum(axis=1, keepdims=True))
+    return np.asarray(
+        np.abs(_weighted_sum(excess, weights)).sum(axis=2) / weights.sum(axis=1, keepdims=True)
+    )
 
 
 def _bin_of(given: Outcomes, bins: int) -> np.ndarray:
@@ -128,14 +143,25 @@ def _edges(bins: int) -> np.ndarray:
     return np.linspace(0, 1, bins + 1)
 
 
-def _class_counts(given: Outcomes, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights of images per class that are hits and that are predicted so, [R, S, K], and that are so, [R, 1, K]."""
-    truth, predicted = (np.eye(len(given.classes))[codes] for codes in (given.labels, given.predicted))
-    return _weighted_sum(predicted * truth, weights), _weighted_sum(predicted, weights), (weights @ truth)[:, None]
+def _class_counts(
+    given: Outcomes, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights of images per class that are hits and that are predicted so, [R, S, K], and that are
+    so, [R, 1, K].
+    """
+    truth, predicted = (
+        np.eye(len(given.classes))[codes] for codes in (given.labels, given.predicted)
+    )
+    return (
+        _weighted_sum(predicted * truth, weights),
+        _weighted_sum(predicted, weights),
+        (weights @ truth)[:, None],
+    )
 
 
 def _roc_area(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Chance [R] that a positive image scores above a negative one, ties half: Mann and Whitney's U over its maximum.
+    """Chance [R] that a positive image scores above a negative one, ties half: Mann and Whitney's U
+    over its maximum.
 
     Args:
         scores: [N].
@@ -145,7 +171,9 @@ def _roc_area(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> 
     negatives, hits = np.flatnonzero(~positive), np.flatnonzero(positive)
     negatives = negatives[np.argsort(scores[negatives])]
     below = np.pad(np.cumsum(weights[:, negatives], axis=1), ((0, 0), (1, 0)))
-    first, last = (np.searchsorted(scores[negatives], scores[hits], side=side) for side in ("left", "right"))
+    first, last = (
+        np.searchsorted(scores[negatives], scores[hits], side=side) for side in ("left", "right")
+    )
     wins = np.einsum("rp,rp->r", weights[:, hits], below[:, first] + below[:, last]) / 2
     return _ratio(wins, weights[:, hits].sum(axis=1) * below[:, -1])
 
@@ -163,7 +191,9 @@ def _weighted_sum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Their ratio, NaN where the denominator is 0."""
     shape = np.broadcast_shapes(numerator.shape, denominator.shape)
-    return np.asarray(np.divide(numerator, denominator, out=np.full(shape, np.nan), where=denominator != 0))
+    return np.asarray(
+        np.divide(numerator, denominator, out=np.full(shape, np.nan), where=denominator != 0)
+    )
 
 
 def _mean_of_defined(values: np.ndarray, axis: int) -> np.ndarray:
@@ -180,9 +210,12 @@ def or_none(value: float | None) -> float | None:
 def class_report(given: Outcomes) -> dict[str, dict[str, float | None]]:
     """Precision, recall, F1 (means over seeds, between 0 and 1) and support (images) of each class.
 
-    A ratio 0 / 0, as the precision of a class that a seed never predicted, is left out of the mean; None if all are.
+    A ratio 0 / 0, as the precision of a class that a seed never predicted, is left out of the mean;
+    None if all are.
     """
-    hits, predicted, support = (counts[0] for counts in _class_counts(given, np.ones((1, len(given.labels)))))
+    hits, predicted, support = (
+        counts[0] for counts in _class_counts(given, np.ones((1, len(given.labels))))
+    )
     ratios = {
         "precision": _ratio(hits, predicted),
         "recall": _ratio(hits, support),
@@ -190,7 +223,10 @@ def class_report(given: Outcomes) -> dict[str, dict[str, float | None]]:
     }
     means = {key: _mean_of_defined(values, axis=0) for key, values in ratios.items()}
     return {
-        name: {**{key: or_none(values[place]) for key, values in means.items()}, "support": int(support[0, place])}
+        name: {
+            **{key: or_none(values[place]) for key, values in means.items()},
+            "support": int(support[0, place]),
+        }
         for place, name in enumerate(given.classes)
     }
 
@@ -203,8 +239,8 @@ def reliability(given: Outcomes, bins: int) -> list[dict[str, float | None]]:
         bins: As for `calibration_error`.
 
     Returns:
-        For each bin `low` and `high`, its ends; `images`, mean per seed; `confidence`, mean probability of the
-        predicted class, and `accuracy`, both None in an empty bin.
+        For each bin `low` and `high`, its ends; `images`, mean per seed; `confidence`, mean
+        probability of the predicted class, and `accuracy`, both None in an empty bin.
     """
     edges, place = _edges(bins), _bin_of(given, bins).ravel()
     counts, confidence, right = (

@@ -1,6 +1,7 @@
 """Predictions tables to numbers with intervals.
 
-The predictions table is the narrow waist of the pipeline: torch ended before it, pandas is enough from here on.
+The predictions table is the narrow waist of the pipeline: torch ended before it, pandas is enough
+from here on.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,9 @@ from .measures import (
 )
 from .temperature import LARGEST, rescaled, temperature_of
 
-MEASURE_RESAMPLES = 1000  # of one strategy's measures at most; only the comparison of strategies uses more
+MEASURE_RESAMPLES = (
+    1000  # of one strategy's measures at most; only the comparison of strategies uses more
+)
 
 FLAT = {
     "accuracy": ("accuracy", "mean"),
@@ -59,15 +62,17 @@ def details(
 ) -> dict[str, dict[str, Any]]:
     """The numbers of `metrics/numbers.json`, one record per strategy that finished.
 
-    `measures` holds for each measure the mean over seeds and two intervals of it. `images_low` and `images_high` take
-    the test images as the sample: what other images of the same kind would have given these models. They are Wilson's
-    for accuracies (an image's share of seeds that got it right varies at most as a coin does, Bhatia and Davis 2000,
-    so the interval is, if anything, too wide) and a bootstrap over images for the rest. `seeds_low` and `seeds_high`
-    are Student's, with the seeds as the sample: what training again would have given on these very images; so is
-    `sd`, the standard deviation over seeds.
+    `measures` holds for each measure the mean over seeds and two intervals of it. `images_low` and
+    `images_high` take the test images as the sample: what other images of the same kind would have
+    given these models. They are Wilson's for accuracies (an image's share of seeds that got it
+    right varies at most as a coin does, Bhatia and Davis 2000, so the interval is, if anything, too
+    wide) and a bootstrap over images for the rest. `seeds_low` and `seeds_high` are Student's, with
+    the seeds as the sample: what training again would have given on these very images; so is `sd`,
+    the standard deviation over seeds.
 
-    `classes` and both `reliability` tables, before and after temperature scaling, are described at their functions.
-    What does not exist is None: spread of one seed, bins without images, test-time augmentation that is off.
+    `classes` and both `reliability` tables, before and after temperature scaling, are described at
+    their functions. What does not exist is None: spread of one seed, bins without images, test-time
+    augmentation that is off.
 
     Args:
         predictions: Checked tables of strategies that finished, see `finished`.
@@ -82,7 +87,15 @@ def details(
     """
     samples = min(resamples, MEASURE_RESAMPLES)
     return {
-        name: _details(name, table, validation[name], tta[name], confidence=confidence, resamples=samples, bins=bins)
+        name: _details(
+            name,
+            table,
+            validation[name],
+            tta[name],
+            confidence=confidence,
+            resamples=samples,
+            bins=bins,
+        )
         for name, table in predictions.items()
     }
 
@@ -149,7 +162,9 @@ def _measured(
     return records
 
 
-def _share(given: Outcomes | None, confidence: float, name: str) -> dict[str, dict[str, float | None]]:
+def _share(
+    given: Outcomes | None, confidence: float, name: str
+) -> dict[str, dict[str, float | None]]:
     """An accuracy's record under its name, of None where there are no predictions."""
     if given is None:
         return {name: dict.fromkeys(RECORD)}
@@ -160,7 +175,10 @@ def _share(given: Outcomes | None, confidence: float, name: str) -> dict[str, di
 
 
 def _record(
-    values: np.ndarray, over_images: tuple[float | None, float | None], confidence: float, largest: float
+    values: np.ndarray,
+    over_images: tuple[float | None, float | None],
+    confidence: float,
+    largest: float,
 ) -> dict[str, float | None]:
     """The six numbers of a measure from its values [S], one per seed."""
     spread = float(values.std(ddof=1)) if len(values) > 1 else None
@@ -168,8 +186,11 @@ def _record(
     return dict(zip(RECORD, map(or_none, numbers), strict=True))
 
 
-def control_numbers(tables: Mapping[str, pd.DataFrame], confidence: float) -> dict[str, dict[str, float | None]]:
-    """Accuracy with Wilson's interval over images, and macro F1, of predictions that nothing was trained for.
+def control_numbers(
+    tables: Mapping[str, pd.DataFrame], confidence: float
+) -> dict[str, dict[str, float | None]]:
+    """Accuracy with Wilson's interval over images, and macro F1, of predictions that nothing was
+    trained for.
 
     Args:
         tables: Checked tables by control.
@@ -211,15 +232,21 @@ def _check_trained(name: str, table: pd.DataFrame, facts: Mapping[str, Any]) -> 
     # A diverged seed may have kept an earlier epoch, or nothing that could predict.
     if not trained - _diverged(facts).keys() <= evaluated <= trained:
         raise ValueError(
-            f"{name}.csv: expected the seeds that were trained, {sorted(trained)}, got {sorted(evaluated)}. "
+            f"{name}.csv: expected the seeds that were trained, {sorted(trained)}, got "
+            f"{sorted(evaluated)}. "
             f"Run: dvc repro --force evaluate@{name}"
         )
 
 
 def validation_scores(facts: Mapping[str, Any]) -> dict[str, float]:
-    """Mean over seeds of `accuracy` and `loss` on the validation images, from a finished strategy's `facts.json`."""
+    """Mean over seeds of `accuracy` and `loss` on the validation images, from a finished strategy's
+    `facts.json`.
+    """
     seeds = facts["seeds"].values()
-    return {key: float(np.mean([seed[f"validation_{key}"] for seed in seeds])) for key in ("accuracy", "loss")}
+    return {
+        key: float(np.mean([seed[f"validation_{key}"] for seed in seeds]))
+        for key in ("accuracy", "loss")
+    }
 
 
 def summarise(
@@ -230,9 +257,9 @@ def summarise(
 ) -> dict[str, dict[str, Any]]:
     """The numbers of `metrics/summary.json`, one flat record per strategy.
 
-    `accuracy` is the mean over seeds. `accuracy_low` and `accuracy_high` take the images as the sample,
-    `accuracy_seeds_low` and `accuracy_seeds_high` the seeds, as does `accuracy_sd`; see `details`. All measures are
-    None for a strategy with a diverged seed.
+    `accuracy` is the mean over seeds. `accuracy_low` and `accuracy_high` take the images as the
+    sample, `accuracy_seeds_low` and `accuracy_seeds_high` the seeds, as does `accuracy_sd`; see
+    `details`. All measures are None for a strategy with a diverged seed.
 
     Args:
         predictions: Checked tables by strategy, see `read_predictions`.
@@ -260,7 +287,9 @@ def summarise(
 def _line(numbers: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dict[str, float | None]:
     if numbers is None:
         return dict.fromkeys([*FLAT, "validation_accuracy"])
-    measures = {key: numbers["measures"][measure][number] for key, (measure, number) in FLAT.items()}
+    measures = {
+        key: numbers["measures"][measure][number] for key, (measure, number) in FLAT.items()
+    }
     return {**measures, "validation_accuracy": validation_scores(facts)["accuracy"]}
 
 
@@ -273,4 +302,8 @@ def status(facts: Mapping[str, Any]) -> str:
 
 def _diverged(facts: Mapping[str, Any]) -> dict[int, int]:
     """Seed to the epoch at which its loss stopped being finite."""
-    return {int(s): record["diverged_epoch"] for s, record in facts["seeds"].items() if record["status"] == "diverged"}
+    return {
+        int(s): record["diverged_epoch"]
+        for s, record in facts["seeds"].items()
+        if record["status"] == "diverged"
+    }

@@ -14,10 +14,12 @@ LARGEST = {"nll": math.inf, "nll_scaled": math.inf, "brier": 2.0}  # the other m
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature, within `TEMPERATURES`, that gives these images the lowest negative log-likelihood.
+    """The temperature, within `TEMPERATURES`, that gives these images the lowest negative
+    log-likelihood.
 
-    Guo et al., "On calibration of modern neural networks", ICML 2017. Images without a mistake are fitted the better
-    the lower it is, so the lower bound is what a faultless validation split gives.
+    Guo et al., "On calibration of modern neural networks", ICML 2017. Images without a mistake are
+    fitted the better the lower it is, so the lower bound is what a faultless validation split
+    gives.
 
     Args:
         probabilities: [N, K].
@@ -38,18 +40,22 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def rescaled(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities [..., K] as if the logits had been divided by the temperature.
 
-    A log-probability is the logit less what all classes of the row share, so dividing it and normalising is the same.
+    A log-probability is the logit less what all classes of the row share, so dividing it and
+    normalising is the same.
     """
     from scipy.special import softmax
 
-    return np.asarray(softmax(np.log(np.clip(probabilities, SMALLEST, None)) / temperature, axis=-1))
+    return np.asarray(
+        softmax(np.log(np.clip(probabilities, SMALLEST, None)) / temperature, axis=-1)
+    )
 
 
 def temperature_of(name: str, validation: pd.DataFrame, seeds: Sequence[int]) -> float:
-    """One temperature for the models of all given seeds, fitted on the validation images of each of them together.
+    """One temperature for the models of all given seeds, fitted on the validation images of each of
+    them together.
 
-    The images of one seed are few, and hold too few mistakes to fit one on: of those without any the lowest
-    temperature would seem the best, so where there is none at all it is 1.
+    The images of one seed are few, and hold too few mistakes to fit one on: of those without any
+    the lowest temperature would seem the best, so where there is none at all it is 1.
 
     Args:
         name: Key of the strategy.
@@ -69,5 +75,6 @@ def temperature_of(name: str, validation: pd.DataFrame, seeds: Sequence[int]) ->
     if all(given.right.all() for given in own):
         return 1.0
     return fit_temperature(
-        np.concatenate([given.probabilities[0] for given in own]), np.concatenate([given.labels for given in own])
+        np.concatenate([given.probabilities[0] for given in own]),
+        np.concatenate([given.labels for given in own]),
     )

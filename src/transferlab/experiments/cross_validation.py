@@ -15,16 +15,20 @@ from .divisions import Division, Trainings
 
 
 def cross_validate(root: Path, name: str, params: Params, code: str, log: Log) -> None:
-    """Write `predictions/cross_validation/<name>.csv`: every image predicted once per repeat, which stands as its seed.
+    """Write `predictions/cross_validation/<name>.csv`: every image predicted once per repeat, which
+    stands as its seed.
 
-    Training and test images take part alike, so this is for ranking; near-duplicates stay on one side of every
-    division, and every choice is made on a validation split inside the images of the other folds. The arguments are
-    those of `Trainings`.
+    Training and test images take part alike, so this is for ranking; near-duplicates stay on one
+    side of every division, and every choice is made on a validation split inside the images of the
+    other folds. The arguments are those of `Trainings`.
     """
     trainings = Trainings(root, name, params, code, log)
     images, settings = trainings.images, params.cross_validation
     place = {id: row for row, id in enumerate(images.ids)}
-    alike = [(place[row["id"]], place[row["other"]]) for row in read_csv(root / "data/processed/near_duplicates.csv")]
+    alike = [
+        (place[row["id"]], place[row["other"]])
+        for row in read_csv(root / "data/processed/near_duplicates.csv")
+    ]
     groups = near_duplicates.groups(len(images), alike)
     lines: list[dict[str, Any]] = []
     for repeat in range(settings.repeats):
@@ -42,4 +46,6 @@ def cross_validate(root: Path, name: str, params: Params, code: str, log: Log) -
             )
             found[division.asked] = trainings.predictions(division)
         lines += table(name, str(repeat), images, np.arange(len(images)), found)
-    trainings.write(root / f"predictions/cross_validation/{name}.csv", columns(trainings.classes), lines)
+    trainings.write(
+        root / f"predictions/cross_validation/{name}.csv", columns(trainings.classes), lines
+    )

@@ -1,4 +1,6 @@
-"""The same trainings on other divisions of the images: cross-validation, and parts of the training images."""
+"""The same trainings on other divisions of the images: cross-validation, and parts of the training
+images.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +32,9 @@ class Joined(Images):
 
     def __getitem__(self, index: int) -> np.ndarray:
         """One image, uint8 [H, W, 3]."""
-        return self.first[index] if index < len(self.first) else self.second[index - len(self.first)]
+        return (
+            self.first[index] if index < len(self.first) else self.second[index - len(self.first)]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +83,18 @@ class Trainings:
         self.name, self.params, self.log = name, params, log
         self.classes = read_json(root / "data/processed/classes.json")["classes"]
         self.images = join(
-            *(load_images(root / f"data/processed/{split}", self.classes) for split in ("train", "test"))
+            *(
+                load_images(root / f"data/processed/{split}", self.classes)
+                for split in ("train", "test")
+            )
         )
         self.place = device.prepare(params.engine, read_json(root / "data/engine.json"))
         start = read_json(root / "data/weights/start.json")["sha256"]
-        self.identity = [describe(name, params, self.images, start, self.place), self.images.digest, code]
+        self.identity = [
+            describe(name, params, self.images, start, self.place),
+            self.images.digest,
+            code,
+        ]
         random = starts_random(params.strategies[name])
         self.weights = {} if random else models.starting_weights(root, start)
         self.shared = Shared(whole=True)
@@ -112,13 +123,18 @@ class Trainings:
         done, _ = learn(self.net, self.name, task, self.checkpoints[-1], self.log)
         if done.status == "diverged":
             raise ValueError(
-                f"{self.name}: expected losses that are numbers, got one in epoch {done.epoch} that is none. "
+                f"{self.name}: expected losses that are numbers, got one in epoch {done.epoch} "
+                "that is none. "
                 f"Lower strategies.{self.name}.lr, or leave {self.name} out."
             )
         tensors = own_tensors(self.net, strategy, done)
         self.weights = changed_tensors(self.weights, tensors)
         observer = Observer(
-            net=self.net, cut=first_part(tensors), params=self.params, place=self.place, shared=self.shared
+            net=self.net,
+            cut=first_part(tensors),
+            params=self.params,
+            place=self.place,
+            shared=self.shared,
         )
         return observer.predict(self.images, division.asked)
 

@@ -13,10 +13,11 @@ from .divisions import Division, Trainings
 
 
 def learning_curve(root: Path, name: str, params: Params, code: str, log: Log) -> None:
-    """Write `predictions/learning_curve/<name>.csv`: the test images, by models that saw parts of the training images.
+    """Write `predictions/learning_curve/<name>.csv`: the test images, by models that saw parts of
+    the training images.
 
-    The parts are stratified and nested: a larger one holds all of a smaller one of the same seed. Validation images
-    are set aside inside each part. The arguments are those of `Trainings`.
+    The parts are stratified and nested: a larger one holds all of a smaller one of the same seed.
+    Validation images are set aside inside each part. The arguments are those of `Trainings`.
     """
     trainings = Trainings(root, name, params, code, log)
     images = trainings.images
@@ -25,7 +26,9 @@ def learning_curve(root: Path, name: str, params: Params, code: str, log: Log) -
     for fraction in params.learning_curve.fractions:
         for seed in params.seeds:
             part = stratified_split(training, fraction, seed, "learning curve")[1]
-            inner = stratified_split(training[part], params.train.validation_fraction, seed, "validation")
+            inner = stratified_split(
+                training[part], params.train.validation_fraction, seed, "validation"
+            )
             division = Division(
                 seed=seed,
                 fit=part[inner[0]],

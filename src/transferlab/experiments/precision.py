@@ -1,7 +1,8 @@
-"""The precision and memory format that the network is evaluated in: pinned, or decided once on real images.
+"""The precision and memory format that the network is evaluated in: pinned, or decided once on real
+images.
 
-The verdict is an output that training depends on, so timing noise cannot change a result: it is measured again only
-when the weights, the images or the code change.
+The verdict is an output that training depends on, so timing noise cannot change a result: it is
+measured again only when the weights, the images or the code change.
 """
 
 import time
@@ -25,8 +26,9 @@ GAIN = 1.1  # a candidate must be this much faster than the reference
 def decide(root: Path, params: Params) -> None:
     """Write `data/engine.json`, the verdict, and `data/engine_times.json`, what it rests on.
 
-    Among the candidates that agree with fp32 on real training images (the same largest logit and a cosine of at least
-    0.999 for each) the fastest wins, if it is at least a tenth faster than the reference.
+    Among the candidates that agree with fp32 on real training images (the same largest logit and a
+    cosine of at least 0.999 for each) the fastest wins, if it is at least a tenth faster than the
+    reference.
     """
     verdict, trials = reference_for(params.engine), []
     if "auto" in (params.engine.precision, params.engine.memory_format):
@@ -42,7 +44,8 @@ def decide(root: Path, params: Params) -> None:
 def measure(root: Path, params: Params, reference: Mapping[str, str]) -> list[dict[str, Any]]:
     """Seconds and agreement of every candidate, the reference first.
 
-    A trial is a pass forward, as frozen layers make it, and one forward and backward; the median of some counts.
+    A trial is a pass forward, as frozen layers make it, and one forward and backward; the median of
+    some counts.
     """
     import torch
 
@@ -51,17 +54,31 @@ def measure(root: Path, params: Params, reference: Mapping[str, str]) -> list[di
     from ..network.views import Views
 
     choices = {"precision": ("fp32", "bf16"), "memory_format": ("channels_last", "contiguous")}
-    given = {name: choices[name] if getattr(params.engine, name) == "auto" else (reference[name],) for name in choices}
-    candidates = sorted(product(*given.values()), key=lambda pair: pair != tuple(reference.values()))
-    start = models.read(root / "data/weights/start.safetensors", read_json(root / "data/weights/start.json")["sha256"])
-    outputs = start[max(name for name in start if name.startswith("head.") and name.endswith("bias"))].numel()
+    given = {
+        name: choices[name] if getattr(params.engine, name) == "auto" else (reference[name],)
+        for name in choices
+    }
+    candidates = sorted(
+        product(*given.values()), key=lambda pair: pair != tuple(reference.values())
+    )
+    start = models.read(
+        root / "data/weights/start.safetensors",
+        read_json(root / "data/weights/start.json")["sha256"],
+    )
+    outputs = start[
+        max(name for name in start if name.startswith("head.") and name.endswith("bias"))
+    ].numel()
     classes = read_json(root / "data/processed/classes.json")["classes"]
     images = load_images(root / "data/processed/train", classes)
-    seen = Views(images=images, preprocessing=params.backbone.preprocessing, ranges=None, seed=0, side=0)
+    seen = Views(
+        images=images, preprocessing=params.backbone.preprocessing, ranges=None, seed=0, side=0
+    )
     rows = sorted({len(images) * place // IMAGES for place in range(IMAGES)})
     trials, truth = [], None
     for precision, memory_format in candidates:
-        place = device.prepare(params.engine, {"precision": precision, "memory_format": memory_format})
+        place = device.prepare(
+            params.engine, {"precision": precision, "memory_format": memory_format}
+        )
         model = backbones.build(params.backbone.name, outputs)
         models.overlay(model, start)
         backbones.move(model, place)

@@ -20,7 +20,15 @@ from ..training.checkpoint import Checkpoint
 from ..training.facts import describe
 from ..training.task import Task, changed_tensors, learn, outcome, own_tensors, starting_model
 
-MEASURES = ("phase", "epoch", "lr", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+MEASURES = (
+    "phase",
+    "epoch",
+    "lr",
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+)
 
 
 class Listener(Protocol):
@@ -50,22 +58,48 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
     known = read_json(root / "data/processed/classes.json")
     images = resident(load_images(root / "data/processed/train", known["classes"]), place.device)
     start = read_json(root / "data/weights/start.json")
-    weights = {} if starts_random(params.strategies[name]) else starting_weights(root, start["sha256"])
+    weights = (
+        {} if starts_random(params.strategies[name]) else starting_weights(root, start["sha256"])
+    )
     facts = {"dataset": known["dataset"], **describe(name, params, images, start["sha256"], place)}
-    machine = [facts[key] for key in ("device", "threads", "precision", "memory_format", "versions")]
-    identity = [{**facts["params"], "seeds": None}, images.digest, start["sha256"], code, name, machine]
+    machine = [
+        facts[key] for key in ("device", "threads", "precision", "memory_format", "versions")
+    ]
+    identity = [
+        {**facts["params"], "seeds": None},
+        images.digest,
+        start["sha256"],
+        code,
+        name,
+        machine,
+    ]
     fraction = params.train.validation_fraction
-    splits = {seed: stratified_split(images.labels, fraction, seed, "validation") for seed in params.seeds}
-    together = {} if starts_random(params.strategies[name]) else {seed: rows[0] for seed, rows in splits.items()}
+    splits = {
+        seed: stratified_split(images.labels, fraction, seed, "validation") for seed in params.seeds
+    }
+    together = (
+        {}
+        if starts_random(params.strategies[name])
+        else {seed: rows[0] for seed, rows in splits.items()}
+    )
     heads: dict[int, tuple[probe.Solution, float]] = {}
     shared, model = Shared(), None
     history, seconds, checkpoints = [], {}, []
     for seed, rows in splits.items():
         key = content_hash([*identity, seed])
         task = Task(
-            params=params, images=images, rows=rows, seed=seed, place=place, shared=shared, seeds=together, heads=heads
+            params=params,
+            images=images,
+            rows=rows,
+            seed=seed,
+            place=place,
+            shared=shared,
+            seeds=together,
+            heads=heads,
         )
-        checkpoints.append(Checkpoint(cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds))
+        checkpoints.append(
+            Checkpoint(cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds)
+        )
         listener.start(key, seed, facts)
         model = starting_model(weights, name, task, model)
         log = partial(listener.log, key, seed)
@@ -74,9 +108,21 @@ def run(root: Path, name: str, params: Params, code: str, listener: Listener) ->
         weights = changed_tensors(weights, tensors)
         sha256 = models.save(tensors, root / f"models/{name}/seed-{seed}.safetensors")
         images_used = {"fit_images": len(rows[0]), "validation_images": len(rows[1])}
-        facts["seeds"][str(seed)] = {"key": key, **outcome(done), "model_sha256": sha256, **images_used}
+        facts["seeds"][str(seed)] = {
+            "key": key,
+            **outcome(done),
+            "model_sha256": sha256,
+            **images_used,
+        }
         for row in done.history:
-            history.append({"strategy": name, "seed": seed, **row, "chosen": int(row["epoch"] == done.best_epoch)})
+            history.append(
+                {
+                    "strategy": name,
+                    "seed": seed,
+                    **row,
+                    "chosen": int(row["epoch"] == done.best_epoch),
+                }
+            )
         seconds[str(seed)] = done.seconds
         shared.seconds.update(done.shared)
         listener.end(key, seed, outcome(done))

@@ -1,4 +1,6 @@
-"""What frozen layers compute, evaluated once per view and kept: in memory for a run, on disk for the next one."""
+"""What frozen layers compute, evaluated once per view and kept: in memory for a run, on disk for
+the next one.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -23,17 +25,26 @@ from .views import Views
 CHUNK = 64  # images per pass through frozen layers
 
 # Modules of the package that what is kept on disk depends on.
-CODE = ("data/chance", "data/images", "network/activations", "network/augment", "network/backbones", "network/views")
+CODE = (
+    "data/chance",
+    "data/images",
+    "network/activations",
+    "network/augment",
+    "network/backbones",
+    "network/views",
+)
 
 
 @dataclass(kw_only=True)
 class Shared:
-    """What sources have in common: seconds of tables on disk, the last table of a test view, the last frozen parts.
+    """What sources have in common: seconds of tables on disk, the last table of a test view, the
+    last frozen parts.
 
     Args:
         whole: Keep only tables of all images on disk, where those of some are not asked for again.
         seconds: Of every table that was used, by its name, from when it was made.
-        table: Name and content of the last table of a test view, which the next seed may read again.
+        table: Name and content of the last table of a test view, which the next seed may read
+            again.
     """
 
     whole: bool = False
@@ -44,8 +55,8 @@ class Shared:
     def digests(self, parts: nn.Sequential) -> list[str]:
         """What the parts hold, and what they are; hashed once while nobody writes to their tensors.
 
-        Hashing takes as long as some passes. Torch counts the writes to a tensor; the tensors are held here, so that no
-        others take their addresses.
+        Hashing takes as long as some passes. Torch counts the writes to a tensor; the tensors are
+        held here, so that no others take their addresses.
         """
         tensors = list(parts.state_dict().values())
         state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
@@ -60,8 +71,9 @@ class Activations:
     Args:
         prefix: The frozen leading parts, possibly none.
         views: How the images are seen.
-        rows: Indices of the images seen in random views, and of those seen in the test view; the latter for as many
-            sources as possible the same, since they share a table with the same rows.
+        rows: Indices of the images seen in random views, and of those seen in the test view; the
+            latter for as many sources as possible the same, since they share a table with the same
+            rows.
         count: Number of random views used in turn; None: a fresh one every epoch.
         place: Where the arithmetic runs, and how.
         memory_mb: What the kept results may occupy.
@@ -84,10 +96,16 @@ class Activations:
         self.rows = np.sort(rows[0]), np.sort(rows[1])
         self.kept: dict[int | None, Tensor] = {}
         self.ahead = place.device.type == "cuda" and isinstance(views.images.pixels, np.ndarray)
-        """Whether crops are made on the cores while a device computes; without one, the cores are busy already."""
+        """Whether crops are made on the cores while a device computes; without one, the cores are
+        busy already.
+        """
         self.aside = 0.0
         """Seconds spent here on tables whose cost stands in `shared`."""
-        if shared is not None and shared.table is not None and shared.table[0] == self._path(None).stem:
+        if (
+            shared is not None
+            and shared.table is not None
+            and shared.table[0] == self._path(None).stem
+        ):
             self.kept[None] = shared.table[1]
 
     def train(self, batches: Sequence[np.ndarray], epoch: int) -> Iterator[Tensor]:
@@ -100,8 +118,16 @@ class Activations:
         view = epoch if self.count is None else epoch % self.count
         if self.ahead and not self._keeps(view):
             with ThreadPoolExecutor(1) as pool:
-                ready = in_order(pool, lambda rows: self.views.crops(rows.tolist(), view).pin_memory(), batches, 2)
-                yield from (self._pass(rows, view, crops) for rows, crops in zip(batches, ready, strict=True))
+                ready = in_order(
+                    pool,
+                    lambda rows: self.views.crops(rows.tolist(), view).pin_memory(),
+                    batches,
+                    2,
+                )
+                yield from (
+                    self._pass(rows, view, crops)
+                    for rows, crops in zip(batches, ready, strict=True)
+                )
         else:
             yield from (self._batch(rows, view) for rows in batches)
 
@@ -150,13 +176,17 @@ class Activations:
 
     def _all(self, view: int | None) -> Tensor:
         rows = self.rows[view is None]
-        return torch.cat([self._pass(rows[i : i + CHUNK], view) for i in range(0, len(rows), CHUNK)])
+        return torch.cat(
+            [self._pass(rows[i : i + CHUNK], view) for i in range(0, len(rows), CHUNK)]
+        )
 
     @torch.no_grad()
     def _pass(self, rows: np.ndarray, view: int | None, crops: Tensor | None = None) -> Tensor:
         seen = rows.tolist()
         crops = self.views.crops(seen, view) if crops is None else crops
-        pixels = self.views.finish(crops, seen, view, self.place.device).contiguous(memory_format=self.place.layout)
+        pixels = self.views.finish(crops, seen, view, self.place.device).contiguous(
+            memory_format=self.place.layout
+        )
         with self.place.autocast():
             out: Tensor = self.prefix(pixels)
         return out
@@ -166,9 +196,18 @@ class Activations:
         assert self.shared is not None
         views = self.views
         random = view is not None and [view, views.seed, views.side, repr(views.ranges)]
-        seen = [views.images.digest, repr(views.preprocessing), random, self.rows[view is None].tolist()]
+        seen = [
+            views.images.digest,
+            repr(views.preprocessing),
+            random,
+            self.rows[view is None].tolist(),
+        ]
         code = [file_hash(Path(__file__).parents[1] / f"{name}.py") for name in CODE]
-        how = [self.place.precision, self.place.memory_format, isinstance(views.images.pixels, np.ndarray)]
+        how = [
+            self.place.precision,
+            self.place.memory_format,
+            isinstance(views.images.pixels, np.ndarray),
+        ]
         machine = [
             describe(self.place.device),
             *how,

@@ -1,6 +1,8 @@
-"""uint8 images -> batches of pixels: the test view, and random views drawn from (seed, image, view) alone.
+"""uint8 images -> batches of pixels: the test view, and random views drawn from (seed, image, view)
+alone.
 
-A view is drawn by a table, not by the order of calls, so batches, threads and strategies all see the same crops.
+A view is drawn by a table, not by the order of calls, so batches, threads and strategies all see
+the same crops.
 """
 
 import functools
@@ -22,7 +24,9 @@ GREY = (0.2989, 0.587, 0.114)  # of red, green and blue, as in torchvision
 
 
 class Pictures(Protocol):
-    """Images by index: uint8 [H, W, 3] of any size: an array, or a tensor on the device that makes the crops."""
+    """Images by index: uint8 [H, W, 3] of any size: an array, or a tensor on the device that makes
+    the crops.
+    """
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> np.ndarray | Tensor: ...
@@ -34,7 +38,14 @@ def test_view(images: Pictures, rows: Iterable[int], preprocessing: Preprocessin
 
 
 def random_view(
-    images: Pictures, rows: Iterable[int], *, view: int, seed: int, augment: Augment, side: int, interpolation: str
+    images: Pictures,
+    rows: Iterable[int],
+    *,
+    view: int,
+    seed: int,
+    augment: Augment,
+    side: int,
+    interpolation: str,
 ) -> Tensor:
     """One random view of each image: RandomResizedCrop with antialiasing, and a flip.
 
@@ -55,12 +66,16 @@ def random_view(
     for row in rows:
         image, draws = images[row], chance[row]
         top, left, height, width = crop_box(image.shape[0], image.shape[1], draws, augment)
-        crop = _resize(_pixels(image[top : top + height, left : left + width]), side, side, interpolation)
+        crop = _resize(
+            _pixels(image[top : top + height, left : left + width]), side, side, interpolation
+        )
         crops.append(crop.flip(-1) if draws[-1] < augment.flip else crop)
     return torch.cat(crops)
 
 
-def crop_box(height: int, width: int, draws: np.ndarray, augment: Augment) -> tuple[int, int, int, int]:
+def crop_box(
+    height: int, width: int, draws: np.ndarray, augment: Augment
+) -> tuple[int, int, int, int]:
     """RandomResizedCrop's box (Szegedy et al. 2014, as in torchvision) from given uniform numbers.
 
     Args:
@@ -76,7 +91,10 @@ def crop_box(height: int, width: int, draws: np.ndarray, augment: Augment) -> tu
     log_low, log_high = np.log(augment.crop_ratio)
     areas = height * width * (low + draws[:TRIES] * (high - low))
     ratios = np.exp(log_low + draws[TRIES : 2 * TRIES] * (log_high - log_low))
-    widths, heights = np.rint(np.sqrt(areas * ratios)).astype(int), np.rint(np.sqrt(areas / ratios)).astype(int)
+    widths, heights = (
+        np.rint(np.sqrt(areas * ratios)).astype(int),
+        np.rint(np.sqrt(areas / ratios)).astype(int),
+    )
     fits = np.flatnonzero((widths > 0) & (widths <= width) & (heights > 0) & (heights <= height))
     if len(fits):
         box = int(heights[fits[0]]), int(widths[fits[0]])
@@ -92,11 +110,13 @@ def scaled(pixels: Tensor, device: torch.device) -> Tensor:
     return pixels.to(device, non_blocking=device.type == "cuda").to(torch.float32).div_(255)
 
 
-def disturb(pixels: Tensor, rows: Sequence[int], *, view: int, seed: int, augment: Augment, images: int) -> Tensor:
+def disturb(
+    pixels: Tensor, rows: Sequence[int], *, view: int, seed: int, augment: Augment, images: int
+) -> Tensor:
     """Rotate and recolour every image by numbers of its own, drawn from (seed, image, view) alone.
 
-    Rotation is bilinear about the centre, black where nothing was. Colours are changed as by torchvision's ColorJitter,
-    always in the order brightness, contrast, saturation, hue.
+    Rotation is bilinear about the centre, black where nothing was. Colours are changed as by
+    torchvision's ColorJitter, always in the order brightness, contrast, saturation, hue.
 
     Args:
         pixels: float32 [B, 3, S, S] in [0, 1].
@@ -113,7 +133,9 @@ def disturb(pixels: Tensor, rows: Sequence[int], *, view: int, seed: int, augmen
     if not any([augment.rotation, *ranges, augment.hue]):
         return pixels
     chance = _draws(seed, f"view/{view}/colour and angle", images, 5)[rows]
-    draws = torch.from_numpy(chance).to(pixels.device, torch.float32).T[..., None, None, None]  # [5, B, 1, 1, 1]
+    draws = (
+        torch.from_numpy(chance).to(pixels.device, torch.float32).T[..., None, None, None]
+    )  # [5, B, 1, 1, 1]
     if augment.rotation:
         pixels = _rotate(pixels, (2 * draws[0] - 1) * augment.rotation)
     for place, (reach, base) in enumerate(zip(ranges, (_black, _mean_grey, _grey), strict=True), 1):
@@ -125,7 +147,9 @@ def disturb(pixels: Tensor, rows: Sequence[int], *, view: int, seed: int, augmen
 
 
 def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """float32 [B, 3, S, S] in [0, 1] -> by the weights' own mean and standard deviation, in place."""
+    """float32 [B, 3, S, S] in [0, 1] -> by the weights' own mean and standard deviation, in
+    place.
+    """
     mean = torch.tensor(preprocessing.mean, device=pixels.device).view(1, 3, 1, 1)
     std = torch.tensor(preprocessing.std, device=pixels.device).view(1, 3, 1, 1)
     return pixels.sub_(mean).div_(std)
@@ -133,12 +157,20 @@ def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 def training_side(preprocessing: Preprocessing, resolution: float) -> int:
     """Side of the training crops in pixels: a share of the network's own, rounded to 8."""
-    return preprocessing.crop_px if resolution == 1 else max(8, round(preprocessing.crop_px * resolution / 8) * 8)
+    return (
+        preprocessing.crop_px
+        if resolution == 1
+        else max(8, round(preprocessing.crop_px * resolution / 8) * 8)
+    )
 
 
 def _pixels(image: np.ndarray | Tensor) -> Tensor:
-    """uint8 [H, W, 3] -> [1, 3, H, W], channels last in memory: the layout the uint8 resize is fast in."""
-    pixels = image if isinstance(image, Tensor) else torch.from_numpy(np.array(image))  # a copy: maps are read-only
+    """uint8 [H, W, 3] -> [1, 3, H, W], channels last in memory: the layout the uint8 resize is fast
+    in.
+    """
+    pixels = (
+        image if isinstance(image, Tensor) else torch.from_numpy(np.array(image))
+    )  # a copy: maps are read-only
     return pixels.permute(2, 0, 1)[None]
 
 
@@ -168,7 +200,9 @@ def _centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 @functools.lru_cache(maxsize=2)
 def _draws(seed: int, purpose: str, rows: int, columns: int) -> np.ndarray:
-    """Uniform numbers in [0, 1), float64 [rows, columns]; a row does not depend on how many there are."""
+    """Uniform numbers in [0, 1), float64 [rows, columns]; a row does not depend on how many there
+    are.
+    """
     return named_generator(seed, purpose).random((rows, columns))
 
 
@@ -195,7 +229,9 @@ def _mean_grey(pixels: Tensor) -> Tensor:
 
 
 def _turn_hue(pixels: Tensor, turns: Tensor) -> Tensor:
-    """Turn the hue by shares of the colour circle [B, 1, 1, 1], value and saturation of HSV as they were."""
+    """Turn the hue by shares of the colour circle [B, 1, 1, 1], value and saturation of HSV as they
+    were.
+    """
     value, largest = pixels.max(1, keepdim=True)
     chroma = value - pixels.amin(1, keepdim=True)
     # Sixths of the circle: from the channel that is largest, towards the one after it.

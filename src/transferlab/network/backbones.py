@@ -1,8 +1,8 @@
 """Backbones: build one, divide it into ordered parts, give it a new head.
 
-Every backbone becomes an `nn.Sequential` of the parts `stem, stage1 .. stage4, head`, so that a strategy can say
-"the last stage and the head" without knowing the network. What stands before the head ends in features [B, F];
-the last module of the head is its linear layer.
+Every backbone becomes an `nn.Sequential` of the parts `stem, stage1 .. stage4, head`, so that a
+strategy can say "the last stage and the head" without knowing the network. What stands before the
+head ends in features [B, F]; the last module of the head is its linear layer.
 """
 
 import functools
@@ -24,11 +24,21 @@ Rows = list[list[nn.Module]]
 
 def _resnet(net: Any) -> Rows:
     stem = [net.conv1, net.bn1, net.relu, net.maxpool]
-    return [stem, [net.layer1], [net.layer2], [net.layer3], [net.layer4, net.avgpool, nn.Flatten()], [net.fc]]
+    return [
+        stem,
+        [net.layer1],
+        [net.layer2],
+        [net.layer3],
+        [net.layer4, net.avgpool, nn.Flatten()],
+        [net.fc],
+    ]
 
 
 def _mobilenet_v2(net: Any) -> Rows:
-    return [*_cut(net.features, (2, 4, 7, 14), nn.AdaptiveAvgPool2d(1), nn.Flatten()), list(net.classifier)]
+    return [
+        *_cut(net.features, (2, 4, 7, 14), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        list(net.classifier),
+    ]
 
 
 def _mobilenet_v3_small(net: Any) -> Rows:
@@ -42,7 +52,10 @@ def _efficientnet(net: Any) -> Rows:
 
 
 def _convnext(net: Any) -> Rows:
-    return [*_cut(net.features, (1, 2, 4, 6), net.avgpool, *net.classifier[:2]), list(net.classifier[2:])]
+    return [
+        *_cut(net.features, (1, 2, 4, 6), net.avgpool, *net.classifier[:2]),
+        list(net.classifier[2:]),
+    ]
 
 
 def _densenet(net: Any) -> Rows:
@@ -74,7 +87,9 @@ def _cut(row: Iterable[nn.Module], starts: tuple[int, int, int, int], *tail: nn.
 
 
 class Tokens(nn.Module):
-    """The beginning of torchvision's VisionTransformer: images [B, 3, S, S] -> tokens [B, N + 1, D]."""
+    """The beginning of torchvision's VisionTransformer: images [B, 3, S, S] -> tokens [B, N + 1,
+    D].
+    """
 
     def __init__(self, net: Any):
         super().__init__()
@@ -91,15 +106,20 @@ class Tokens(nn.Module):
         return out
 
     def positions(self, side: int) -> Tensor:
-        """Embeddings of the positions [1, side * side + 1, D], resampled where the images have another size."""
+        """Embeddings of the positions [1, side * side + 1, D], resampled where the images have
+        another size.
+        """
         first, grid = self.position[:, :1], self.position[:, 1:]
         own = math.isqrt(grid.shape[1])
         if own == side:
             return self.position
-        # Two products instead of `interpolate` in two dimensions, whose gradient is not deterministic on CUDA.
+        # Two products instead of `interpolate` in two dimensions, whose gradient is not
+        # deterministic on CUDA.
         mix = interpolate(torch.eye(own, device=grid.device)[None], side, mode="linear")[0]
         square = grid.view(own, own, -1)
-        return torch.cat([first, torch.einsum("ijd,ia,jb->abd", square, mix, mix).flatten(0, 1)[None]], dim=1)
+        return torch.cat(
+            [first, torch.einsum("ijd,ia,jb->abd", square, mix, mix).flatten(0, 1)[None]], dim=1
+        )
 
 
 class FirstToken(nn.Module):
@@ -120,7 +140,9 @@ def tiny(num_classes: int) -> nn.Module:
     widths = (3, 16, 32, 48, 96, 128)
     rows = [stage(a, b, stride=2 if a in (3, 16, 32, 48) else 1) for a, b in pairwise(widths)]
     rows[-1] += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*(nn.Sequential(*row) for row in rows), nn.Sequential(nn.Linear(widths[-1], num_classes)))
+    return nn.Sequential(
+        *(nn.Sequential(*row) for row in rows), nn.Sequential(nn.Linear(widths[-1], num_classes))
+    )
 
 
 BACKBONES: Mapping[str, Callable[[Any], Rows]] = {
@@ -139,14 +161,17 @@ BACKBONES: Mapping[str, Callable[[Any], Rows]] = {
 """Name -> how the network is divided into the rows of modules of its parts."""
 
 
-def build(name: str, outputs: int, seed: int = 0, weights: Mapping[str, Tensor] | None = None) -> nn.Sequential:
+def build(
+    name: str, outputs: int, seed: int = 0, weights: Mapping[str, Tensor] | None = None
+) -> nn.Sequential:
     """A backbone divided into its parts, in eval mode.
 
     Args:
         name: A key of `BACKBONES`.
         outputs: Number of logits.
         seed: Draws the random weights; nothing else of the process's chance is touched.
-        weights: Its whole state dict under torchvision's names (see `published`); None leaves the random weights.
+        weights: Its whole state dict under torchvision's names (see `published`); None leaves the
+            random weights.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -177,18 +202,19 @@ def below(model: nn.Sequential, cut: int) -> nn.Sequential:
 
 def move(model: nn.Sequential, place: Compute) -> nn.Sequential:
     """Move a model to its device, its convolutions in the memory format chosen there."""
-    model.to(place.device, memory_format=place.layout)  # type: ignore[call-overload]  # torch's stubs know no format
+    # torch's stubs know no format
+    model.to(place.device, memory_format=place.layout)  # type: ignore[call-overload]
     return model
 
 
 def fuse(model: nn.Module) -> None:
     """Let convolutions take over the BatchNorm behind them whenever it is in eval mode, in place.
 
-    Then `norm(conv(x))` is one convolution with scaled weights and a bias of its own: the same function with the same
-    gradients of the same parameters, without passes of the norm layer over the activations, forward and backward. In
-    training mode nothing changes. In every network here a convolution that is followed by a BatchNorm of its own
-    width, in the order in which their block registers them, is also followed by it in the block's `forward`; the tests
-    compare all of them.
+    Then `norm(conv(x))` is one convolution with scaled weights and a bias of its own: the same
+    function with the same gradients of the same parameters, without passes of the norm layer over
+    the activations, forward and backward. In training mode nothing changes. In every network here a
+    convolution that is followed by a BatchNorm of its own width, in the order in which their block
+    registers them, is also followed by it in the block's `forward`; the tests compare all of them.
     """
     for block in model.modules():
         for convolution, norm in pairwise(list(block.children())):
@@ -217,17 +243,25 @@ def _norm(norm: nn.BatchNorm2d, images: Tensor) -> Tensor:
 
 
 def new_head(
-    model: nn.Sequential, outputs: int, *, start: str, seed: int, hidden: int | None, dropout: float | None
+    model: nn.Sequential,
+    outputs: int,
+    *,
+    start: str,
+    seed: int,
+    hidden: int | None,
+    dropout: float | None,
 ) -> None:
     """Replace the head, or only its linear layer where nothing else is asked for.
 
     Args:
         model: Changed in place.
         outputs: Number of classes C; the new head maps features [B, F] to logits [B, C].
-        start: Of the last layer: "random" (torch's default, drawn by `seed`), else zero: every class equally likely.
+        start: Of the last layer: "random" (torch's default, drawn by `seed`), else zero: every
+            class equally likely.
         seed: Draws what is random.
         hidden: Width of a layer with ReLU before the last one; None: there is none.
-        dropout: Probability before the last layer; None: as the backbone has it, none behind a hidden layer.
+        dropout: Probability before the last layer; None: as the backbone has it, none behind a
+            hidden layer.
     """
     head = model.get_submodule("head")
     assert isinstance(head, nn.Sequential)

@@ -1,4 +1,6 @@
-"""Where the arithmetic runs: the device, the number of threads, and memory that is kept instead of returned."""
+"""Where the arithmetic runs: the device, the number of threads, and memory that is kept instead of
+returned.
+"""
 
 import ctypes
 import ctypes.util
@@ -38,7 +40,11 @@ class Compute:
     @property
     def layout(self) -> torch.memory_format:
         """The memory format as torch calls it."""
-        return torch.channels_last if self.memory_format == "channels_last" else torch.contiguous_format
+        return (
+            torch.channels_last
+            if self.memory_format == "channels_last"
+            else torch.contiguous_format
+        )
 
 
 def prepare(engine: Engine, verdict: Mapping[str, str]) -> Compute:
@@ -52,17 +58,23 @@ def prepare(engine: Engine, verdict: Mapping[str, str]) -> Compute:
         ValueError: `engine.device` is cuda and torch finds none.
     """
     if engine.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("engine.device: expected a CUDA device, torch found none. Use engine.device=auto or cpu.")
+        raise ValueError(
+            "engine.device: expected a CUDA device, torch found none. Use engine.device=auto or "
+            "cpu."
+        )
     keep_freed_memory()
     torch.set_num_threads(engine.threads or cores())
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # That switch also fills every new tensor with NaN, to show reads of unwritten memory: a pass for nothing.
+    # That switch also fills every new tensor with NaN, to show reads of unwritten memory: a pass
+    # for nothing.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # cuBLAS is deterministic only with a workspace of fixed size, read when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     chosen = torch.device("cuda" if engine.device != "cpu" and torch.cuda.is_available() else "cpu")
-    return Compute(device=chosen, precision=verdict["precision"], memory_format=verdict["memory_format"])
+    return Compute(
+        device=chosen, precision=verdict["precision"], memory_format=verdict["memory_format"]
+    )
 
 
 def cores() -> int:
@@ -82,7 +94,9 @@ def peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     status = Path("/proc/self/status")
-    if status.is_file():  # `getrusage` would count what the parent process held when it started this one
+    if (
+        status.is_file()
+    ):  # `getrusage` would count what the parent process held when it started this one
         return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1e3
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
@@ -91,8 +105,8 @@ def peak_memory_mb(device: torch.device) -> float:
 def keep_freed_memory() -> None:
     """Tell glibc to keep large blocks.
 
-    It otherwise returns every large tensor to the kernel after each operation, and the page faults of getting it back
-    cost mobilenet_v2 on two cores more than half of its time.
+    It otherwise returns every large tensor to the kernel after each operation, and the page faults
+    of getting it back cost mobilenet_v2 on two cores more than half of its time.
     """
     if platform.libc_ver()[0] != "glibc":
         return

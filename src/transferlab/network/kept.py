@@ -25,7 +25,8 @@ def keep_table(table: Tensor, seconds: float, path: Path) -> None:
 
 
 def _make_room(folder: Path, megabytes: float) -> bool:
-    """Delete what was not used for longest until a new table fits; False where one that large never does.
+    """Delete what was not used for longest until a new table fits; False where one that large never
+    does.
 
     The folder takes `DISK_MB` at most, and no more than it leaves free.
     """

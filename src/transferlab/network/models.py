@@ -1,4 +1,6 @@
-"""Models on disk: the starting weights once, and per training only the tensors that it may have changed."""
+"""Models on disk: the starting weights once, and per training only the tensors that it may have
+changed.
+"""
 
 import hashlib
 import os
@@ -26,7 +28,11 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 def tensors_of(model: nn.Module, parts: Iterable[str]) -> dict[str, Tensor]:
     """Copies, on the CPU, of all parameters and buffers of the named parts."""
     wanted = tuple(f"{part}." for part in parts)
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items() if name.startswith(wanted)}
+    return {
+        name: value.detach().cpu().clone()
+        for name, value in model.state_dict().items()
+        if name.startswith(wanted)
+    }
 
 
 def save(tensors: Mapping[str, Tensor], path: Path, facts: dict[str, str] | None = None) -> str:
@@ -56,7 +62,8 @@ def read(path: Path, sha256: str) -> dict[str, Tensor]:
     found = file_hash(path)
     if found != sha256:
         raise ValueError(
-            f"{path}: expected sha256 {sha256[:12]}..., got {found[:12]}.... The file is damaged or from another run. "
+            f"{path}: expected sha256 {sha256[:12]}..., got {found[:12]}.... The file is damaged "
+            "or from another run. "
             f"Delete it, and its copy under .dvc/cache, then run: dvc repro"
         )
     return load_file(path)
@@ -69,9 +76,16 @@ def overlay(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         ValueError: They belong to another network or number of classes.
     """
     known = model.state_dict()
-    wrong = [name for name, value in tensors.items() if name not in known or known[name].shape != value.shape]
+    wrong = [
+        name
+        for name, value in tensors.items()
+        if name not in known or known[name].shape != value.shape
+    ]
     if wrong:
-        raise ValueError(f"model: expected tensors of this backbone and these classes, got '{wrong[0]}'. Train anew.")
+        raise ValueError(
+            f"model: expected tensors of this backbone and these classes, got '{wrong[0]}'. Train "
+            "anew."
+        )
     for name, value in tensors.items():
         known[name].copy_(value)
 

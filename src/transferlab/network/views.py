@@ -33,7 +33,9 @@ class Views:
     side: int
 
     def crops(self, rows: Sequence[int], view: int | None) -> Tensor:
-        """uint8 [B, 3, S, S] of the given rows, where the images are; view None is the test view."""
+        """uint8 [B, 3, S, S] of the given rows, where the images are; view None is the test
+        view.
+        """
         if view is None:
             return augment.test_view(self.images, rows, self.preprocessing)
         return augment.random_view(
@@ -46,11 +48,17 @@ class Views:
             interpolation=self.preprocessing.interpolation,
         )
 
-    def finish(self, crops: Tensor, rows: Sequence[int], view: int | None, device: torch.device) -> Tensor:
-        """Crops of the given rows as the network takes them: float32 [B, 3, S, S], on the device."""
+    def finish(
+        self, crops: Tensor, rows: Sequence[int], view: int | None, device: torch.device
+    ) -> Tensor:
+        """Crops of the given rows as the network takes them: float32 [B, 3, S, S], on the
+        device.
+        """
         pixels, count = augment.scaled(crops, device), len(self.images)
         if view is not None:
-            pixels = augment.disturb(pixels, rows, view=view, seed=self.seed, augment=self._ranges, images=count)
+            pixels = augment.disturb(
+                pixels, rows, view=view, seed=self.seed, augment=self._ranges, images=count
+            )
         return augment.normalise(pixels, self.preprocessing)
 
     @property
@@ -60,8 +68,12 @@ class Views:
 
 
 def resident(images: Images, device: torch.device) -> Images:
-    """The images with their pixels on the device, if they fill no more than a quarter of it; else as they are."""
+    """The images with their pixels on the device, if they fill no more than a quarter of it; else
+    as they are.
+    """
     if device.type != "cuda" or images.pixels.nbytes > torch.cuda.mem_get_info(device)[1] / 4:
         return images
-    pixels: Any = torch.from_numpy(np.array(images.pixels)).to(device)  # sliced like the array that it replaces
+    pixels: Any = torch.from_numpy(np.array(images.pixels)).to(
+        device
+    )  # sliced like the array that it replaces
     return replace(images, pixels=pixels)

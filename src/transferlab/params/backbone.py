@@ -21,7 +21,10 @@ class SourceTask:
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""
         if self.strategy.start != "random":
-            yield f"strategy.start: expected 'random', since it makes the weights, got {self.strategy.start!r}."
+            yield (
+                "strategy.start: expected 'random', since it makes the weights, got "
+                f"{self.strategy.start!r}."
+            )
 
 
 @section
@@ -29,7 +32,9 @@ class Backbone:
     """The network and the weights it starts from."""
 
     name: BackboneName
-    weights: Annotated[str, Field(min_length=1)]  # official | none | source | a path | a file name in the mirror
+    weights: Annotated[
+        str, Field(min_length=1)
+    ]  # official | none | source | a path | a file name in the mirror
     weights_sha256: Sha256 | None  # written by composition for a file of your own
     official_url: Url | None
     precision: Literal["fp32", "bf16", "auto"]  # what `engine.precision` is unless set
@@ -39,6 +44,9 @@ class Backbone:
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""
         if self.weights == "official" and self.official_url is None:
-            yield f"weights: expected none, source or a file, got 'official': {self.name} has no official weights."
+            yield (
+                f"weights: expected none, source or a file, got 'official': {self.name} has no "
+                "official weights."
+            )
         if self.weights == "source" and self.source is None:
             yield "source: expected a source task because weights is 'source', got null."

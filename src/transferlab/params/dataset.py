@@ -29,7 +29,9 @@ Pattern = Literal[
 
 @section
 class Textures:
-    """Procedurally drawn images, for work without a network (recipe: 4 classes, 100 images each, 64 px, 80/20)."""
+    """Procedurally drawn images, for work without a network (recipe: 4 classes, 100 images each, 64
+    px, 80/20).
+    """
 
     classes: Annotated[tuple[Pattern, ...], Field(min_length=2)]
     train_per_class: Count
@@ -47,16 +49,25 @@ class Dataset:
     url: Url | None  # address of a zip
     sha1: Sha1 | None  # published digest of that zip
     sha256: Sha256 | None
-    contents_sha256: Sha256 | None  # digest of the listing of what is inside, whatever the packaging
+    contents_sha256: (
+        Sha256 | None
+    )  # digest of the listing of what is inside, whatever the packaging
     path: str | None  # a folder or zip of your own; relative paths count from the repository
     path_sha256: Sha256 | None  # written by composition, so that a changed folder is noticed
     textures: Textures | None
-    classes: Annotated[tuple[str, ...], Field(min_length=2)] | None  # null: the folders of the training split
-    train_folder: str | None  # null: class folders stand at the top and `test_fraction` of them is held out
+    classes: (
+        Annotated[tuple[str, ...], Field(min_length=2)] | None
+    )  # null: the folders of the training split
+    train_folder: (
+        str | None
+    )  # null: class folders stand at the top and `test_fraction` of them is held out
     test_folder: str | None
     test_fraction: Fraction | None
     split_seed: Seed  # draws that held-out part
-    imagenet: dict[str, Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], Field(min_length=1)]] | None
+    imagenet: (
+        dict[str, Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], Field(min_length=1)]]
+        | None
+    )
     """Class -> classes of ImageNet-1k that mean the same; null: not known."""
     store_px: Pixels  # shorter side of the decoded images
     on_bad_image: Literal["skip", "error"]
@@ -71,9 +82,15 @@ class Dataset:
         """Contradictions, each with its key."""
         given = [name for name in ("url", "path", "textures") if getattr(self, name) is not None]
         if len(given) != 1:
-            yield f"url: expected exactly one of url, path and textures, got {', '.join(given) or 'none'}."
+            yield (
+                "url: expected exactly one of url, path and textures, got "
+                f"{', '.join(given) or 'none'}."
+            )
         if self.path is not None and self.path_sha256 is None:
-            yield "path_sha256: expected the digest of what is at path, got null. Use dataset=folder, which writes it."
+            yield (
+                "path_sha256: expected the digest of what is at path, got null. Use "
+                "dataset=folder, which writes it."
+            )
         if (self.train_folder is None) != (self.test_folder is None):
             yield (
                 f"test_folder: expected both train_folder and test_folder, or neither, "
@@ -81,10 +98,14 @@ class Dataset:
             )
         if (self.test_folder is None) != (self.test_fraction is not None):
             yield (
-                f"test_fraction: expected a fraction where there is no test_folder and null where there is one, "
+                "test_fraction: expected a fraction where there is no test_folder and null where "
+                "there is one, "
                 f"got {self.test_fraction!r} with test_folder {self.test_folder!r}."
             )
         if self.imagenet is not None and set(self.imagenet) != set(self.classes or ()):
-            yield f"imagenet: expected the names of classes, {list(self.classes or ())}, got {list(self.imagenet)}."
+            yield (
+                f"imagenet: expected the names of classes, {list(self.classes or ())}, got "
+                f"{list(self.imagenet)}."
+            )
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             yield f"classes: expected different names, got {list(self.classes)}."

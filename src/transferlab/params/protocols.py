@@ -11,12 +11,16 @@ from .record import Count, Fraction, Name, section
 class Evaluate:
     """What is asked of a trained model."""
 
-    tta_views: Annotated[int, Field(ge=0, le=1000)]  # random views of test-time augmentation; 0: none
+    tta_views: Annotated[
+        int, Field(ge=0, le=1000)
+    ]  # random views of test-time augmentation; 0: none
 
 
 @section
 class CrossValidation:
-    """Ranking on all images, in stratified folds that keep near-duplicates together; off without strategies."""
+    """Ranking on all images, in stratified folds that keep near-duplicates together; off without
+    strategies.
+    """
 
     strategies: tuple[Name, ...]
     each: dict[Name, Name]  # the same by name, written by composition: DVC has a stage for each
@@ -30,4 +34,6 @@ class LearningCurve:
 
     strategies: tuple[Name, ...]
     each: dict[Name, Name]  # the same by name, written by composition: DVC has a stage for each
-    fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)]  # of every class; 1 is the run itself
+    fractions: Annotated[
+        tuple[Fraction, ...], Field(min_length=1)
+    ]  # of every class; 1 is the run itself

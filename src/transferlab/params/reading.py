@@ -1,4 +1,6 @@
-"""`params.yaml` read and checked: every problem of the whole file at once, each with its dotted key."""
+"""`params.yaml` read and checked: every problem of the whole file at once, each with its dotted
+key.
+"""
 
 import difflib
 import json
@@ -33,10 +35,14 @@ def read_params(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ValueError(f"{path.name}: expected a file, found none. Compose it from conf/: make repro.") from error
+        raise ValueError(
+            f"{path.name}: expected a file, found none. Compose it from conf/: make repro."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         found = " ".join(str(error).split())
-        raise ValueError(f"{path.name}: expected YAML, got: {found}. Compose it anew: make repro.") from error
+        raise ValueError(
+            f"{path.name}: expected YAML, got: {found}. Compose it anew: make repro."
+        ) from error
 
 
 def parse(data: Any, where: str = "params.yaml") -> Params:
@@ -54,16 +60,25 @@ def parse(data: Any, where: str = "params.yaml") -> Params:
 
 
 def _sentences(error: Any, data: Any) -> Iterator[str]:
-    """One pydantic error in this project's form: the dotted key, what was expected, what it got, what to do."""
+    """One pydantic error in this project's form: the dotted key, what was expected, what it got,
+    what to do.
+    """
     kind, location, value = error["type"], error["loc"], error["input"]
-    # Under `strategies.<name>` pydantic inserts the name of the record it tried; a person never wrote that.
-    steps = [str(item) for i, item in enumerate(location) if not (location[0] == "strategies" and i == 2)]
+    # Under `strategies.<name>` pydantic inserts the name of the record it tried; a person never
+    # wrote that.
+    steps = [
+        str(item) for i, item in enumerate(location) if not (location[0] == "strategies" and i == 2)
+    ]
     key = ".".join(step for step in steps if step != "[key]") or "the whole file"
     if kind == "value_error":
-        yield from (".".join([*steps, problem]) for problem in str(error["ctx"]["error"]).split("\n"))
+        yield from (
+            ".".join([*steps, problem]) for problem in str(error["ctx"]["error"]).split("\n")
+        )
     elif kind == "unexpected_keyword_argument":
         known = sorted(_fields_at(location[:-1]))
-        yield f"{key}: unknown key.{_nearest(str(location[-1]), known)} Choices: {', '.join(known)}."
+        yield (
+            f"{key}: unknown key.{_nearest(str(location[-1]), known)} Choices: {', '.join(known)}."
+        )
     elif kind.startswith("missing"):
         yield f"{key}: expected a value, found none. Compose params.yaml anew: make repro."
     elif kind.startswith("union_tag"):

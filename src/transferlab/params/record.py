@@ -1,4 +1,6 @@
-"""What every section of the parameters is made of: frozen records, and types that say their range."""
+"""What every section of the parameters is made of: frozen records, and types that say their
+range.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -35,7 +37,9 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def section(cls: type[T]) -> type[T]:
-    """A frozen, keyword-only dataclass; parsing refuses unknown keys, NaN, silent conversions and its `problems`."""
+    """A frozen, keyword-only dataclass; parsing refuses unknown keys, NaN, silent conversions and
+    its `problems`.
+    """
     cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)  # type: ignore[attr-defined]
     if hasattr(cls, "problems"):
         cls.refuse_problems = model_validator(mode="after")(_refuse_problems)  # type: ignore[attr-defined]
@@ -43,7 +47,9 @@ def section(cls: type[T]) -> type[T]:
 
 
 def _refuse_problems(record: Any) -> Any:
-    """Pydantic's hook for what no single value shows; it runs where the values themselves are sound."""
+    """Pydantic's hook for what no single value shows; it runs where the values themselves are
+    sound.
+    """
     if problems := list(record.problems()):
         raise ValueError("\n".join(problems))
     return record

@@ -16,7 +16,8 @@ class Phase:
 
     share: Positive  # of the strategy's epochs, relative to the other phases
     rates: Annotated[dict[str, Positive | None], Field(min_length=1)]
-    """Ordered table: part (or pattern) -> multiplier of `lr`, null = frozen; the first match wins."""
+    """Ordered table: part (or pattern) -> multiplier of `lr`, null = frozen; the first match wins.
+    """
 
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""
@@ -31,7 +32,9 @@ class Phase:
 
 @section
 class Regression:
-    """L2 logistic regression on the frozen features; C is chosen by cross-validation inside the fit rows."""
+    """L2 logistic regression on the frozen features; C is chosen by cross-validation inside the fit
+    rows.
+    """
 
     log10_c: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)]  # ends of the grid
     c_values: Annotated[int, Field(ge=1, le=200)]
@@ -59,46 +62,83 @@ class GradientStrategy:
     learner: Literal["gradient"]
     start: Literal["weights", "random"]
     head_hidden: Count | None  # width of a hidden layer with ReLU; null: the head is linear
-    head_dropout: Annotated[float, Field(ge=0, lt=1)] | None  # before the last layer; null: as the backbone has it
-    head_start: Literal["zero", "random", "probe"]  # of the last layer; probe: a logistic regression's solution
+    head_dropout: (
+        Annotated[float, Field(ge=0, lt=1)] | None
+    )  # before the last layer; null: as the backbone has it
+    head_start: Literal[
+        "zero", "random", "probe"
+    ]  # of the last layer; probe: a logistic regression's solution
     probe: Regression | None
     lr: Annotated[float, Field(gt=0)]
     epochs: Count
     views: Count | None  # random views per image, used in turn; null: a fresh one every epoch
-    resolution: PositiveShare  # side of the training crops as a share of the backbone's own, rounded to 8 px
+    # side of the training crops as a share of the backbone's own, rounded to 8 px
+    resolution: PositiveShare
     optimizer: Literal["sgd", "adam", "adamw"]
     momentum: Annotated[float, Field(ge=0, lt=1)]
     nesterov: bool
     weight_decay: NotNegative  # not on norm layers and biases
     schedule: Literal["constant", "cosine", "step", "plateau"]
     step_epochs: Count | None  # of `step`: the rate is multiplied by 0.1 every so many epochs
-    patience: Annotated[int, Field(ge=0)] | None  # of `plateau`: by 0.1 after more epochs than this without progress
+    patience: (
+        Annotated[int, Field(ge=0)] | None
+    )  # of `plateau`: by 0.1 after more epochs than this without progress
     warmup: Annotated[float, Field(ge=0, lt=1)]  # share of a phase's steps
-    clip_norm: Positive | None  # of the gradient over all that trains, per step (Pascanu et al. 2013)
-    loss: Literal["cross_entropy", "nll"]  # nll: LogSoftmax and NLLLoss, the same function in two steps
-    select_by: Literal["accuracy", "loss"]  # the best epoch on the validation images; ties go to the other one
+    clip_norm: (
+        Positive | None
+    )  # of the gradient over all that trains, per step (Pascanu et al. 2013)
+    loss: Literal[
+        "cross_entropy", "nll"
+    ]  # nll: LogSoftmax and NLLLoss, the same function in two steps
+    select_by: Literal[
+        "accuracy", "loss"
+    ]  # the best epoch on the validation images; ties go to the other one
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    norm_statistics: Literal["frozen", "batch"]  # of norm layers that train; those of frozen parts never move
+    norm_statistics: Literal[
+        "frozen", "batch"
+    ]  # of norm layers that train; those of frozen parts never move
     interpolate: Annotated[tuple[Share, ...], Field(min_length=1)] | None
-    """WiSE-FT: shares of the trained weights, the rest from the start; the best on the validation images is kept."""
+    """WiSE-FT: shares of the trained weights, the rest from the start; the best on the validation
+    images is kept.
+    """
     phases: Annotated[dict[Name, Phase], Field(min_length=1)]
 
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""
         if (self.schedule == "step") != (self.step_epochs is not None):
-            yield f"step_epochs: expected a number with schedule 'step' and null without, got {self.step_epochs!r}."
+            yield (
+                "step_epochs: expected a number with schedule 'step' and null without, got "
+                f"{self.step_epochs!r}."
+            )
         if (self.schedule == "plateau") != (self.patience is not None):
-            yield f"patience: expected a number with schedule 'plateau' and null without, got {self.patience!r}."
+            yield (
+                "patience: expected a number with schedule 'plateau' and null without, got "
+                f"{self.patience!r}."
+            )
         if len(self.phases) > self.epochs:
-            yield f"epochs: expected at least one per phase ({len(self.phases)}), got {self.epochs}."
+            yield (
+                f"epochs: expected at least one per phase ({len(self.phases)}), got {self.epochs}."
+            )
         if (self.head_start == "probe") != (self.probe is not None):
-            yield f"probe: expected a section with head_start 'probe' and null without, got {self.probe!r}."
+            yield (
+                "probe: expected a section with head_start 'probe' and null without, got "
+                f"{self.probe!r}."
+            )
         if self.head_start == "probe" and (self.head_hidden is not None or self.start == "random"):
-            yield "head_start: expected zero or random, since a probe needs weights and a linear head, got 'probe'."
+            yield (
+                "head_start: expected zero or random, since a probe needs weights and a linear "
+                "head, got 'probe'."
+            )
         if self.loss == "nll" and self.label_smoothing:
-            yield f"label_smoothing: expected 0 with loss 'nll', which knows none, got {self.label_smoothing}."
+            yield (
+                "label_smoothing: expected 0 with loss 'nll', which knows none, got "
+                f"{self.label_smoothing}."
+            )
         if self.interpolate is not None and self.norm_statistics == "batch":
-            yield "interpolate: expected null with norm_statistics 'batch', since statistics do not interpolate."
+            yield (
+                "interpolate: expected null with norm_statistics 'batch', since statistics do "
+                "not interpolate."
+            )
 
 
 Strategy = Annotated[GradientStrategy | LogisticStrategy, Field(discriminator="learner")]

@@ -10,9 +10,13 @@ from .record import Count, Fraction, NotNegative, Positive, PositiveShare, Share
 
 @section
 class Augment:
-    """Random views of training images; drawn from (seed, image, view) alone, so every strategy sees the same."""
+    """Random views of training images; drawn from (seed, image, view) alone, so every strategy sees
+    the same.
+    """
 
-    crop_scale: Annotated[tuple[PositiveShare, ...], Field(min_length=2, max_length=2)]  # share of the area, ends
+    crop_scale: Annotated[
+        tuple[PositiveShare, ...], Field(min_length=2, max_length=2)
+    ]  # share of the area, ends
     crop_ratio: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=2)]  # width / height
     flip: Share  # probability of a horizontal flip
     rotation: Annotated[float, Field(ge=0, le=180)]  # degrees to either side

@@ -36,17 +36,30 @@ class Params:
         resize_px, name = self.backbone.preprocessing.resize_px, self.backbone.name
         if self.dataset.store_px < resize_px:
             yield (
-                f"dataset.store_px: expected at least {resize_px}, the size that backbone {name} resizes to, "
+                f"dataset.store_px: expected at least {resize_px}, the size that backbone {name} "
+                "resizes to, "
                 f"got {self.dataset.store_px}. Add: -S dataset.store_px={resize_px}"
             )
         if len(set(self.seeds)) < len(self.seeds):
             yield f"seeds: expected different numbers, got {list(self.seeds)}."
         for key, strategy in self.strategies.items():
-            by_batch = isinstance(strategy, GradientStrategy) and strategy.norm_statistics == "batch"
+            by_batch = (
+                isinstance(strategy, GradientStrategy) and strategy.norm_statistics == "batch"
+            )
             if by_batch and self.train.batch_size == 1:
-                yield f"train.batch_size: expected 2 or more, since {key} normalises by batch, got 1."
+                yield (
+                    f"train.batch_size: expected 2 or more, since {key} normalises by batch, got 1."
+                )
         for protocol in ("cross_validation", "learning_curve"):
-            for key in (key for key in getattr(self, protocol).strategies if key not in self.strategies):
-                yield f"{protocol}.strategies: expected some of {', '.join(self.strategies)}, got {key!r}."
+            for key in (
+                key for key in getattr(self, protocol).strategies if key not in self.strategies
+            ):
+                yield (
+                    f"{protocol}.strategies: expected some of {', '.join(self.strategies)}, got "
+                    f"{key!r}."
+                )
         if not self.strategies:
-            yield "strategies: expected at least one, got none. Choose with -S strategy=frozen or -S strategy=all."
+            yield (
+                "strategies: expected at least one, got none. Choose with -S strategy=frozen or "
+                "-S strategy=all."
+            )

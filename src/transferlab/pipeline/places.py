@@ -16,8 +16,8 @@ def checkout() -> Path:
 def home() -> Path:
     """The user's repository: DVC_ROOT when DVC runs us, else this checkout.
 
-    In `--temp` and `--queue` runs the checkout is deleted afterwards, so whatever must outlive a run
-    (caches, the tracking store) and every relative path that a person gives counts from here.
+    In `--temp` and `--queue` runs the checkout is deleted afterwards, so whatever must outlive a
+    run (caches, the tracking store) and every relative path that a person gives counts from here.
     """
     return Path(os.environ.get("DVC_ROOT") or checkout()).resolve()
 
@@ -30,7 +30,9 @@ def cache_folder(kind: str) -> Path:
 
 
 def mirror() -> str | None:
-    """`TRANSFERLAB_MIRROR`: an http(s) prefix as it is, or the absolute path of a folder; None when unset."""
+    """`TRANSFERLAB_MIRROR`: an http(s) prefix as it is, or the absolute path of a folder; None when
+    unset.
+    """
     value = os.environ.get("TRANSFERLAB_MIRROR", "").strip()
     if not value:
         return None

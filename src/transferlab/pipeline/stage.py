@@ -1,4 +1,6 @@
-"""What every stage does around its work: check all parameters first, notice edits made meanwhile, fail in one line."""
+"""What every stage does around its work: check all parameters first, notice edits made meanwhile,
+fail in one line.
+"""
 
 import logging
 import os
@@ -16,7 +18,9 @@ from ..params.whole import Params
 from .files import content_hash, file_hash
 from .places import checkout
 
-SMALL = 10_000_000  # bytes up to which a file is compared by content; data beyond it by size and time
+SMALL = (
+    10_000_000  # bytes up to which a file is compared by content; data beyond it by size and time
+)
 
 
 def main(name: str, work: Callable[[Path, Params, str], None]) -> None:
@@ -24,24 +28,31 @@ def main(name: str, work: Callable[[Path, Params, str], None]) -> None:
 
     Args:
         name: The stage.
-        work: Receives the checkout, the checked parameters, and the strategy ("" where the stage has none).
+        work: Receives the checkout, the checked parameters, and the strategy ("" where the stage
+            has none).
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _interrupt)
     root, key = checkout(), sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        before = fingerprint(root, name, key)  # ahead of loading: what is loaded is never older than the marks
+        before = fingerprint(
+            root, name, key
+        )  # ahead of loading: what is loaded is never older than the marks
         checked = load_params(root / "params.yaml")
         if "${key}" in declaration(root, name)["cmd"] and key not in checked.strategies:
-            raise ValueError(f"{name}: expected one of {', '.join(checked.strategies)}, got '{key}'. Name one of them.")
+            raise ValueError(
+                f"{name}: expected one of {', '.join(checked.strategies)}, got '{key}'. Name one "
+                "of them."
+            )
         work(root, checked, key)
-        # DVC hashes parameters and dependencies after the command ends (treeverse/dvc#11058): without this, values
-        # edited meanwhile would be bound to a result they did not make.
+        # DVC hashes parameters and dependencies after the command ends (treeverse/dvc#11058):
+        # without this, values edited meanwhile would be bound to a result they did not make.
         after = fingerprint(root, name, key)
         changed = [item for item in {**before, **after} if before.get(item) != after.get(item)]
         if changed:
             raise ValueError(
-                f"{name}: expected its inputs to stay as they were, but {', '.join(changed)} changed while it ran. "
+                f"{name}: expected its inputs to stay as they were, but {', '.join(changed)} "
+                "changed while it ran. "
                 f"Nothing was recorded; run again."
             )
     except KeyboardInterrupt:
@@ -70,7 +81,9 @@ def fingerprint(root: Path, name: str, key: str = "") -> dict[str, str]:
 
 def code_digest(root: Path, name: str) -> str:
     """Digest of the code that a stage lists among its dependencies."""
-    listed = [item for item in declaration(root, name)["deps"] if item.startswith(("src/", "stages/"))]
+    listed = [
+        item for item in declaration(root, name)["deps"] if item.startswith(("src/", "stages/"))
+    ]
     files = [file for item in listed for file in _files(root / item) if file.suffix == ".py"]
     return content_hash({str(file.relative_to(root)): file_hash(file) for file in files})
 
@@ -84,7 +97,9 @@ def declaration(root: Path, name: str) -> dict[str, Any]:
 
 def _files(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+        yield from sorted(
+            file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts
+        )
     else:
         yield path
 
@@ -93,7 +108,10 @@ def _mark(file: Path) -> list[Any]:
     if not file.is_file():
         return [file.name, None]
     status = file.stat()
-    return [str(file), file_hash(file) if status.st_size < SMALL else [status.st_size, status.st_mtime_ns]]
+    return [
+        str(file),
+        file_hash(file) if status.st_size < SMALL else [status.st_size, status.st_mtime_ns],
+    ]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,7 @@
-"""Where in an image a network saw the class that it predicts (Grad-CAM, Selvaraju et al. 2017, as captum has it)."""
+"""Where in an image a network saw the class that it predicts (Grad-CAM, Selvaraju et al.
+
+2017, as captum has it).
+"""
 
 import numpy as np
 import torch
@@ -19,8 +22,9 @@ def maps(net: nn.Sequential, views: Views, place: Compute) -> np.ndarray:
         place: Where the arithmetic runs; in fp32, whatever it says of precision.
 
     Returns:
-        float32 [N, h, w] in 0 to 1, the largest value of each image being 1 (0 where nothing spoke for the class). No
-        rows for a network that has no maps before the pooling, such as a vision transformer.
+        float32 [N, h, w] in 0 to 1, the largest value of each image being 1 (0 where nothing spoke
+        for the class). No rows for a network that has no maps before the pooling, such as a vision
+        transformer.
     """
     from captum.attr import LayerGradCam
 

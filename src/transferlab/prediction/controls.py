@@ -35,11 +35,16 @@ def write(root: Path, params: Params) -> None:
 def imagenet_head(
     root: Path, imagenet: Mapping[str, Sequence[int]], test: Images, params: Params, place: Compute
 ) -> dict[str, np.ndarray]:
-    """Probabilities [N, K] of the starting weights with their own head; nothing where that head is not ImageNet's.
+    """Probabilities [N, K] of the starting weights with their own head; nothing where that head is
+    not ImageNet's.
 
-    Of the 1000 probabilities, those of the classes that mean the same as one of ours are added up and made to sum to 1.
+    Of the 1000 probabilities, those of the classes that mean the same as one of ours are added up
+    and made to sum to 1.
     """
-    start = models.read(root / "data/weights/start.safetensors", read_json(root / "data/weights/start.json")["sha256"])
+    start = models.read(
+        root / "data/weights/start.safetensors",
+        read_json(root / "data/weights/start.json")["sha256"],
+    )
     net = backbones.build(params.backbone.name, IMAGENET_CLASSES)
     known = net.state_dict()
     if any(value.shape != known[name].shape for name, value in start.items()):

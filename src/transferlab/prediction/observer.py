@@ -24,8 +24,8 @@ class Observer:
 
     Args:
         net: All parts; in eval mode whenever it is used.
-        cut: Number of leading parts that hold the starting weights. When it is all but the head, what they make of
-            the images is kept for other strategies and seeds.
+        cut: Number of leading parts that hold the starting weights. When it is all but the head,
+            what they make of the images is kept for other strategies and seeds.
         params: Preprocessing, random views, memory.
         place: Where the arithmetic runs, and how.
         shared: With observers of other models.
@@ -39,7 +39,9 @@ class Observer:
 
     @torch.no_grad()
     def predict(self, images: Images, rows: np.ndarray, views: int = 0) -> np.ndarray:
-        """Probabilities float32 [n, K] of the given rows: of the test view, or the mean over random views."""
+        """Probabilities float32 [n, K] of the given rows: of the test view, or the mean over random
+        views.
+        """
         kept = self.cut if self.cut == HEAD else 0
         source, upper = self._source(images, rows, kept, views), self.net.eval()[kept:]
         batches = np.split(rows, range(CHUNK, len(rows), CHUNK))
@@ -54,22 +56,33 @@ class Observer:
         """What enters the head, float32 [N, F], for the test view of every image."""
         self.net.eval()
         everything = np.arange(len(images))
-        found: np.ndarray = self._source(images, everything, HEAD, 0).test(everything).float().cpu().numpy()
+        found: np.ndarray = (
+            self._source(images, everything, HEAD, 0).test(everything).float().cpu().numpy()
+        )
         return found
 
     def _source(self, images: Images, rows: np.ndarray, cut: int, views: int) -> Activations:
         preprocessing, kept = self.params.backbone.preprocessing, cut == HEAD == self.cut
         ranges = self.params.train.augment if views else None
         seen = Views(
-            images=images, preprocessing=preprocessing, ranges=ranges, seed=TTA_SEED, side=preprocessing.crop_px
+            images=images,
+            preprocessing=preprocessing,
+            ranges=ranges,
+            seed=TTA_SEED,
+            side=preprocessing.crop_px,
         )
         return Activations(
             backbones.below(self.net, cut),
             seen,
-            (rows, np.arange(len(images)) if kept else rows),  # on disk the test view of all images serves everybody
+            (
+                rows,
+                np.arange(len(images)) if kept else rows,
+            ),  # on disk the test view of all images serves everybody
             count=views or None,
             place=self.place,
-            memory_mb=self.params.engine.memory_mb if cut == HEAD else 0,  # only what is used again is worth keeping
+            memory_mb=self.params.engine.memory_mb
+            if cut == HEAD
+            else 0,  # only what is used again is worth keeping
             shared=self.shared if kept else None,
         )
 

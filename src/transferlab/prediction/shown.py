@@ -16,7 +16,9 @@ from .observer import Observer
 VIEWED_IMAGES, VIEWED_EPOCHS = 3, 7
 
 
-def pictures(observer: Observer, name: str, seed: int, images: tuple[Images, Images]) -> dict[str, np.ndarray]:
+def pictures(
+    observer: Observer, name: str, seed: int, images: tuple[Images, Images]
+) -> dict[str, np.ndarray]:
     """What figures show of one model.
 
     Args:
@@ -26,11 +28,18 @@ def pictures(observer: Observer, name: str, seed: int, images: tuple[Images, Ima
         images: The training and the test split.
 
     Returns:
-        `after`: features float16 [N, F] of the test images in the order of their manifest, `maps`: where the predicted
-        class was seen in them, float16 [N, h, w], and `views`: what training saw, uint8 [I, V, S, S, 3].
+        `after`: features float16 [N, F] of the test images in the order of their manifest, `maps`:
+        where the predicted class was seen in them, float16 [N, h, w], and `views`: what training
+        saw, uint8 [I, V, S, S, 3].
     """
     train, test = images
-    seen = Views(images=test, preprocessing=observer.params.backbone.preprocessing, ranges=None, seed=0, side=0)
+    seen = Views(
+        images=test,
+        preprocessing=observer.params.backbone.preprocessing,
+        ranges=None,
+        seed=0,
+        side=0,
+    )
     return {
         "after": observer.features(test).astype(np.float16),
         "maps": attribution.maps(observer.net, seen, observer.place).astype(np.float16),
@@ -39,7 +48,8 @@ def pictures(observer: Observer, name: str, seed: int, images: tuple[Images, Ima
 
 
 def training_views(train: Images, name: str, seed: int, params: Params) -> np.ndarray:
-    """The test view and the random views of the first epochs of some images, uint8 [I, 1 + V, S, S, 3]; S is 112.
+    """The test view and the random views of the first epochs of some images, uint8 [I, 1 + V, S, S,
+    3]; S is 112.
 
     V is 0 for a strategy that trains on test views.
     """
@@ -50,15 +60,27 @@ def training_views(train: Images, name: str, seed: int, params: Params) -> np.nd
     if isinstance(strategy, GradientStrategy):
         resolution, count = strategy.resolution, min(strategy.views or VIEWED_EPOCHS, VIEWED_EPOCHS)
     side = training_side(preprocessing, resolution)
-    seen = Views(images=train, preprocessing=preprocessing, ranges=params.train.augment, seed=seed, side=side)
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
+    seen = Views(
+        images=train, preprocessing=preprocessing, ranges=params.train.augment, seed=seed, side=side
+    )
+    mean, std = (
+        np.array(values, np.float32)[:, None, None]
+        for values in (preprocessing.mean, preprocessing.std)
+    )
     shown = []
     for view in (None, *range(count)):
-        pixels = seen.finish(seen.crops(rows, view), rows, view, torch.device("cpu")).numpy() * std + mean
-        shown.append([_thumbnail((255 * image).round().clip(0, 255).astype(np.uint8)) for image in pixels])
+        pixels = (
+            seen.finish(seen.crops(rows, view), rows, view, torch.device("cpu")).numpy() * std
+            + mean
+        )
+        shown.append(
+            [_thumbnail((255 * image).round().clip(0, 255).astype(np.uint8)) for image in pixels]
+        )
     return np.array(shown).swapaxes(0, 1)
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
     """uint8 [3, S, S] -> [112, 112, 3]."""
-    return np.asarray(Image.fromarray(image.transpose(1, 2, 0)).resize((112, 112), Image.Resampling.BILINEAR))
+    return np.asarray(
+        Image.fromarray(image.transpose(1, 2, 0)).resize((112, 112), Image.Resampling.BILINEAR)
+    )

@@ -1,4 +1,6 @@
-"""The predictions table, the narrow waist: its columns, rows, reading and checks. No torch, no statistics."""
+"""The predictions table, the narrow waist: its columns, rows, reading and checks. No torch, no
+statistics.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +17,9 @@ def columns(classes: Sequence[str]) -> list[str]:
     return ["strategy", "seed", "id", "label", "predicted", *(f"p_{label}" for label in classes)]
 
 
-def table(name: str, seed: str, images: Images, rows: np.ndarray, probabilities: np.ndarray) -> list[dict[str, Any]]:
+def table(
+    name: str, seed: str, images: Images, rows: np.ndarray, probabilities: np.ndarray
+) -> list[dict[str, Any]]:
     """Lines of a predictions table, one for each of the given rows of the manifest."""
     predicted = probabilities.argmax(1)
     return [
@@ -25,7 +29,10 @@ def table(name: str, seed: str, images: Images, rows: np.ndarray, probabilities:
             "id": images.ids[row],
             "label": images.classes[images.labels[row]],
             "predicted": images.classes[predicted[i]],
-            **{f"p_{label}": f"{p:.9g}" for label, p in zip(images.classes, probabilities[i], strict=True)},
+            **{
+                f"p_{label}": f"{p:.9g}"
+                for label, p in zip(images.classes, probabilities[i], strict=True)
+            },
         }
         for i, row in enumerate(rows.tolist())
     ]
@@ -37,13 +44,21 @@ COLUMNS = ("strategy", "seed", "id", "label", "predicted")
 SUM_TOLERANCE = 1e-4  # float32 softmax over many classes, written with fewer digits
 
 
-def read_tables(folder: Path, names: Iterable[str], classes: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The checked tables `<name>.csv` of a folder by name; only validation images differ from seed to seed."""
+def read_tables(
+    folder: Path, names: Iterable[str], classes: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """The checked tables `<name>.csv` of a folder by name; only validation images differ from seed
+    to seed.
+    """
     same = folder.name != "validation"
-    return {name: read_predictions(folder / f"{name}.csv", classes, same_images=same) for name in names}
+    return {
+        name: read_predictions(folder / f"{name}.csv", classes, same_images=same) for name in names
+    }
 
 
-def read_predictions(path: Path, classes: Sequence[str], *, same_images: bool = True) -> pd.DataFrame:
+def read_predictions(
+    path: Path, classes: Sequence[str], *, same_images: bool = True
+) -> pd.DataFrame:
     """Read and check one strategy's predictions table.
 
     A table without rows is allowed: a strategy whose seeds all diverged at once predicted nothing.
@@ -51,23 +66,28 @@ def read_predictions(path: Path, classes: Sequence[str], *, same_images: bool = 
     Args:
         path: `<strategy>.csv`, rows sorted by seed.
         classes: Class names in the order of the probability columns.
-        same_images: Whether every seed has to have the same images; each has its own validation split.
+        same_images: Whether every seed has to have the same images; each has its own validation
+            split.
 
     Raises:
         ValueError: the first line that is not what evaluation writes.
     """
     chances = [f"p_{name}" for name in classes]
-    # As text first: a class may be called "NA" or "01", and each bad cell has to be shown as it stands.
+    # As text first: a class may be called "NA" or "01", and each bad cell has to be shown as it
+    # stands.
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if list(table.columns) != [*COLUMNS, *chances]:
         raise ValueError(
-            f"{path.name}: expected the columns {', '.join([*COLUMNS, *chances])}, got {', '.join(table.columns)}. "
+            f"{path.name}: expected the columns {', '.join([*COLUMNS, *chances])}, got "
+            f"{', '.join(table.columns)}. "
             f"{_again(path)}"
         )
     _require(table["strategy"] == path.stem, path, table, f"strategy {path.stem}", "strategy")
     _require(table["seed"].str.fullmatch("[0-9]+"), path, table, "a whole number as seed", "seed")
     for column in ("label", "predicted"):
-        _require(table[column].isin(list(classes)), path, table, f"a {column} in {list(classes)}", column)
+        _require(
+            table[column].isin(list(classes)), path, table, f"a {column} in {list(classes)}", column
+        )
     for column in chances:
         number = pd.to_numeric(table[column], errors="coerce")
         _require(number.between(0, 1), path, table, f"a probability in {column}", column)
@@ -84,7 +104,9 @@ def _check_probabilities(path: Path, table: pd.DataFrame, chances: list[str]) ->
     """Rows sum to 1, and `predicted` is the most probable class."""
     values = table[chances].to_numpy(float)
     table = table.assign(sum=values.sum(axis=1))
-    _require((table["sum"] - 1).abs() <= SUM_TOLERANCE, path, table, "probabilities that sum to 1", "sum")
+    _require(
+        (table["sum"] - 1).abs() <= SUM_TOLERANCE, path, table, "probabilities that sum to 1", "sum"
+    )
     place = pd.Index(chances).get_indexer(pd.Index("p_" + table["predicted"]))
     largest = values[np.arange(len(table)), place] >= values.max(axis=1, initial=0)
     _require(pd.Series(largest), path, table, "the most probable class as predicted", "predicted")
@@ -94,7 +116,10 @@ def _check_seeds(path: Path, table: pd.DataFrame) -> None:
     """Every seed has the same images with the same labels in the same order."""
     seeds = table["seed"].unique()
     for seed in seeds[1:]:
-        first, other = (table.loc[table["seed"] == value, ["id", "label"]].to_numpy() for value in (seeds[0], seed))
+        first, other = (
+            table.loc[table["seed"] == value, ["id", "label"]].to_numpy()
+            for value in (seeds[0], seed)
+        )
         if not np.array_equal(first, other):
             raise ValueError(
                 f"{path.name}: expected the same ids and labels in the same order for every seed, "
@@ -102,10 +127,14 @@ def _check_seeds(path: Path, table: pd.DataFrame) -> None:
             )
 
 
-def _require(good: "pd.Series[bool]", path: Path, table: pd.DataFrame, expected: str, column: str) -> None:
+def _require(
+    good: "pd.Series[bool]", path: Path, table: pd.DataFrame, expected: str, column: str
+) -> None:
     if not good.all():
         row = int(np.argmin(good))
-        place = f"{path.name}, line {row + 2} (seed {table['seed'].iloc[row]}, {table['id'].iloc[row]})"
+        place = (
+            f"{path.name}, line {row + 2} (seed {table['seed'].iloc[row]}, {table['id'].iloc[row]})"
+        )
         got = table[column].tolist()[row]
         raise ValueError(f"{place}: expected {expected}, got {got!r}. {_again(path)}")
 
@@ -128,7 +157,8 @@ def confusion_counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def common_ids(predictions: Mapping[str, pd.DataFrame]) -> list[str]:
-    """The test images, which must be the same in every table: strategies are compared image by image.
+    """The test images, which must be the same in every table: strategies are compared image by
+    image.
 
     Args:
         predictions: Checked tables by strategy; those without rows are passed over.
@@ -137,7 +167,10 @@ def common_ids(predictions: Mapping[str, pd.DataFrame]) -> list[str]:
         ValueError: Two tables hold different images, or the same in another order.
     """
     tables = {name: table for name, table in predictions.items() if len(table)}
-    ids = {name: table.loc[table["seed"] == table["seed"].iloc[0], "id"].tolist() for name, table in tables.items()}
+    ids = {
+        name: table.loc[table["seed"] == table["seed"].iloc[0], "id"].tolist()
+        for name, table in tables.items()
+    }
     first, expected = next(iter(ids.items()), ("", []))
     for name, found in ids.items():
         if found != expected:
@@ -165,7 +198,9 @@ def between(comparison: Mapping[str, Any], first: str, second: str) -> dict[str,
         KeyError: They were not compared.
     """
     pairs = {(pair["first"], pair["second"]): pair for pair in comparison["pairs"]}
-    return dict(pairs[first, second]) if (first, second) in pairs else _reversed(pairs[second, first])
+    return (
+        dict(pairs[first, second]) if (first, second) in pairs else _reversed(pairs[second, first])
+    )
 
 
 def _reversed(pair: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 from ..data.images import load_images
 from ..pipeline import files
 from ..prediction.table import seed_accuracies
-from .figures import accuracy, confusion, cost, features, photographs, reliability, training, verdicts
+from .figures import (
+    accuracy,
+    confusion,
+    cost,
+    features,
+    photographs,
+    reliability,
+    training,
+    verdicts,
+)
 from .figures.sheet import nothing
 from .results import Results
 
@@ -20,7 +29,9 @@ ATTRIBUTED = 6  # test images under heat maps
 LAID_OUT = 500  # test images whose features are shown at most: t-SNE takes the square of their time
 
 Drawn = tuple[Figure, bool]
-"""A figure, and whether it shows anything: the files are always there, because DVC knows them by name."""
+"""A figure, and whether it shows anything: the files are always there, because DVC knows them by
+name.
+"""
 
 
 def draw_numbers(
@@ -43,26 +54,41 @@ def draw_numbers(
     }
 
 
-def draw_photographs(root: Path, results: Results, predictions: Mapping[str, pd.DataFrame]) -> dict[str, Drawn]:
+def draw_photographs(
+    root: Path, results: Results, predictions: Mapping[str, pd.DataFrame]
+) -> dict[str, Drawn]:
     """The figures made of images, and of what evaluation kept of them."""
     kept = {name: _kept(root, name) for name, table in predictions.items() if len(table)}
-    test = load_images(root / "data/processed/test", files.read_json(root / "data/processed/classes.json")["classes"])
+    test = load_images(
+        root / "data/processed/test",
+        files.read_json(root / "data/processed/classes.json")["classes"],
+    )
     places = {id: place for place, id in enumerate(test.ids)}
     for table in predictions.values():
         for id in table["id"]:
             if id not in places:
-                raise ValueError(f"predictions: expected ids of test images, got {id!r}. Run: dvc repro")
+                raise ValueError(
+                    f"predictions: expected ids of test images, got {id!r}. Run: dvc repro"
+                )
     examples = photographs.examples(predictions)
-    gallery = photographs.gallery([test[places[example.id]] for example in examples], examples) if examples else None
+    gallery = (
+        photographs.gallery([test[places[example.id]] for example in examples], examples)
+        if examples
+        else None
+    )
     labels = np.array([test.classes[label] for label in test.labels])
     shown = kept.get(results.viewed or "", {}).get("views")
     views = None
     if shown is not None and shown.shape[1] > 1:
         views = photographs.views([seen[0] for seen in shown], [list(seen[1:]) for seen in shown])
     return {
-        "features": or_nothing(_features(kept, labels), "no features: no strategy changed the backbone"),
+        "features": or_nothing(
+            _features(kept, labels), "no features: no strategy changed the backbone"
+        ),
         "gallery": or_nothing(gallery, "no predictions: no strategy finished"),
-        "attributions": or_nothing(_attributions(results, kept, predictions, test, places), "no attribution maps"),
+        "attributions": or_nothing(
+            _attributions(results, kept, predictions, test, places), "no attribution maps"
+        ),
         "views": or_nothing(views, "no random views: no strategy trains on them"),
     }
 
@@ -73,8 +99,14 @@ def _kept(root: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def _features(kept: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray) -> Figure | None:
-    """Features of the test images before training, and after it for each strategy that changed them."""
-    changed = {name: arrays for name, arrays in kept.items() if not np.array_equal(arrays["before"], arrays["after"])}
+    """Features of the test images before training, and after it for each strategy that changed
+    them.
+    """
+    changed = {
+        name: arrays
+        for name, arrays in kept.items()
+        if not np.array_equal(arrays["before"], arrays["after"])
+    }
     if not changed or len(labels) < 4:
         return None
     sets = {"before training": next(iter(changed.values()))["before"]}
@@ -111,14 +143,18 @@ def _attributions(
 
 
 def attributed(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Of one seed's predictions, with the probability `sure`: the surest hit of each class, and the surest mistakes."""
+    """Of one seed's predictions, with the probability `sure`: the surest hit of each class, and the
+    surest mistakes.
+    """
     columns = [str(column) for column in table.columns]
     rows = [dict(zip(columns, cells, strict=True)) for cells in table.itertuples(index=False)]
     rows = [{**row, "sure": row[f"p_{row['predicted']}"]} for row in rows]
     rows.sort(key=lambda row: -row["sure"])
     misses = [row for row in rows if row["label"] != row["predicted"]]
     hits = {row["label"]: row for row in reversed(rows) if row["label"] == row["predicted"]}
-    kept = [row for row in rows if row in hits.values()][: max(ATTRIBUTED - len(misses), ATTRIBUTED // 2)]
+    kept = [row for row in rows if row in hits.values()][
+        : max(ATTRIBUTED - len(misses), ATTRIBUTED // 2)
+    ]
     return kept + misses[: ATTRIBUTED - len(kept)]
 
 

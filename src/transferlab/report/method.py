@@ -1,4 +1,6 @@
-"""The report's second half: how the numbers came about, what they do not say, and how to make them again."""
+"""The report's second half: how the numbers came about, what they do not say, and how to make them
+again.
+"""
 
 import shlex
 from collections.abc import Mapping
@@ -8,31 +10,51 @@ from ..settings.changes import differences, override_value
 from . import words
 from .results import Results, shared_by
 
-WRITTEN = ("checked", "dataset.path_sha256", "backbone.weights_sha256")  # by composition, not by a person
+WRITTEN = (
+    "checked",
+    "dataset.path_sha256",
+    "backbone.weights_sha256",
+)  # by composition, not by a person
 
 
 def method(results: Results) -> str:
     """How the numbers came about."""
-    params, records = results.params, [seed for fact in results.facts.values() for seed in fact["seeds"].values()]
-    fit, validation = (words.span(record[key] for record in records) for key in ("fit_images", "validation_images"))
+    params, records = (
+        results.params,
+        [seed for fact in results.facts.values() for seed in fact["seeds"].values()],
+    )
+    fit, validation = (
+        words.span(record[key] for record in records) for key in ("fit_images", "validation_images")
+    )
     aside, found = f"{100 * params['train']['validation_fraction']:g} %", results.comparison
     lines = [
-        f"**Splits.** Every seed ({words.listed(params['seeds'], '')}) sets {aside} of each class's training images "
+        f"**Splits.** Every seed ({words.listed(params['seeds'], '')}) sets {aside} of each "
+        "class's training images "
         f"aside: {fit} images to fit, {validation} to validate, the same for every strategy.",
         f"**Selection.** By validation alone: {_selection(params)}.",
-        "**Tuning.** Every strategy had the same budget: one run of each seed with the one configuration that stands "
-        "in `params.yaml`. No hyperparameter was searched for on these images beyond the choices named above.",
-        "**Test.** The test images are evaluated once, with the models that were kept; no training reads them.",
-        f"**Intervals.** Over images: Wilson's for shares at the mean over seeds, a bootstrap of images for the rest. "
-        f"Over seeds: Student's. Of differences: a bootstrap of images and seeds, {found['resamples']:,} resamples, on "
+        "**Tuning.** Every strategy had the same budget: one run of each seed with the one "
+        "configuration that stands "
+        "in `params.yaml`. No hyperparameter was searched for on these images beyond the choices "
+        "named above.",
+        (
+            "**Test.** The test images are evaluated once, with the models that were kept; no "
+            "training reads them."
+        ),
+        "**Intervals.** Over images: Wilson's for shares at the mean over seeds, a bootstrap of "
+        "images for the rest. "
+        "Over seeds: Student's. Of differences: a bootstrap of images and seeds, "
+        f"{found['resamples']:,} resamples, on "
         "the same images and seeds for both strategies. Other training images are in none of them.",
     ]
     if len(results.summary) > 1:
         lines += [
-            "**Verdicts.** McNemar's exact test on predictions averaged over seeds, Holm's adjustment over all pairs "
-            f"at {words.percent(1 - found['confidence'])}, and the interval of the difference on the same side of 0; "
+            "**Verdicts.** McNemar's exact test on predictions averaged over seeds, Holm's "
+            "adjustment over all pairs "
+            f"at {words.percent(1 - found['confidence'])}, and the interval of the difference on "
+            "the same side of 0; "
             "otherwise indistinguishable.",
-            "**Recommendation.** The cheapest in training time of those that are not worse than the strategy with the "
+            "**Recommendation.** The cheapest in training time of those that are not worse than "
+            "the strategy with the "
             "highest mean validation accuracy. The test images decide only what can be told apart.",
         ]
     return "\n".join(["## Method\n", *(f"- {line}" for line in lines)])
@@ -44,40 +66,61 @@ def _selection(params: Mapping[str, Any]) -> str:
         names = [name for name, section in sections.items() if section.get("select_by") == measure]
         if names:
             ties = f"(ties go to the {other})"
-            said.append(f"the epoch that is kept has the best validation {measure} {ties} in {words.listed(names)}")
-    solved = [name for name, s in sections.items() if s["learner"] == "logistic_regression" or s.get("probe")]
+            said.append(
+                f"the epoch that is kept has the best validation {measure} {ties} in "
+                f"{words.listed(names)}"
+            )
+    solved = [
+        name
+        for name, s in sections.items()
+        if s["learner"] == "logistic_regression" or s.get("probe")
+    ]
     if solved:
         said.append(
-            f"C of the logistic regression in {words.listed(solved)} is cross-validated inside the images it fits"
+            f"C of the logistic regression in {words.listed(solved)} is cross-validated inside "
+            "the images it fits"
         )
     mixed = [name for name, section in sections.items() if section.get("interpolate")]
     if mixed:
-        said.append(f"the share of the trained weights in {words.listed(mixed)} has the best validation score")
+        said.append(
+            f"the share of the trained weights in {words.listed(mixed)} has the best validation "
+            "score"
+        )
     return "; ".join(said)
 
 
 def caveats(results: Results) -> str:
     """What the numbers do not say."""
     params, summary = results.params, results.summary
-    optimistic = "Validation accuracy is that of each seed's best epoch, hence optimistic; test accuracy is not."
+    optimistic = (
+        "Validation accuracy is that of each seed's best epoch, hence optimistic; test "
+        "accuracy is not."
+    )
     caveats = [optimistic, *_about_weights(results)]
     if len(summary) > 1:
         caveats[:1] = [
-            f"{optimistic} The more epochs a strategy has, the more so, which can tip a close recommendation."
+            (
+                f"{optimistic} The more epochs a strategy has, the more so, which can tip a close "
+                "recommendation."
+            )
         ]
     if params["dataset"]["textures"]:
-        caveats.append("The images are drawn by a program; accuracies on them say nothing about photographs.")
+        caveats.append(
+            "The images are drawn by a program; accuracies on them say nothing about photographs."
+        )
     if len(params["seeds"]) == 1:
         caveats.append("With one seed nothing is known about what retraining would change.")
     if params["train"]["max_epochs"] is not None:
         most = params["train"]["max_epochs"]
         caveats.append(
-            f"Training was capped at {most} epochs (`train.max_epochs`): a look, not what strategies can do."
+            f"Training was capped at {most} epochs (`train.max_epochs`): a look, not what "
+            "strategies can do."
         )
     for name, row in summary.items():
         if row["accuracy"] is None:
             caveats.append(
-                f"`{name}` {words.escaped(row['status'])}: its loss was no longer finite, so it has no accuracy here."
+                f"`{name}` {words.escaped(row['status'])}: its loss was no longer finite, so it "
+                "has no accuracy here."
             )
     return "\n".join(["## Caveats\n", *(f"- {caveat}" for caveat in caveats)])
 
@@ -88,10 +131,16 @@ def _about_weights(results: Results) -> list[str]:
     if backbone["weights"] == "none":
         return ["The backbone starts from random weights everywhere: nothing was transferred."]
     if backbone["weights"] == "source":
-        source, own = backbone["source"]["dataset"], (dataset["textures"] or {"classes": []})["classes"]
+        source, own = (
+            backbone["source"]["dataset"],
+            (dataset["textures"] or {"classes": []})["classes"],
+        )
         if source["textures"] is None:
             return [
-                f"The starting weights come from a source task inside the pipeline: {words.escaped(source['name'])}."
+                (
+                    "The starting weights come from a source task inside the pipeline: "
+                    f"{words.escaped(source['name'])}."
+                )
             ]
         drawn = source["textures"]
         both = [name for name in drawn["classes"] if name in own]
@@ -101,25 +150,40 @@ def _about_weights(results: Results) -> list[str]:
             else "none of them a class here"
         )
         return [
-            f"The starting weights come from a source task inside the pipeline: {len(drawn['classes'])} drawn classes "
-            f"({words.listed(map(words.escaped, drawn['classes']), '')}; {apart}), {drawn['train_per_class']} training images of each."
+            "The starting weights come from a source task inside the pipeline: "
+            f"{len(drawn['classes'])} drawn classes "
+            f"({words.listed(map(words.escaped, drawn['classes']), '')}; {apart}), "
+            f"{drawn['train_per_class']} training "
+            "images of each."
         ]
     if dataset["name"] != "hymenoptera":
         return []
-    random = [name for name, section in results.params["strategies"].items() if section.get("start") == "random"]
+    random = [
+        name
+        for name, section in results.params["strategies"].items()
+        if section.get("start") == "random"
+    ]
     spared = (
-        f" {words.listed(random)} start{'s' * (len(random) == 1)} from random weights and cannot." if random else ""
+        f" {words.listed(random)} start{'s' * (len(random) == 1)} from random weights and cannot."
+        if random
+        else ""
     )
     return [
-        "hymenoptera is a small subset of ImageNet-1k (classes 310, ant, and 309, bee): a backbone pretrained on "
-        f"ImageNet may have seen these very images, test images included.{spared} What transfer is worth here is "
+        "hymenoptera is a small subset of ImageNet-1k (classes 310, ant, and 309, bee): a "
+        "backbone pretrained on "
+        f"ImageNet may have seen these very images, test images included.{spared} What transfer "
+        "is worth here is "
         f"therefore an upper bound for images that no backbone has seen.{_own_head(results)}"
     ]
 
 
 def _own_head(results: Results) -> str:
     row = results.comparison["controls"].get("imagenet_head")
-    return f" Its own head, which saw none of this training, reaches {words.percent(row['accuracy'])}." if row else ""
+    return (
+        f" Its own head, which saw none of this training, reaches {words.percent(row['accuracy'])}."
+        if row
+        else ""
+    )
 
 
 def settings(results: Results) -> str:
@@ -129,23 +193,29 @@ def settings(results: Results) -> str:
         return "## Settings\n\nAll as `conf/` gives them."
     # Indented and not fenced: no value can end such a block.
     lines = [
-        f"    -S {shlex.quote(f'{key}={override_value(value)}')}  # default: {override_value(usual)}"
+        (
+            f"    -S {shlex.quote(f'{key}={override_value(value)}')}  # default: "
+            f"{override_value(usual)}"
+        )
         for key, usual, value in changed
     ]
     lines = [" ".join(line.splitlines()) for line in lines]
     return "\n".join(["## Settings\n\nThat differ from what `conf/` gives:\n", *lines])
 
 
-def changed_settings(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+def changed_settings(
+    params: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> list[tuple[str, Any, Any]]:
     """Dotted keys whose value is not the default one, as (key, default, value).
 
-    Another choice of strategies is one entry, `strategy`, because that is how a person makes it. What composition
-    writes by itself is left out.
+    Another choice of strategies is one entry, `strategy`, because that is how a person makes it.
+    What composition writes by itself is left out.
     """
     names, usual = list(params["strategies"]), list(defaults["strategies"])
     both = [name for name in names if name in usual]
     old, new = (
-        {**side, "strategies": {name: side["strategies"][name] for name in both}} for side in (defaults, params)
+        {**side, "strategies": {name: side["strategies"][name] for name in both}}
+        for side in (defaults, params)
     )
     choice = [("strategy", usual, names if len(names) > 1 else names[0])] if names != usual else []
     return choice + [item for item in differences(old, new) if item[0] not in WRITTEN]
@@ -157,11 +227,17 @@ def provenance(results: Results) -> str:
     rows = [
         ("commit at the start", f"`{results.baseline}`" if results.baseline else "none"),
         ("images", f"{words.escaped(archive['name'])} from {words.escaped(archive['origin'])}"),
-        ("images, sha256", f"`{archive['sha256']}`, verified by {words.escaped(archive['verified_by'])}"),
+        (
+            "images, sha256",
+            f"`{archive['sha256']}`, verified by {words.escaped(archive['verified_by'])}",
+        ),
         ("images, sha256 of the contents", f"`{archive['contents_sha256']}`"),
         (
             "weights",
-            f"{words.escaped(start['backbone'])}, {words.escaped(start['weights'])}: {words.escaped(start['origin'])}",
+            (
+                f"{words.escaped(start['backbone'])}, {words.escaped(start['weights'])}: "
+                f"{words.escaped(start['origin'])}"
+            ),
         ),
         ("weights, sha256", f"`{start['sha256']}`"),
         (
@@ -175,7 +251,10 @@ def provenance(results: Results) -> str:
         ("memory format", words.escaped(shared_by(results, "memory_format"))),
         ("versions", words.escaped(shared_by(results, "versions"))),
     ]
-    models = "The hash of every model, and the parameters that made it, stand in `runs/<strategy>/facts.json`."
+    models = (
+        "The hash of every model, and the parameters that made it, stand in "
+        "`runs/<strategy>/facts.json`."
+    )
     return f"## Provenance\n\n{words.table(('what', 'value'), rows, left=(0, 1))}\n\n{models}"
 
 

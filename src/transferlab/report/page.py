@@ -12,17 +12,23 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from PIL import Image
 
-PHOTOS = ("gallery", "attributions", "views", "samples")  # as JPEG: a fifth of a PNG's size, and mail takes the page
+PHOTOS = (
+    "gallery",
+    "attributions",
+    "views",
+    "samples",
+)  # as JPEG: a fifth of a PNG's size, and mail takes the page
 
 QUALITY = 82
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ddd; --soft: #f5f5f5; --link: #0072b2 }
+:root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ddd; --soft: #f5f5f5;
+  --link: #0072b2 }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #ddd; --paper: #16181c; --line: #3a3d44; --soft: #22252b; --link: #56b4e9 }
 }
-body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 62rem; color: var(--ink); background: var(--paper);
-  font: 16px/1.55 system-ui, sans-serif }
+body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 62rem; color: var(--ink);
+  background: var(--paper); font: 16px/1.55 system-ui, sans-serif }
 h1, h2, h3 { line-height: 1.25 }
 h2 { margin-top: 2.5rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line) }
 h1 + p { font-size: 1.15rem }
@@ -35,7 +41,8 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top }
 td[style*="right"] { white-space: nowrap }
 strong code { font-weight: 700 }
-img { display: block; max-width: 100%; margin: 1.5rem 0 .5rem; background: #fff; border-radius: 6px }
+img { display: block; max-width: 100%; margin: 1.5rem 0 .5rem; background: #fff;
+  border-radius: 6px }
 """
 
 
@@ -43,7 +50,8 @@ def render(text: str, folder: Path) -> str:
     """The page.
 
     Args:
-        text: Markdown whose images are PNG files below `folder`; where there is an SVG of the same name, it is taken.
+        text: Markdown whose images are PNG files below `folder`; where there is an SVG of the same
+            name, it is taken.
         folder: Where the images are looked up.
 
     Raises:
@@ -53,7 +61,9 @@ def render(text: str, folder: Path) -> str:
     parser.add_render_rule("table_open", _opened)
     parser.add_render_rule("table_close", _closed)
     tokens = parser.parse(text)
-    for image in (child for token in tokens for child in token.children or [] if child.type == "image"):
+    for image in (
+        child for token in tokens for child in token.children or [] if child.type == "image"
+    ):
         image.attrSet("src", _inlined(folder / str(image.attrGet("src"))))
     title = re.sub(r"[`#]", "", text.split("\n", 1)[0]).strip()
     body = parser.renderer.render(tokens, parser.options, {})

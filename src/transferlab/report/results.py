@@ -30,8 +30,14 @@ class Results:
 
     @property
     def viewed(self) -> str | None:
-        """The strategy whose training views are shown: the recommended one if it has any, else the first."""
-        gradient = [name for name, section in self.params["strategies"].items() if section["learner"] == "gradient"]
+        """The strategy whose training views are shown: the recommended one if it has any, else the
+        first.
+        """
+        gradient = [
+            name
+            for name, section in self.params["strategies"].items()
+            if section["learner"] == "gradient"
+        ]
         return self.recommended if self.recommended in gradient else next(iter(gradient), None)
 
 
@@ -40,7 +46,11 @@ def shared_by(results: Results, key: str) -> str:
     groups: dict[str, list[str]] = {}
     for name, fact in results.facts.items():
         value = fact[key]
-        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+        text = (
+            ", ".join(f"{k} {v}" for k, v in value.items())
+            if isinstance(value, Mapping)
+            else str(value)
+        )
         groups.setdefault(text, []).append(name)
     if len(groups) == 1:
         return next(iter(groups))

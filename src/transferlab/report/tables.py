@@ -16,25 +16,42 @@ LEARNING = ("strategy", "fraction", "images", "seed", "accuracy")
 
 
 def learning_rows(
-    root: Path, params: Mapping[str, Any], classes: Sequence[str], predictions: Mapping[str, pd.DataFrame]
+    root: Path,
+    params: Mapping[str, Any],
+    classes: Sequence[str],
+    predictions: Mapping[str, pd.DataFrame],
 ) -> list[dict[str, Any]]:
-    """Accuracy per strategy, part of the training images and seed; the last part, all of them, is the run itself."""
-    train = sum(int(row["train"]) for row in files.read_csv(root / "data/processed/class_counts.csv"))
+    """Accuracy per strategy, part of the training images and seed; the last part, all of them, is
+    the run itself.
+    """
+    train = sum(
+        int(row["train"]) for row in files.read_csv(root / "data/processed/class_counts.csv")
+    )
     rows: list[dict[str, Any]] = []
     for name in params["learning_curve"]["strategies"]:
-        parts = pd.read_csv(root / f"predictions/learning_curve/{name}.csv", dtype={"label": str, "predicted": str})
+        parts = pd.read_csv(
+            root / f"predictions/learning_curve/{name}.csv", dtype={"label": str, "predicted": str}
+        )
         whole = predictions[name].assign(fraction=1.0, images=train)
         for (fraction, images), table in pd.concat([parts, whole]).groupby(["fraction", "images"]):
             shares = seed_accuracies(table)
             rows += [
-                {"strategy": name, "fraction": fraction, "images": images, "seed": seed, "accuracy": share}
+                {
+                    "strategy": name,
+                    "fraction": fraction,
+                    "images": images,
+                    "seed": seed,
+                    "accuracy": share,
+                }
                 for seed, share in shares.items()
             ]
     return rows
 
 
 def write_curves(path: Path, histories: Mapping[str, pd.DataFrame]) -> None:
-    """Write the histories as a long table `strategy, seed, epoch, measure, value`, finite values only."""
+    """Write the histories as a long table `strategy, seed, epoch, measure, value`, finite values
+    only.
+    """
     rows = (
         {
             "strategy": name,
@@ -51,9 +68,17 @@ def write_curves(path: Path, histories: Mapping[str, pd.DataFrame]) -> None:
 
 
 def write_confusion(path: Path, predictions: Mapping[str, pd.DataFrame]) -> None:
-    """Write the confusions as a long table `strategy, seed, actual, predicted, images`, of the pairs that occur."""
+    """Write the confusions as a long table `strategy, seed, actual, predicted, images`, of the
+    pairs that occur.
+    """
     rows = (
-        {"strategy": name, "seed": seed, "actual": _cell(actual), "predicted": _cell(predicted), "images": images}
+        {
+            "strategy": name,
+            "seed": seed,
+            "actual": _cell(actual),
+            "predicted": _cell(predicted),
+            "images": images,
+        }
         for name, table in predictions.items()
         for seed, actual, predicted, images in confusion_counts(table).itertuples(index=False)
     )

@@ -16,7 +16,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[i
 def escaped(value: Any) -> str:
     """Foreign text that stays text, whatever Markdown or HTML it holds."""
     line = " ".join(str(value).split())
-    # Entities are shown as characters but mean nothing to Markdown; an underscore inside a word is harmless as it is.
+    # Entities are shown as characters but mean nothing to Markdown; an underscore inside a word is
+    # harmless as it is.
     return re.sub(r"(?<!\w)_|_(?!\w)|[^\w\s.,/()%:;+-]", lambda sign: f"&#{ord(sign[0])};", line)
 
 

@@ -1,4 +1,6 @@
-"""The files of a run in, `reports/` out: figures, the tables that `dvc plots` draws, Markdown and one page."""
+"""The files of a run in, `reports/` out: figures, the tables that `dvc plots` draws, Markdown and
+one page.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +20,11 @@ from .tables import LEARNING, learning_rows, write_confusion, write_curves
 from .text import CAPTIONS, render
 
 
-def write_report(root: Path, params: Mapping[str, Any], defaults: Mapping[str, Any], baseline: str | None) -> None:
-    """Write `reports/` below `root`: report.md, the same as one page, figures, and the tables that `dvc plots` draws.
+def write_report(
+    root: Path, params: Mapping[str, Any], defaults: Mapping[str, Any], baseline: str | None
+) -> None:
+    """Write `reports/` below `root`: report.md, the same as one page, figures, and the tables that
+    `dvc plots` draws.
 
     Args:
         root: Checkout that holds data/, metrics/, predictions/ and runs/.
@@ -31,11 +36,22 @@ def write_report(root: Path, params: Mapping[str, Any], defaults: Mapping[str, A
         ValueError: A model was trained with other parameters, classes or weights than those of now.
     """
     results = read_results(root, params, defaults, baseline)
-    reports, classes = root / "reports", files.read_json(root / "data/processed/classes.json")["classes"]
-    predictions = {name: read_predictions(root / f"predictions/{name}.csv", classes) for name in params["strategies"]}
-    histories = {name: pd.read_csv(root / f"runs/{name}/history.csv") for name in params["strategies"]}
+    reports, classes = (
+        root / "reports",
+        files.read_json(root / "data/processed/classes.json")["classes"],
+    )
+    predictions = {
+        name: read_predictions(root / f"predictions/{name}.csv", classes)
+        for name in params["strategies"]
+    }
+    histories = {
+        name: pd.read_csv(root / f"runs/{name}/history.csv") for name in params["strategies"]
+    }
     learned = learning_rows(root, params, classes, predictions)
-    drawn = {**draw_numbers(results, predictions, histories, classes), **draw_photographs(root, results, predictions)}
+    drawn = {
+        **draw_numbers(results, predictions, histories, classes),
+        **draw_photographs(root, results, predictions),
+    }
     drawn["learning_curve"] = or_nothing(
         training.learning_curve(pd.DataFrame(learned)) if learned else None,
         "no learning curve: learning_curve.strategies is empty",
@@ -52,17 +68,23 @@ def write_report(root: Path, params: Mapping[str, Any], defaults: Mapping[str, A
     files.write_text(reports / "report.html", page.render(text, reports))
 
 
-def read_results(root: Path, params: Mapping[str, Any], defaults: Mapping[str, Any], baseline: str | None) -> Results:
+def read_results(
+    root: Path, params: Mapping[str, Any], defaults: Mapping[str, Any], baseline: str | None
+) -> Results:
     """Read what the Markdown is made of; see `write_report`."""
     names, processed = list(params["strategies"]), root / "data/processed"
     classes = files.read_json(processed / "classes.json")["classes"]
     start = files.read_json(root / "data/weights/start.json")
     facts = {name: files.read_json(root / f"runs/{name}/facts.json") for name in names}
     for name in names:
-        require_same(name, facts[name], {**params, "classes": classes, "start_sha256": start["sha256"]})
+        require_same(
+            name, facts[name], {**params, "classes": classes, "start_sha256": start["sha256"]}
+        )
     summary = files.read_json(root / "metrics/summary.json")
     if list(summary) != names:
-        raise ValueError(f"metrics/summary.json: expected {names}, got {list(summary)}. Run: dvc repro compare")
+        raise ValueError(
+            f"metrics/summary.json: expected {names}, got {list(summary)}. Run: dvc repro compare"
+        )
     return Results(
         params=params,
         defaults=defaults,
@@ -80,7 +102,8 @@ def read_results(root: Path, params: Mapping[str, Any], defaults: Mapping[str, A
 
 
 def require_same(name: str, facts: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse a model that was trained with other parameters, on other classes or from other weights than those of now.
+    """Refuse a model that was trained with other parameters, on other classes or from other weights
+    than those of now.
 
     Args:
         name: Key of the strategy.
@@ -94,5 +117,6 @@ def require_same(name: str, facts: Mapping[str, Any], now: Mapping[str, Any]) ->
         says = "data/ has" if key in data else "params.yaml says"
         old, new = override_value(before), override_value(after)
         raise ValueError(
-            f"Model '{name}' was trained with {key}={old} but {says} {new}. Run: dvc repro --force train@{name}"
+            f"Model '{name}' was trained with {key}={old} but {says} {new}. Run: dvc repro "
+            f"--force train@{name}"
         )

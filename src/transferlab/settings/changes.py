@@ -9,7 +9,9 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, A
     """Every dotted key whose value differs, with both values; None stands for an absent one."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in [*old, *(name for name in new if name not in old)]:
-            yield from differences(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
+            yield from differences(
+                old.get(name), new.get(name), f"{key}.{name}" if key else str(name)
+            )
     elif old != new:
         yield key, old, new
 
@@ -24,6 +26,8 @@ def override_value(value: Any) -> str:
         return "[" + ",".join(map(override_value, value)) + "]"
     text = str(value)
     words = ("null", "true", "false", "nan", "inf")
-    if not isinstance(value, str) or (re.fullmatch(r"[A-Za-z_][\w./:@-]*", text) and text.lower() not in words):
+    if not isinstance(value, str) or (
+        re.fullmatch(r"[A-Za-z_][\w./:@-]*", text) and text.lower() not in words
+    ):
         return text
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

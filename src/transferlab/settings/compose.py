@@ -1,7 +1,7 @@
 """Compose `conf/` into `params.yaml`, and say what differs.
 
-`dvc exp run` composes too, inside DVC; both find the resolvers below through `conf/hydra_plugins/`, so both
-check the whole configuration before anything is touched or queued.
+`dvc exp run` composes too, inside DVC; both find the resolvers below through `conf/hydra_plugins/`,
+so both check the whole configuration before anything is touched or queued.
 """
 
 import re
@@ -30,7 +30,9 @@ def register() -> None:
 
 
 def by_name(names: Sequence[str]) -> Any:
-    """Resolver: names as a mapping, because a stage's command may hold nothing but the `${key}` of one."""
+    """Resolver: names as a mapping, because a stage's command may hold nothing but the `${key}` of
+    one.
+    """
     from omegaconf import OmegaConf
 
     return OmegaConf.create({name: name for name in names})
@@ -43,17 +45,27 @@ def check(*, _root_: Any) -> bool:
     raw = OmegaConf.to_container(_root_, resolve=False)
     assert isinstance(raw, dict)
     if missing := list(_missing(raw)):
-        raise ValueError("\n".join(f"conf: {key}: expected a value, found none. Add: -S {key}=..." for key in missing))
+        raise ValueError(
+            "\n".join(
+                f"conf: {key}: expected a value, found none. Add: -S {key}=..." for key in missing
+            )
+        )
     # Resolving `checked` itself would call this function again.
     rest = OmegaConf.create({key: value for key, value in raw.items() if key != "checked"})
     parsed = parse({"checked": True, **OmegaConf.to_container(rest, resolve=True)}, "conf")  # type: ignore[dict-item]
     if parsed.engine.device == "cuda" and not _cuda_driver():
-        raise ValueError("conf: engine.device: expected a CUDA driver, found none. Use engine.device=auto or cpu.")
+        raise ValueError(
+            "conf: engine.device: expected a CUDA driver, found none. Use engine.device=auto or "
+            "cpu."
+        )
     return True
 
 
 def _missing(raw: Mapping[Any, Any], above: str = "") -> Iterator[str]:
-    """Dotted keys of `???`. OmegaConf silently turns all that depends on one, the check too, into another."""
+    """Dotted keys of `???`.
+
+    OmegaConf silently turns all that depends on one, the check too, into another.
+    """
     for name, value in raw.items():
         if value == "???":
             yield f"{above}{name}"
@@ -62,8 +74,12 @@ def _missing(raw: Mapping[Any, Any], above: str = "") -> Iterator[str]:
 
 
 def _cuda_driver() -> bool:
-    """Whether this machine has an NVIDIA driver, found without torch: its command, its device, or WSL's."""
-    return bool(shutil.which("nvidia-smi")) or any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg"))
+    """Whether this machine has an NVIDIA driver, found without torch: its command, its device, or
+    WSL's.
+    """
+    return bool(shutil.which("nvidia-smi")) or any(
+        Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg")
+    )
 
 
 def hash_of_path(path: str) -> str:
@@ -73,7 +89,8 @@ def hash_of_path(path: str) -> str:
     found = from_home(path)
     if not path or not found.exists():
         raise ValueError(
-            f"dataset.path: expected a folder or a zip, found nothing at '{path}'. Relative paths count from {home()}."
+            f"dataset.path: expected a folder or a zip, found nothing at '{path}'. Relative paths "
+            f"count from {home()}."
         )
     return folder_sha256(found)
 
@@ -108,7 +125,9 @@ def compose(overrides: Sequence[str] = (), root: Path | None = None) -> str:
         OmegaConf.resolve(config)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if unknown := re.match(r"Could not override '(.+?)'", str(error)):
-            added = [f"+{item}" if item.startswith(f"{unknown[1]}=") else item for item in overrides]
+            added = [
+                f"+{item}" if item.startswith(f"{unknown[1]}=") else item for item in overrides
+            ]
             if added != list(overrides):
                 compose(added, root)  # our own check names the keys that there are
         raise ValueError(reason(error)) from error
@@ -116,7 +135,13 @@ def compose(overrides: Sequence[str] = (), root: Path | None = None) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong: one line of Hydra's, or the lines of our own check without OmegaConf's wrapping."""
+    """What went wrong: one line of Hydra's, or the lines of our own check without OmegaConf's
+    wrapping.
+    """
     text = str(error).split("\n    full_key:")[0].split("\nConfig search path:")[0]
     own = re.match(r"ValueError raised while resolving interpolation: (.*)", text, re.DOTALL)
-    return own[1] if own else "conf: " + " ".join(text.replace(":\n\t", ": ").replace("\n\t", ", ").split())
+    return (
+        own[1]
+        if own
+        else "conf: " + " ".join(text.replace(":\n\t", ": ").replace("\n\t", ", ").split())
+    )

@@ -23,30 +23,49 @@ COST = {
 
 def expectation(values: Params) -> str:
     """What a run takes, to an order of magnitude: minutes on two cores, and space."""
-    strategies, seeds, source = values.strategies.values(), len(values.seeds), values.backbone.source
+    strategies, seeds, source = (
+        values.strategies.values(),
+        len(values.seeds),
+        values.backbone.source,
+    )
     speed, megabytes = COST[values.backbone.name]
     images = training_images(values.dataset)
-    work = sum(passes(strategy, values.train.max_epochs) for strategy in strategies) * seeds * (images or 1000)
+    work = (
+        sum(passes(strategy, values.train.max_epochs) for strategy in strategies)
+        * seeds
+        * (images or 1000)
+    )
     if source is not None and values.backbone.weights == "source":
-        work += passes(source.strategy, values.train.max_epochs) * (training_images(source.dataset) or 1000)
-    minutes = 1 + len(strategies) / 2 + work / speed / 60  # a stage starts up and evaluates in a quarter of a minute
-    gigabytes = 0.3 + len(strategies) * seeds * megabytes * 3 / 1000  # the file, DVC's copy and MLflow's
+        work += passes(source.strategy, values.train.max_epochs) * (
+            training_images(source.dataset) or 1000
+        )
+    minutes = (
+        1 + len(strategies) / 2 + work / speed / 60
+    )  # a stage starts up and evaluates in a quarter of a minute
+    gigabytes = (
+        0.3 + len(strategies) * seeds * megabytes * 3 / 1000
+    )  # the file, DVC's copy and MLflow's
     return (
-        f"{len(strategies)} strategies x {seeds} seeds of {values.backbone.name} on {values.dataset.name}: "
+        f"{len(strategies)} strategies x {seeds} seeds of {values.backbone.name} on "
+        f"{values.dataset.name}: "
         f"about {minutes:.0f} minutes on 2 CPU cores{'' if images else ' per 1000 images'}, "
         f"less on a GPU and where results are cached; up to {gigabytes:.1f} GB in {home()}"
     )
 
 
 def passes(strategy: Strategy, max_epochs: int | None) -> float:
-    """Forward passes of each image through the whole network per seed; a backward pass costs two."""
+    """Forward passes of each image through the whole network per seed; a backward pass costs
+    two.
+    """
     if isinstance(strategy, LogisticStrategy):
         return 1
     epochs = min(strategy.epochs, max_epochs or strategy.epochs)
     whole = sum(phase.share for phase in strategy.phases.values() if all(phase.rates.values()))
     whole /= sum(phase.share for phase in strategy.phases.values())
     # What is frozen is passed once per view.
-    return strategy.resolution**2 * (3 * epochs * whole + min(strategy.views or epochs, epochs) * (1 - whole))
+    return strategy.resolution**2 * (
+        3 * epochs * whole + min(strategy.views or epochs, epochs) * (1 - whole)
+    )
 
 
 def training_images(dataset: Dataset) -> int | None:

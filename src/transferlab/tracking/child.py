@@ -18,7 +18,9 @@ SHORT_SECONDS = 10.0  # a training gets before MLflow's import takes 6 to 12 s o
 
 
 def main() -> int:
-    """The child: log what comes as JSON lines on stdin until it ends; give up at the first failure, with one reason."""
+    """The child: log what comes as JSON lines on stdin until it ends; give up at the first failure,
+    with one reason.
+    """
     reasons = os.dup(1)
     os.dup2(2, 1)  # what libraries print belongs into the log
     os.nice(10)  # the cores are for the training
@@ -39,7 +41,9 @@ def main() -> int:
 
 
 class Inbox:
-    """What comes on stdin, taken from the pipe at once, so that the training never waits to write."""
+    """What comes on stdin, taken from the pipe at once, so that the training never waits to
+    write.
+    """
 
     def __init__(self) -> None:
         self.messages: Messages = queue.SimpleQueue()
@@ -48,7 +52,9 @@ class Inbox:
         self._claimed = threading.Lock()
 
     def read(self) -> None:
-        """Take everything; if all has ended well before the store is open, leave it to `sync` and end the process."""
+        """Take everything; if all has ended well before the store is open, leave it to `sync` and
+        end the process.
+        """
         for line in sys.stdin.buffer:
             if line.endswith(b"\n"):  # else the training was killed while it wrote
                 message = json.loads(line)
@@ -66,7 +72,9 @@ class Inbox:
 
 
 def serve(store: Store, messages: Messages) -> None:
-    """Log messages until None comes; runs that are open then belong to a training that was killed."""
+    """Log messages until None comes; runs that are open then belong to a training that was
+    killed.
+    """
     store.close_stale()
     writers: dict[str, Writer] = {}
     parents: dict[str, str] = {}  # run id -> how the last of its trainings ended

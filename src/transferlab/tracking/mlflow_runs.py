@@ -19,7 +19,11 @@ from .sender import milliseconds
 
 KEY, PARENT_KEY, PARENT = "transferlab.key", "transferlab.parent_key", "mlflow.parentRunId"
 
-PARAMS_SHA256, COMPLETE, ARTIFACTS = "transferlab.params_sha256", "transferlab.complete", "transferlab.artifacts"
+PARAMS_SHA256, COMPLETE, ARTIFACTS = (
+    "transferlab.params_sha256",
+    "transferlab.complete",
+    "transferlab.artifacts",
+)
 
 REPEATED = ("strategy", "backbone", "seed", "dataset")
 """Tags that are params too, because filters of a list of runs look at one or the other."""
@@ -47,7 +51,9 @@ class Store:
     def runs(self, condition: str, limit: int = 1000) -> Sequence[Any]:
         """The runs that meet a condition, the newest first."""
         order = ["attributes.start_time DESC"]
-        found: Sequence[Any] = self.client.search_runs([self.experiment], condition, max_results=limit, order_by=order)
+        found: Sequence[Any] = self.client.search_runs(
+            [self.experiment], condition, max_results=limit, order_by=order
+        )
         return found
 
     def find(self, tag: str, value: str) -> Any | None:
@@ -56,7 +62,9 @@ class Store:
 
     def running(self) -> Sequence[Any]:
         """The open runs of this host."""
-        return self.runs(f"attributes.status = 'RUNNING' and tags.`transferlab.host` = '{platform.node()}'")
+        return self.runs(
+            f"attributes.status = 'RUNNING' and tags.`transferlab.host` = '{platform.node()}'"
+        )
 
     def close_stale(self) -> None:
         """Close as KILLED what dead processes of this host left open."""
@@ -71,7 +79,8 @@ class Store:
         with _lock():
             run = self.find(PARENT_KEY, key)
             if run is None and PARAMS_SHA256 in tags and "dvc.experiment" not in tags:
-                # `dvc repro` after `dvc exp run`: the same comparison, only that nobody tells its name any more.
+                # `dvc repro` after `dvc exp run`: the same comparison, only that nobody tells its
+                # name any more.
                 run = self.find(PARAMS_SHA256, tags[PARAMS_SHA256])
             if run is None:
                 tags |= {PARENT_KEY: key, "transferlab.kind": "comparison", **_process_tags()}
@@ -88,12 +97,14 @@ class Store:
         *,
         seconds: float = 0.0,
     ) -> "Writer":
-        """The run of a training, created if need be and brought under a parent if its own was never completed.
+        """The run of a training, created if need be and brought under a parent if its own was never
+        completed.
 
         Args:
             key: names the training.
             name: shown in lists.
-            params: logged once; a later value of the same name is ignored, because MLflow refuses it.
+            params: logged once; a later value of the same name is ignored, because MLflow refuses
+                it.
             tags: strategy, backbone, seed, dataset and whatever else.
             parent_id: run id of the comparison.
             seconds: how long ago a training that is logged afterwards began.
@@ -104,7 +115,9 @@ class Store:
             if run is None:
                 began = milliseconds() - int(1000 * seconds)
                 own |= {PARENT: parent_id}
-                run = self.client.create_run(self.experiment, start_time=began, tags=own, run_name=name)
+                run = self.client.create_run(
+                    self.experiment, start_time=began, tags=own, run_name=name
+                )
         writer = Writer(self.client, run)
         if writer.parent_id != parent_id and not self._is_complete(writer.parent_id):
             writer.tag({PARENT: parent_id})
@@ -112,7 +125,9 @@ class Store:
         return writer
 
     def begin(self, message: Mapping[str, Any]) -> "Writer | None":
-        """Open a training's run to write to, with its parent; None if it is finished or somebody else writes it."""
+        """Open a training's run to write to, with its parent; None if it is finished or somebody
+        else writes it.
+        """
         known = self.find(KEY, message["key"])
         if known is not None and known.info.status in ("FINISHED", "RUNNING"):
             return None
@@ -126,11 +141,15 @@ class Store:
 
     def _is_complete(self, parent_id: str | None) -> bool:
         """Whether `sync` has completed a comparison, and nobody deleted it since."""
-        return any(COMPLETE in parent.data.tags for parent in self.runs(f"attributes.run_id = '{parent_id}'"))
+        return any(
+            COMPLETE in parent.data.tags
+            for parent in self.runs(f"attributes.run_id = '{parent_id}'")
+        )
 
 
 class Writer:
-    """One run that is written to. What it is given waits until `flush`, so that a batch costs one call.
+    """One run that is written to. What it is given waits until `flush`, so that a batch costs one
+    call.
 
     Args:
         client: an MlflowClient.
@@ -148,8 +167,13 @@ class Writer:
 
     @cached_property
     def _last_steps(self) -> dict[str, int]:
-        """The last step of each metric that the run already has, so that a resumed training repeats none."""
-        histories = {name: self.client.get_metric_history(self.run_id, name) for name in self.run.data.metrics}
+        """The last step of each metric that the run already has, so that a resumed training repeats
+        none.
+        """
+        histories = {
+            name: self.client.get_metric_history(self.run_id, name)
+            for name in self.run.data.metrics
+        }
         return {name: max(point.step for point in history) for name, history in histories.items()}
 
     def log(self, step: int, row: Mapping[str, Any], time: int) -> None:
@@ -162,7 +186,11 @@ class Writer:
         """
         for name, value in row.items():
             metric = metric_name(name)
-            if name in NOT_METRICS or value in (None, "") or step <= self._last_steps.get(metric, -1):
+            if (
+                name in NOT_METRICS
+                or value in (None, "")
+                or step <= self._last_steps.get(metric, -1)
+            ):
                 continue
             self._last_steps[metric] = step
             self._measure(metric, float(value), step, time)
@@ -182,11 +210,15 @@ class Writer:
 
     def params(self, values: Mapping[str, str]) -> None:
         """Add those params that the run does not have; a param never changes."""
-        self._params |= {name: value for name, value in values.items() if name not in self.run.data.params}
+        self._params |= {
+            name: value for name, value in values.items() if name not in self.run.data.params
+        }
 
     def tag(self, values: Mapping[str, str]) -> None:
         """Set tags, leaving alone those that are as they should be."""
-        self._tags |= {name: value for name, value in values.items() if self.run.data.tags.get(name) != value}
+        self._tags |= {
+            name: value for name, value in values.items() if self.run.data.tags.get(name) != value
+        }
         self.parent_id = values.get(PARENT, self.parent_id)
 
     def files(self, paths: Iterable[tuple[str, Path]], digest: str) -> None:
@@ -232,10 +264,16 @@ def metric_name(name: str) -> str:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested mappings as dotted names with text; a table with free keys, such as patterns, stays one value."""
+    """Nested mappings as dotted names with text; a table with free keys, such as patterns, stays
+    one value.
+    """
     found: dict[str, str] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping) and value and all(re.fullmatch("[A-Za-z0-9_]+", name) for name in value):
+        if (
+            isinstance(value, Mapping)
+            and value
+            and all(re.fullmatch("[A-Za-z0-9_]+", name) for name in value)
+        ):
             found |= flat(value, f"{prefix}{key}.")
         else:
             found[prefix + key] = value if isinstance(value, str) else json.dumps(value)
@@ -261,7 +299,8 @@ def sender_lock(run: Any) -> psutil.Process | None:
     """The living process of this host that writes a run, if there is one."""
     try:
         process = psutil.Process(int(run.data.tags["transferlab.pid"]))
-        # Numbers of processes are used again; the clock that start times are counted with may be set by seconds.
+        # Numbers of processes are used again; the clock that start times are counted with may be
+        # set by seconds.
         same = abs(process.create_time() - float(run.data.tags["transferlab.pid_started"])) < 5
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.NoSuchProcess, KeyError):

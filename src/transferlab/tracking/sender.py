@@ -1,7 +1,9 @@
-"""The training's end of the tracking: every row goes to a child process, which knows MLflow, and nobody waits for it.
+"""The training's end of the tracking: every row goes to a child process, which knows MLflow, and
+nobody waits for it.
 
-So a dead, slow or hanging server can neither delay nor fail a training, MLflow's import (6 to 10 s of a core) runs
-beside it, and an edit of `child.py`, which this module starts but does not import, invalidates no training.
+So a dead, slow or hanging server can neither delay nor fail a training, MLflow's import (6 to 10 s
+of a core) runs beside it, and an edit of `child.py`, which this module starts but does not import,
+invalidates no training.
 """
 
 import contextlib
@@ -47,7 +49,8 @@ def milliseconds() -> int:
 
 
 def parent_identity(params_sha256: str) -> dict[str, str]:
-    """What names the comparison that a training belongs to: the DVC experiment, else the parameters alone.
+    """What names the comparison that a training belongs to: the DVC experiment, else the parameters
+    alone.
 
     Args:
         params_sha256: digest of the file params.yaml.
@@ -59,17 +62,23 @@ def parent_identity(params_sha256: str) -> dict[str, str]:
     tags = {"transferlab.params_sha256": params_sha256}
     if not experiment:
         return {"key": params_sha256, "name": f"params {params_sha256[:8]}", **tags}
-    # A name can be used again for other parameters (`exp run --force --name`); that is another comparison.
-    tags |= {"dvc.experiment": experiment, "dvc.baseline": os.environ.get("DVC_EXP_BASELINE_REV", "")}
+    # A name can be used again for other parameters (`exp run --force --name`); that is another
+    # comparison.
+    tags |= {
+        "dvc.experiment": experiment,
+        "dvc.baseline": os.environ.get("DVC_EXP_BASELINE_REV", ""),
+    }
     return {"key": content_hash([experiment, params_sha256]), "name": experiment, **tags}
 
 
 class Tracker:
-    """Sends what a training does to MLflow, one run per strategy and seed; what goes wrong there is one warning.
+    """Sends what a training does to MLflow, one run per strategy and seed; what goes wrong there is
+    one warning.
 
     Args:
-        patience: seconds to wait at the end for the child; then it is left behind to finish alone, with a warning.
-            0 means hardly any and no warning: `sync`, which waits for such children, will tell if something is missing.
+        patience: seconds to wait at the end for the child; then it is left behind to finish alone,
+            with a warning. 0 means hardly any and no warning: `sync`, which waits for such
+            children, will tell if something is missing.
     """
 
     def __init__(self, patience: float = 60.0) -> None:
@@ -88,9 +97,14 @@ class Tracker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        """Close the runs that are still open, as KILLED after an interruption and as FAILED otherwise."""
+        """Close the runs that are still open, as KILLED after an interruption and as FAILED
+        otherwise.
+        """
         interrupted = kind is not None and not issubclass(kind, Exception)
         for key in list(self._open):
             self.end(key, "KILLED" if interrupted else "FAILED")
@@ -99,7 +113,12 @@ class Tracker:
             self._finish(self._child, max(patience, LEAVING_SECONDS), quiet=patience == 0)
 
     def start(
-        self, key: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: Mapping[str, str]
+        self,
+        key: str,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        parent: Mapping[str, str],
     ) -> None:
         """Begin, or continue, the run of one strategy and seed.
 
@@ -107,14 +126,24 @@ class Tracker:
             key: digest that names this training; the same key always means the same run.
             name: shown in the list of runs.
             params: JSON-able; nested mappings become dotted names.
-            tags: strategy, backbone, seed and dataset, so that a list without its parents can be filtered.
+            tags: strategy, backbone, seed and dataset, so that a list without its parents can be
+                filtered.
             parent: from `parent_identity`.
         """
         self._open[key] = None
-        self._send(do="start", key=key, name=name, params=dict(params), tags=dict(tags), parent=dict(parent))
+        self._send(
+            do="start",
+            key=key,
+            name=name,
+            params=dict(params),
+            tags=dict(tags),
+            parent=dict(parent),
+        )
 
     def log(self, key: str, step: int, metrics: Mapping[str, float | None]) -> None:
-        """Hand over one row of the history; its names are those of history.csv and its step is the epoch."""
+        """Hand over one row of the history; its names are those of history.csv and its step is the
+        epoch.
+        """
         self._send(do="log", key=key, step=step, metrics=dict(metrics))
 
     def end(self, key: str, status: str) -> None:
@@ -123,13 +152,17 @@ class Tracker:
         self._send(do="end", key=key, status=status)
 
     def _send(self, **message: Any) -> None:
-        """Write as much as the pipe takes; what it does not take waits here for the next message or the end."""
+        """Write as much as the pipe takes; what it does not take waits here for the next message or
+        the end.
+        """
         child = self._child
         if child is None or child.stdin is None:
             return
         try:
             # float: what NumPy and torch call a number is none to JSON.
-            self._unsent += json.dumps({"time": milliseconds(), **message}, default=float).encode() + b"\n"
+            self._unsent += (
+                json.dumps({"time": milliseconds(), **message}, default=float).encode() + b"\n"
+            )
             while self._unsent:
                 sent = os.write(child.stdin.fileno(), self._unsent)
                 del self._unsent[:sent]
@@ -141,19 +174,26 @@ class Tracker:
             logger.warning("Tracking skipped a message that is no JSON: %s", error)
 
     def _finish(self, child: subprocess.Popen[bytes], seconds: float, quiet: bool = False) -> None:
-        """Send the rest, wait for the child at most so many seconds, and say once if something went wrong."""
+        """Send the rest, wait for the child at most so many seconds, and say once if something went
+        wrong.
+        """
         self._child = None
         try:
             reason, _ = child.communicate(bytes(self._unsent), timeout=seconds)
         except subprocess.TimeoutExpired:
             if not quiet:
-                logger.warning("Tracking still runs after %g s and was left behind. %s", seconds, RESEND)
+                logger.warning(
+                    "Tracking still runs after %g s and was left behind. %s", seconds, RESEND
+                )
             for pipe in (child.stdin, child.stdout):
                 if pipe is not None:
                     pipe.close()
             return
         if child.returncode:
-            text = reason.decode(errors="replace").strip() or f"exit code {child.returncode}, see {log_file()}"
+            text = (
+                reason.decode(errors="replace").strip()
+                or f"exit code {child.returncode}, see {log_file()}"
+            )
             logger.warning("Tracking stopped: %s. %s", text, RESEND)
 
 
@@ -176,7 +216,11 @@ def _start_child() -> subprocess.Popen[bytes]:
         )
     assert child.stdin is not None
     os.set_blocking(child.stdin.fileno(), False)
-    if hasattr(fcntl, "F_SETPIPE_SZ"):  # a short training is over before the child reads its first row
-        with contextlib.suppress(OSError):  # the kernel grants a user only so much; the usual size will do
+    if hasattr(
+        fcntl, "F_SETPIPE_SZ"
+    ):  # a short training is over before the child reads its first row
+        with contextlib.suppress(
+            OSError
+        ):  # the kernel grants a user only so much; the usual size will do
             fcntl.fcntl(child.stdin, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return child

@@ -16,7 +16,8 @@ from .mlflow_runs import LOCK_SECONDS, Store
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # Bounds: a refusing server costs a call 1 s, a hanging one 20 s; MLflow's own are 248 s and 1208 s.
+    # Bounds: a refusing server costs a call 1 s, a hanging one 20 s; MLflow's own are 248 s and
+    # 1208 s.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -27,11 +28,14 @@ ENVIRONMENT = {
 
 HEALTH_SECONDS = 3.0  # for a server to answer at all
 
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # the pages then show what belongs to training
+KIND = {
+    "mlflow.experimentKind": "custom_model_development"
+}  # the pages then show what belongs to training
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else mlflow.db in the user's repository; a local file is always given absolutely.
+    """`MLFLOW_TRACKING_URI`, else mlflow.db in the user's repository; a local file is always given
+    absolutely.
 
     Raises:
         ValueError: the file's path holds a character that no SQLite address can carry.
@@ -42,14 +46,16 @@ def tracking_uri() -> str:
         return uri
     if found := set("%?") & set(str(database)):
         raise ValueError(
-            f"{database}: expected a path without % and ? for MLflow's database, got {' and '.join(sorted(found))}. "
+            f"{database}: expected a path without % and ? for MLflow's database, got "
+            f"{' and '.join(sorted(found))}. "
             "Rename the folder, or set MLFLOW_TRACKING_URI."
         )
     return f"sqlite:///{database}"
 
 
 def prepare_store() -> "Store":
-    """Open the store of `tracking_uri()`; where it is a file that does not exist, create it whole or not at all.
+    """Open the store of `tracking_uri()`; where it is a file that does not exist, create it whole
+    or not at all.
 
     Raises:
         ValueError: the server does not answer, or the database is damaged or of another version.
@@ -84,7 +90,9 @@ def prepare_store() -> "Store":
 
 
 def _database(uri: str) -> Path | None:
-    """The file behind a SQLite address, relative ones counted from the repository; None for all other addresses."""
+    """The file behind a SQLite address, relative ones counted from the repository; None for all
+    other addresses.
+    """
     if not uri.startswith("sqlite:///") or "?" in uri or uri.endswith(":memory:"):
         return None
     return from_home(uri.removeprefix("sqlite:///"))
@@ -97,7 +105,9 @@ def expect_answer(uri: str) -> None:
     import requests
 
     try:
-        with requests.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_SECONDS, stream=True) as answer:
+        with requests.get(
+            f"{uri.rstrip('/')}/health", timeout=HEALTH_SECONDS, stream=True
+        ) as answer:
             problem = f"status {answer.status_code}" if answer.status_code >= 500 else ""
     except requests.exceptions.SSLError:
         problem = ""  # somebody answers; which certificates are good is set for MLflow, not here
@@ -108,7 +118,9 @@ def expect_answer(uri: str) -> None:
 
 
 def _create_database(database: Path, artifacts: str) -> None:
-    """Create the tables beside their place and move them there when they are complete; the caller holds the lock."""
+    """Create the tables beside their place and move them there when they are complete; the caller
+    holds the lock.
+    """
     for abandoned in glob.glob(f"{glob.escape(str(database))}.init-*"):
         Path(abandoned).unlink()
     if database.exists():
@@ -123,7 +135,9 @@ def _create_database(database: Path, artifacts: str) -> None:
 
 
 def _refuse_half_made(database: Path) -> None:
-    """A database without a version is what an interrupted first use leaves; MLflow fails on it for ever."""
+    """A database without a version is what an interrupted first use leaves; MLflow fails on it for
+    ever.
+    """
     address = f"file:{quote(str(database))}?mode=ro"
     with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
         try:
@@ -134,7 +148,8 @@ def _refuse_half_made(database: Path) -> None:
             versions = []
     if not versions:
         raise ValueError(
-            f"{database}: expected MLflow's database, got a half-made or foreign file. Move it away and run again."
+            f"{database}: expected MLflow's database, got a half-made or foreign file. Move it "
+            "away and run again."
         )
 
 

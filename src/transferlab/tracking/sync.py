@@ -1,8 +1,10 @@
-"""MLflow: the child process that logs a training while it runs, and the sync that makes the runs equal to the files.
+"""MLflow: the child process that logs a training while it runs, and the sync that makes the runs
+equal to the files.
 
-The only module that knows MLflow. The files are the truth: whatever the child could not log, `sync` adds. One training
-(a strategy and seed, named by its key) is one run, however often it is resumed, restored or sent again. It stands under
-the first comparison that was completed with it; every comparison lists all its runs in `trainings.csv`.
+The only module that knows MLflow. The files are the truth: whatever the child could not log, `sync`
+adds. One training (a strategy and seed, named by its key) is one run, however often it is resumed,
+restored or sent again. It stands under the first comparison that was completed with it; every
+comparison lists all its runs in `trainings.csv`.
 """
 
 import logging
@@ -22,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 
 def sync(root: Path, strategies: Sequence[str], params: Mapping[str, Any]) -> bool:
-    """Make MLflow's runs equal to the files: nothing is logged twice, and no run of these trainings stays open.
+    """Make MLflow's runs equal to the files: nothing is logged twice, and no run of these trainings
+    stays open.
 
     Args:
         root: the checkout that holds runs/, models/, predictions/, metrics/ and reports/.
@@ -45,13 +48,20 @@ def sync(root: Path, strategies: Sequence[str], params: Mapping[str, Any]) -> bo
 def _sync(root: Path, strategies: Sequence[str], params: Mapping[str, Any]) -> None:
     results = {strategy: Results(root, strategy) for strategy in strategies}
     store = prepare_store()
-    keys = {outcome["key"] for result in results.values() for outcome in result.facts["seeds"].values()}
+    keys = {
+        outcome["key"] for result in results.values() for outcome in result.facts["seeds"].values()
+    }
     senders = [sender_lock(run) for run in store.running() if run.data.tags.get(KEY) in keys]
     others = [sender for sender in senders if sender is not None and sender != psutil.Process()]
     psutil.wait_procs(set(others), timeout=SENDER_SECONDS)
     store.close_stale()
-    comparison = Writer(store.client, store.comparison(parent_identity(file_hash(root / "params.yaml"))))
-    common = {"dataset": str(params["dataset"]["name"]), "backbone": str(params["backbone"]["name"])}
+    comparison = Writer(
+        store.client, store.comparison(parent_identity(file_hash(root / "params.yaml")))
+    )
+    common = {
+        "dataset": str(params["dataset"]["name"]),
+        "backbone": str(params["backbone"]["name"]),
+    }
     trainings = [
         _send_training(store, comparison.run_id, result, seed, common)
         for result in results.values()
@@ -75,7 +85,10 @@ class Results:
         self.facts = read_json(self.facts_file)
         self.history = read_csv(root / "runs" / strategy / "history.csv")
         self.costs = read_json(root / "runs" / strategy / "costs.json")
-        scores, predictions = root / "metrics" / f"{strategy}.json", root / "predictions" / f"{strategy}.csv"
+        scores, predictions = (
+            root / "metrics" / f"{strategy}.json",
+            root / "predictions" / f"{strategy}.csv",
+        )
         self.scores = read_json(scores)["seeds"] if scores.exists() else {}
         self.predictions = read_csv(predictions) if predictions.exists() else []
 
@@ -119,7 +132,11 @@ def _send_training(
     with tempfile.TemporaryDirectory() as folder:
         for name, rows in tables.items():
             write_csv(Path(folder) / f"{name}.csv", list(rows[0]) if rows else [], rows)
-        files = [*Path(folder).iterdir(), results.facts_file, results.models / f"seed-{seed}.safetensors"]
+        files = [
+            *Path(folder).iterdir(),
+            results.facts_file,
+            results.models / f"seed-{seed}.safetensors",
+        ]
         writer.files([("", path) for path in files if path.exists()], content_hash([facts, tables]))
     writer.end("FINISHED")
     told = {"strategy": strategy, "seed": seed, "result": _result(outcome), "run_id": writer.run_id}
@@ -148,7 +165,9 @@ def _send_comparison(
         writer.tag({f"status.{strategy}": str(values["status"])})
     examples = root / "reports/examples"
     reports = sorted(
-        path for path in (root / "reports").rglob("*") if path.is_file() and not path.is_relative_to(examples)
+        path
+        for path in (root / "reports").rglob("*")
+        if path.is_file() and not path.is_relative_to(examples)
     )
     places = [("report" / path.parent.relative_to(root / "reports"), path) for path in reports]
     with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +176,9 @@ def _send_comparison(
         measured = [root / f"metrics/{name}.json" for name in ("summary", "numbers", "comparison")]
         files = [("", path) for path in (root / "params.yaml", *measured, table) if path.exists()]
         files += [(place.as_posix(), path) for place, path in places]
-        writer.files(files, content_hash([[place, path.name, file_hash(path)] for place, path in files]))
+        writer.files(
+            files, content_hash([[place, path.name, file_hash(path)] for place, path in files])
+        )
     writer.tag({**common, **_weights(root), COMPLETE: "true", "strategies": " ".join(summary)})
     writer.end("FINISHED")
 

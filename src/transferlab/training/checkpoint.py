@@ -28,7 +28,9 @@ class Progress:
     seconds: float = 0.0
     shared: dict[str, float] = field(default_factory=dict)
 
-    def add(self, row: dict[str, Any], select_by: str, tensors: Callable[[], dict[str, Tensor]]) -> None:
+    def add(
+        self, row: dict[str, Any], select_by: str, tensors: Callable[[], dict[str, Tensor]]
+    ) -> None:
         """Append a row of the history, and keep the model when it is the best so far."""
         self.history.append(row)
         found = rank(row, select_by)
@@ -37,7 +39,9 @@ class Progress:
 
 
 def rank(row: Mapping[str, Any], select_by: str) -> tuple[float, float]:
-    """What selects an epoch, larger is better: "accuracy" or "loss", and the other one between equals."""
+    """What selects an epoch, larger is better: "accuracy" or "loss", and the other one between
+    equals.
+    """
     accuracy, loss = row["validation_accuracy"], row["validation_loss"]
     return (accuracy, -loss) if select_by == "accuracy" else (-loss, accuracy)
 
@@ -54,7 +58,9 @@ class Checkpoint:
         self.path, self.every, self.saved = path, every, time.monotonic()
 
     def load(self) -> Progress:
-        """What an earlier attempt reached; a fresh start where there is none or the file is damaged."""
+        """What an earlier attempt reached; a fresh start where there is none or the file is
+        damaged.
+        """
         try:
             # torch.load itself does not look at the checksums of its zip.
             with zipfile.ZipFile(self.path) as file:
@@ -78,7 +84,9 @@ class Checkpoint:
             torch.save(vars(progress), part)
         except RuntimeError as error:  # torch's word for a full disk
             part.unlink(missing_ok=True)
-            raise OSError(f"{self.path}: not written ({error}). Free some space and run again.") from error
+            raise OSError(
+                f"{self.path}: not written ({error}). Free some space and run again."
+            ) from error
         part.replace(self.path)
         self.saved = time.monotonic()
 

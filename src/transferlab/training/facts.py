@@ -24,7 +24,9 @@ def trained_with(params: Params, name: str) -> dict[str, Any]:
     }
 
 
-def describe(name: str, params: Params, images: Images, start_sha256: str, place: Compute) -> dict[str, Any]:
+def describe(
+    name: str, params: Params, images: Images, start_sha256: str, place: Compute
+) -> dict[str, Any]:
     """The facts that stand beside a strategy's models, before any seed has run."""
     return {
         "strategy": name,
@@ -42,7 +44,9 @@ def describe(name: str, params: Params, images: Images, start_sha256: str, place
         "memory_format": place.memory_format,
         "versions": {
             "python": platform.python_version(),
-            **{package: version(package) for package in ("torch", "torchvision", "numpy", "pillow")},
+            **{
+                package: version(package) for package in ("torch", "torchvision", "numpy", "pillow")
+            },
         },
         "seeds": {},
     }
@@ -53,6 +57,7 @@ def require_same(facts: dict[str, Any], name: str, params: Params) -> None:
     for section, now in trained_with(params, name).items():
         if facts["params"][section] != now:
             raise ValueError(
-                f"runs/{name}/facts.json: expected the {section} of params.yaml, got other values: the model was "
+                f"runs/{name}/facts.json: expected the {section} of params.yaml, got other "
+                "values: the model was "
                 f"trained with those. Run: dvc repro --force train@{name}"
             )

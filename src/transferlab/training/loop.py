@@ -60,7 +60,8 @@ def fit(
         log: Receives each row of the history.
 
     Returns:
-        The finished progress; `diverged` when a loss was not finite, then with the best epoch before it.
+        The finished progress; `diverged` when a loss was not finite, then with the best epoch
+        before it.
     """
     targets = torch.from_numpy(labels).to(next(model.parameters()).device)
     parts = trained_parts(model, plans)
@@ -81,7 +82,9 @@ def fit(
             started, aside = time.perf_counter(), source.aside
             order = named_generator(settings.seed, f"order/{epoch}").permutation(rows[0])
             batches = list(divide(order, settings.batch_size))
-            torch.manual_seed(int(named_generator(settings.seed, f"dropout/{epoch}").integers(2**63)))
+            torch.manual_seed(
+                int(named_generator(settings.seed, f"dropout/{epoch}").integers(2**63))
+            )
             set_modes(upper, strategy.norm_statistics)
             begun = first - plan.epochs
             losses = [row["validation_loss"] for row in progress.history[begun:]]
@@ -89,7 +92,9 @@ def fit(
             row: dict[str, Any] = {
                 "phase": plan.name,
                 "epoch": epoch + 1,
-                **descend(upper, source, targets, batches, now=now, optimizer=optimizer, strategy=strategy),
+                **descend(
+                    upper, source, targets, batches, now=now, optimizer=optimizer, strategy=strategy
+                ),
                 **validate(upper, source, targets, rows[1]),
             }
             progress.epoch, progress.phase = epoch + 1, plan.name
@@ -101,7 +106,10 @@ def fit(
             progress.add(row, strategy.select_by, lambda: models.tensors_of(model, parts))
             log(row)
             if checkpoint.due():
-                progress.tensors, progress.optimizer = models.tensors_of(model, parts), optimizer.state_dict()
+                progress.tensors, progress.optimizer = (
+                    models.tensors_of(model, parts),
+                    optimizer.state_dict(),
+                )
                 checkpoint.save(progress)
     models.overlay(model, progress.best_tensors)
     progress.status = "finished" if progress.status == "running" else progress.status
@@ -132,7 +140,9 @@ def descend(
         strategy: Schedule, loss and clipping.
     """
     loss_sum, correct = torch.zeros(2, device=targets.device)
-    for step, (batch, entering) in enumerate(zip(batches, source.train(batches, now.epoch), strict=True)):
+    for step, (batch, entering) in enumerate(
+        zip(batches, source.train(batches, now.epoch), strict=True)
+    ):
         multiplier = rate(strategy, now, step / len(batches))
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * multiplier
@@ -143,17 +153,25 @@ def descend(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if strategy.clip_norm is not None:
-            trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            trained = [
+                parameter for group in optimizer.param_groups for parameter in group["params"]
+            ]
             nn.utils.clip_grad_norm_(trained, strategy.clip_norm)
         optimizer.step()
         loss_sum += loss.detach() * len(batch)
         correct += (logits.detach().argmax(1) == y).sum()
     images = sum(len(batch) for batch in batches)
     lr = max(group["lr"] for group in optimizer.param_groups)
-    return {"lr": lr, "train_loss": float(loss_sum) / images, "train_accuracy": float(correct) / images}
+    return {
+        "lr": lr,
+        "train_loss": float(loss_sum) / images,
+        "train_accuracy": float(correct) / images,
+    }
 
 
-def begin_phase(model: nn.Sequential, plan: PhasePlan, strategy: GradientStrategy) -> torch.optim.Optimizer:
+def begin_phase(
+    model: nn.Sequential, plan: PhasePlan, strategy: GradientStrategy
+) -> torch.optim.Optimizer:
     """Let exactly the plan's parameters train, and build their optimiser."""
     model.requires_grad_(False)
     for group in plan.groups:
@@ -163,14 +181,19 @@ def begin_phase(model: nn.Sequential, plan: PhasePlan, strategy: GradientStrateg
     if strategy.optimizer == "sgd":
         nesterov = strategy.nesterov and strategy.momentum > 0
         return torch.optim.SGD(groups, momentum=strategy.momentum, nesterov=nesterov)
-    kinds: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    kinds: dict[str, type[torch.optim.Adam]] = {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+    }
     return kinds[strategy.optimizer](groups, betas=(strategy.momentum, 0.999))
 
 
 def set_modes(model: nn.Module, norm_statistics: str) -> None:
-    """Training mode for the parts that train; frozen ones, with their dropout and norm layers, stay in eval mode.
+    """Training mode for the parts that train; frozen ones, with their dropout and norm layers, stay
+    in eval mode.
 
-    So a frozen norm layer never moves its running statistics, nor does any where the strategy says "frozen".
+    So a frozen norm layer never moves its running statistics, nor does any where the strategy says
+    "frozen".
     """
     for part in model.children():
         part.train(any(parameter.requires_grad for parameter in part.parameters()))
@@ -180,7 +203,9 @@ def set_modes(model: nn.Module, norm_statistics: str) -> None:
 
 
 @torch.no_grad()
-def validate(upper: nn.Module, source: Activations, targets: Tensor, rows: np.ndarray) -> dict[str, float]:
+def validate(
+    upper: nn.Module, source: Activations, targets: Tensor, rows: np.ndarray
+) -> dict[str, float]:
     """Loss and accuracy on the test view of the given rows: sums over images, divided once."""
     upper.eval()
     loss, correct = 0.0, 0
@@ -194,7 +219,9 @@ def validate(upper: nn.Module, source: Activations, targets: Tensor, rows: np.nd
 
 
 def divide(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Batches in order; a last single row joins the batch before it, since BatchNorm cannot train on one image."""
+    """Batches in order; a last single row joins the batch before it, since BatchNorm cannot train
+    on one image.
+    """
     ends = list(range(size, len(rows), size))
     if ends and len(rows) - ends[-1] == 1:
         ends.pop()
@@ -215,13 +242,15 @@ def interpolate(
     strategy: GradientStrategy,
     measure: Callable[[], Mapping[str, float]],
 ) -> dict[str, Any]:
-    """Average the trained weights with those at the start, and keep the best share (Wortsman et al. 2022, WiSE-FT).
+    """Average the trained weights with those at the start, and keep the best share (Wortsman et al.
+    2022, WiSE-FT).
 
     Args:
         model: As trained; ends with the chosen average.
         start: The tensors that training could change, as they were before it.
         progress: Of the training; its result becomes the average.
-        strategy: The shares to try, and what selects among them; ties go to the other measure, then to the earlier.
+        strategy: The shares to try, and what selects among them; ties go to the other measure, then
+            to the earlier.
         measure: Validation loss and accuracy of the model as it stands.
 
     Returns:
@@ -229,7 +258,10 @@ def interpolate(
     """
     end, tried = progress.best_tensors, []
     for share in strategy.interpolate or ():
-        mixed = {name: torch.lerp(start[name].double(), end[name].double(), share).to(end[name]) for name in end}
+        mixed = {
+            name: torch.lerp(start[name].double(), end[name].double(), share).to(end[name])
+            for name in end
+        }
         models.overlay(model, mixed)
         row = {"phase": f"share = {share:g}", "epoch": progress.epoch + 1, "lr": None}
         tried.append(({**row, "train_loss": None, "train_accuracy": None, **measure()}, mixed))
@@ -242,5 +274,11 @@ def interpolate(
 
 def trained_parts(model: nn.Sequential, plans: Sequence[PhasePlan]) -> list[str]:
     """Names of the parts that any phase may change."""
-    ours = {id(parameter) for plan in plans for group in plan.groups for parameter in group["params"]}
-    return [name for name, part in model.named_children() if any(id(p) in ours for p in part.parameters())]
+    ours = {
+        id(parameter) for plan in plans for group in plan.groups for parameter in group["params"]
+    }
+    return [
+        name
+        for name, part in model.named_children()
+        if any(id(p) in ours for p in part.parameters())
+    ]

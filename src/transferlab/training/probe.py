@@ -1,7 +1,9 @@
-"""The linear probe: L2-regularised logistic regression in float64, its strength chosen by cross-validation.
+"""The linear probe: L2-regularised logistic regression in float64, its strength chosen by
+cross-validation.
 
-The objective is scikit-learn's, `C * sum(cross-entropy) + |W|^2 / 2` with a free bias; all seeds, folds and values of
-C are solved side by side in one batched L-BFGS (Nocedal & Wright, algorithm 7.5).
+The objective is scikit-learn's, `C * sum(cross-entropy) + |W|^2 / 2` with a free bias; all seeds,
+folds and values of C are solved side by side in one batched L-BFGS (Nocedal & Wright, algorithm
+7.5).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +59,8 @@ def solve(
         features: [N, F].
         labels: int64 [N], below `classes`.
         classes: Number of classes K.
-        c_grid: Values of C to choose from by the lowest cross-validated loss; the smaller C wins a tie.
+        c_grid: Values of C to choose from by the lowest cross-validated loss; the smaller C wins a
+            tie.
         folds: Of the inner cross-validation; never more than the smallest class has images.
         seeds: For each seed, which draws the folds, the rows it may learn from.
 
@@ -71,30 +74,47 @@ def solve(
     while waiting:
         rows, width = len(seeds[waiting[0]]), features.shape[1]
         inside, vectors = min(rows, width), len(c) * (1 if classes == 2 else classes)
-        numbers = 2 * rows * inside + rows * width + vectors * ((2 * MEMORY + 8) * inside + 6 * rows)  # of one fold
+        numbers = (
+            2 * rows * inside + rows * width + vectors * ((2 * MEMORY + 8) * inside + 6 * rows)
+        )  # of one fold
         at_once = max(1, int(AT_ONCE_MB * 1e6 / (8 * folds * numbers)))
         some, waiting = waiting[:at_once], waiting[at_once:]
-        found |= _solve(features, labels, classes, c, folds=folds, seeds={seed: seeds[seed] for seed in some})
+        found |= _solve(
+            features, labels, classes, c, folds=folds, seeds={seed: seeds[seed] for seed in some}
+        )
     return found
 
 
 def _solve(
-    features: Tensor, labels: Tensor, classes: int, c: Tensor, *, folds: int, seeds: Mapping[int, np.ndarray]
+    features: Tensor,
+    labels: Tensor,
+    classes: int,
+    c: Tensor,
+    *,
+    folds: int,
+    seeds: Mapping[int, np.ndarray],
 ) -> dict[int, Solution]:
     divisions = []  # seed, rows to fit, rows to look at
     for seed, rows in seeds.items():
         truth = labels[torch.from_numpy(rows).to(labels.device)].cpu().numpy()
         count = min(folds, int(np.bincount(truth, minlength=classes).min()))
         if count < 2:
-            raise ValueError("strategies.probe.folds: expected two images or more of every class to cross-validate on.")
+            raise ValueError(
+                "strategies.probe.folds: expected two images or more of every class to "
+                "cross-validate on."
+            )
         fold_of = _stratified_folds(truth, count, seed)
         divisions += [(seed, rows[fold_of != fold], rows[fold_of == fold]) for fold in range(count)]
-    fitted = _fit(features, labels, classes, c.expand(len(divisions), -1), [rows for _, rows, _ in divisions])
+    fitted = _fit(
+        features, labels, classes, c.expand(len(divisions), -1), [rows for _, rows, _ in divisions]
+    )
     losses = {seed: torch.zeros_like(c) for seed in seeds}
     for (seed, _, aside), weight, bias in zip(divisions, *fitted, strict=True):
         seen = torch.from_numpy(aside).to(features.device)
         logits = weight @ features[seen].T + bias[..., None]  # [P, K, n]
-        losses[seed] += cross_entropy(logits, labels[seen].expand(len(c), -1), reduction="none").sum(1)
+        losses[seed] += cross_entropy(
+            logits, labels[seen].expand(len(c), -1), reduction="none"
+        ).sum(1)
     best = torch.stack([c[loss.argmin()] for loss in losses.values()])
     weights, biases = _fit(features, labels, classes, best[:, None], list(seeds.values()))
     return {
@@ -104,14 +124,17 @@ def _solve(
             c=float(chosen),
             losses=(losses[seed] / len(rows)).tolist(),
         )
-        for (seed, rows), weight, bias, chosen in zip(seeds.items(), weights, biases, best, strict=True)
+        for (seed, rows), weight, bias, chosen in zip(
+            seeds.items(), weights, biases, best, strict=True
+        )
     }
 
 
 def _fit(
     features: Tensor, labels: Tensor, classes: int, c: Tensor, parts: Sequence[np.ndarray]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Weights [P, K, F] and biases [P, K] on raw features, one for each C [Q, P], for each part of the rows.
+    """Weights [P, K, F] and biases [P, K] on raw features, one for each C [Q, P], for each part of
+    the rows.
 
     The scaler of a part sees its own rows only.
     """
@@ -124,7 +147,10 @@ def _fit(
     # Parts of unequal size are filled up with rows and directions of zeros, which change nothing.
     shapes = [inside.shape for _, _, inside, *_ in spaces]
     images, width = (max(sizes) for sizes in zip(*shapes, strict=True))
-    design, truth = features.new_zeros(len(parts), images, width + 1), features.new_zeros(len(parts), classes, images)
+    design, truth = (
+        features.new_zeros(len(parts), images, width + 1),
+        features.new_zeros(len(parts), classes, images),
+    )
     curvature = features.new_zeros(len(parts), width + 1)
     for q, (part, (_, _, inside, singular, _)) in enumerate(zip(parts, spaces, strict=True)):
         n, r = inside.shape
@@ -132,7 +158,9 @@ def _fit(
         truth[q, :, :n] = one_hot(labels[torch.from_numpy(part).to(labels.device)], classes).T
         curvature[q, :r], curvature[q, -1] = singular**2, float(n)
     weights, biases = [], []
-    for found, (mean, scale, inside, _, back) in zip(_minimise(design, curvature, truth, c), spaces, strict=True):
+    for found, (mean, scale, inside, _, back) in zip(
+        _minimise(design, curvature, truth, c), spaces, strict=True
+    ):
         weights.append(back(found[..., : inside.shape[1]]) / scale)
         biases.append(found[..., -1] - weights[-1] @ mean)
     return weights, biases
@@ -141,8 +169,8 @@ def _fit(
 def _rotated(rows: Tensor) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
     """Rows [N, F] in the basis of their singular vectors, without the directions that are rounding.
 
-    There the problem has as many dimensions r as there are rows, and the same optimum: the penalty does not change
-    under rotation, and directions without data get no weight.
+    There the problem has as many dimensions r as there are rows, and the same optimum: the penalty
+    does not change under rotation, and directions without data get no weight.
 
     Returns:
         The rows [N, r], the singular values [r], and what takes weights [..., r] back to [..., F].
@@ -160,7 +188,8 @@ def _rotated(rows: Tensor) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
 
 
 def _minimise(design: Tensor, squares: Tensor, truth: Tensor, c: Tensor) -> Tensor:
-    """Batched L-BFGS over [Q, P, K, r + 1], preconditioned by the bound on the curvature of Boehning (1992).
+    """Batched L-BFGS over [Q, P, K, r + 1], preconditioned by the bound on the curvature of
+    Boehning (1992).
 
     Args:
         design: [Q, n, r + 1], the last column for the bias.
@@ -168,11 +197,16 @@ def _minimise(design: Tensor, squares: Tensor, truth: Tensor, c: Tensor) -> Tens
         truth: [Q, K, n], zeros and ones.
         c: [Q, P].
     """
-    # Of two classes one is the other's negative: half the variables, with twice the penalty and twice the curvature.
-    signs = truth[:, None, 1:] - truth[:, None, :1] if truth.shape[1] == 2 else None  # [Q, 1, 1, n], 0 where no row is
+    # Of two classes one is the other's negative: half the variables, with twice the penalty and
+    # twice the curvature.
+    signs = (
+        truth[:, None, 1:] - truth[:, None, :1] if truth.shape[1] == 2 else None
+    )  # [Q, 1, 1, n], 0 where no row is
     ridge = torch.full_like(squares[0], 1.0 if signs is None else 2.0)
     ridge[-1] = 0.0  # the bias is free
-    scale = (ridge + c[..., None] * squares[:, None] / (2 if signs is None else 1)).sqrt()  # [Q, P, r + 1]
+    scale = (
+        ridge + c[..., None] * squares[:, None] / (2 if signs is None else 1)
+    ).sqrt()  # [Q, P, r + 1]
     scale = torch.where(scale > 0, scale, 1.0)[:, :, None]
     truth, rows = truth[:, None], truth.shape[1] if signs is None else 1
     shape = len(design), -1, rows, design.shape[1]
@@ -205,7 +239,10 @@ def _minimise(design: Tensor, squares: Tensor, truth: Tensor, c: Tensor) -> Tens
                 break
             left, c, scale, active = left[going], c[:, going], scale[:, going], active[:, going]
             point, value, slope, limit = (found[:, going] for found in (point, value, slope, limit))
-            pairs = [(moved[:, going], bent[:, going], inverse[:, going]) for moved, bent, inverse in pairs]
+            pairs = [
+                (moved[:, going], bent[:, going], inverse[:, going])
+                for moved, bent, inverse in pairs
+            ]
         step = torch.where(active[..., None, None], _direction(slope, pairs), 0.0)
         new, new_value, new_slope = _search(objective, point, value, slope, step)
         moved, bent = new - point, new_slope - slope
@@ -238,7 +275,9 @@ def _direction(slope: Tensor, pairs: list[tuple[Tensor, Tensor, Tensor]]) -> Ten
 
 
 def _search(objective, point: Tensor, value: Tensor, slope: Tensor, step: Tensor):  # type: ignore[no-untyped-def]
-    """Backtracking to Armijo's condition, each problem with a length of its own; a problem that finds none stays."""
+    """Backtracking to Armijo's condition, each problem with a length of its own; a problem that
+    finds none stays.
+    """
     down, rounding = _dot(slope, step), 1e-13 * value.abs()
     length = torch.ones_like(value)
     for _ in range(30):

@@ -21,12 +21,19 @@ class Bar:
 
     def __init__(self, title: str, epochs: int | None):
         self.title = title
-        self.bar = tqdm(total=epochs, desc=title, unit="epoch", disable=not sys.stderr.isatty(), leave=False)
+        self.bar = tqdm(
+            total=epochs, desc=title, unit="epoch", disable=not sys.stderr.isatty(), leave=False
+        )
 
     def __enter__(self) -> "Bar":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.bar.close()
 
     def step(self, row: Mapping[str, Any]) -> None:

@@ -50,7 +50,8 @@ def rate(strategy: GradientStrategy, now: Moment, done: float) -> float:
 def plateau(losses: Sequence[float], patience: int) -> float:
     """What torch's ReduceLROnPlateau makes of the rate after these validation losses of the phase.
 
-    It is replayed from the history, so that a training that was interrupted has no state of it to lose.
+    It is replayed from the history, so that a training that was interrupted has no state of it to
+    lose.
     """
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=patience, min_lr=0, eps=0)

@@ -28,7 +28,9 @@ class PhasePlan:
     groups: Sequence[dict[str, Any]]
 
 
-def plan(model: nn.Sequential, strategy: GradientStrategy, max_epochs: int | None) -> list[PhasePlan]:
+def plan(
+    model: nn.Sequential, strategy: GradientStrategy, max_epochs: int | None
+) -> list[PhasePlan]:
     """The phases of a strategy for one model.
 
     Raises:
@@ -37,13 +39,20 @@ def plan(model: nn.Sequential, strategy: GradientStrategy, max_epochs: int | Non
     shares = [phase.share for phase in strategy.phases.values()]
     lengths = divide(min(strategy.epochs, max_epochs or strategy.epochs), shares)
     return [
-        PhasePlan(name=name, epochs=epochs, cut=cut(phase.rates), groups=groups(model, phase.rates, strategy))
+        PhasePlan(
+            name=name,
+            epochs=epochs,
+            cut=cut(phase.rates),
+            groups=groups(model, phase.rates, strategy),
+        )
         for (name, phase), epochs in zip(strategy.phases.items(), lengths, strict=True)
     ]
 
 
 def divide(epochs: int, shares: Sequence[float]) -> list[int]:
-    """Divide whole epochs by shares, the rounding going to the last phases; a phase may end up with none."""
+    """Divide whole epochs by shares, the rounding going to the last phases; a phase may end up with
+    none.
+    """
     edges = [round(epochs * sum(shares[:i]) / sum(shares)) for i in range(len(shares) + 1)]
     return [end - start for start, end in pairwise(edges)]
 
@@ -53,8 +62,11 @@ def cut(rates: dict[str, float | None]) -> int:
     return next(i for i, part in enumerate(PARTS) if _rate(rates, part) is not None)
 
 
-def groups(model: nn.Sequential, rates: dict[str, float | None], strategy: GradientStrategy) -> list[dict[str, Any]]:
-    """One optimiser group per trained part and kind; weight decay is not for norm layers and biases.
+def groups(
+    model: nn.Sequential, rates: dict[str, float | None], strategy: GradientStrategy
+) -> list[dict[str, Any]]:
+    """One optimiser group per trained part and kind; weight decay is not for norm layers and
+    biases.
 
     The rule "only tensors with two or more dimensions decay" is the one of nanoGPT and of BiT.
     """
@@ -64,7 +76,9 @@ def groups(model: nn.Sequential, rates: dict[str, float | None], strategy: Gradi
         if rate is None:
             continue
         for decays in (True, False):
-            tensors = [parameter for parameter in module.parameters() if (parameter.dim() >= 2) == decays]
+            tensors = [
+                parameter for parameter in module.parameters() if (parameter.dim() >= 2) == decays
+            ]
             if tensors:
                 decay = strategy.weight_decay if decays else 0.0
                 found.append({"params": tensors, "lr": strategy.lr * rate, "weight_decay": decay})
@@ -74,11 +88,18 @@ def groups(model: nn.Sequential, rates: dict[str, float | None], strategy: Gradi
 def trainable_parameters(model: nn.Sequential, rates: Sequence[dict[str, float | None]]) -> int:
     """Number of values that any of the phases may change."""
     parts = {part for part in PARTS for table in rates if _rate(table, part) is not None}
-    return sum(p.numel() for part, module in model.named_children() if part in parts for p in module.parameters())
+    return sum(
+        p.numel()
+        for part, module in model.named_children()
+        if part in parts
+        for p in module.parameters()
+    )
 
 
 def _rate(rates: dict[str, float | None], part: str) -> float | None:
     pattern = first_match(rates, part)
     if pattern is None:
-        raise ValueError(f"rates: part '{part}' is not covered by {list(rates)}. Add it, or the pattern '*'.")
+        raise ValueError(
+            f"rates: part '{part}' is not covered by {list(rates)}. Add it, or the pattern '*'."
+        )
     return rates[pattern]

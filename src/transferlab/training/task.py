@@ -18,7 +18,14 @@ from ..network.augment import training_side
 from ..network.device import Compute
 from ..network.views import Views
 from ..params.network import HEAD, PARTS
-from ..params.strategies import GradientStrategy, LogisticStrategy, Regression, Strategy, head_shape, starts_random
+from ..params.strategies import (
+    GradientStrategy,
+    LogisticStrategy,
+    Regression,
+    Strategy,
+    head_shape,
+    starts_random,
+)
 from ..params.whole import Params
 from . import loop, probe, strategies
 from .checkpoint import Checkpoint, Progress
@@ -37,7 +44,8 @@ class Task:
         seed: Draws everything.
         place: Where the arithmetic runs, and how.
         shared: What the sources of all seeds have in common.
-        seeds: Rows to fit of every seed that starts from the same weights: their regressions are solved at once.
+        seeds: Rows to fit of every seed that starts from the same weights: their regressions are
+            solved at once.
         heads: Their solutions, with the seconds that each took.
     """
 
@@ -50,11 +58,19 @@ class Task:
     seeds: Mapping[int, np.ndarray] = field(default_factory=dict)
     heads: dict[int, tuple[probe.Solution, float]] = field(default_factory=dict)
 
-    def source(self, model: nn.Sequential, views: int | None, resolution: float, cut: int) -> Activations:
+    def source(
+        self, model: nn.Sequential, views: int | None, resolution: float, cut: int
+    ) -> Activations:
         """What enters the layers from part `cut` on."""
         preprocessing, ranges = self.params.backbone.preprocessing, self.params.train.augment
         side = training_side(preprocessing, resolution)
-        seen = Views(images=self.images, preprocessing=preprocessing, ranges=ranges, seed=self.seed, side=side)
+        seen = Views(
+            images=self.images,
+            preprocessing=preprocessing,
+            ranges=ranges,
+            seed=self.seed,
+            side=side,
+        )
         shared = self.shared if cut else None
         return Activations(
             backbones.below(model, cut),
@@ -73,16 +89,19 @@ def starting_model(
     """The backbone as the strategy starts from it, with a new head for the classes of the images.
 
     Args:
-        weights: Tensors of all parts but the head, or of those that an earlier seed changed; none where the strategy
-            starts from random ones.
+        weights: Tensors of all parts but the head, or of those that an earlier seed changed; none
+            where the strategy starts from random ones.
         name: Key of the strategy.
         task: What the seed works on.
-        model: That of an earlier seed, to be written over: building one takes half as long as solving a probe.
+        model: That of an earlier seed, to be written over: building one takes half as long as
+            solving a probe.
     """
     strategy, classes = task.params.strategies[name], len(task.images.classes)
     if model is None or starts_random(strategy):
         drawn = int(named_generator(task.seed, "random weights").integers(2**63))
-        model = backbones.move(backbones.build(task.params.backbone.name, classes, drawn), task.place)
+        model = backbones.move(
+            backbones.build(task.params.backbone.name, classes, drawn), task.place
+        )
     models.overlay(model, weights)
     head = int(named_generator(task.seed, f"head of {name}").integers(2**63))
     start = strategy.head_start if isinstance(strategy, GradientStrategy) else "zero"
@@ -91,24 +110,36 @@ def starting_model(
 
 
 def own_tensors(model: nn.Sequential, strategy: Strategy, done: Progress) -> dict[str, Tensor]:
-    """What data/weights does not hold: the tensors that may have changed, the head, and all of a random start."""
+    """What data/weights does not hold: the tensors that may have changed, the head, and all of a
+    random start.
+    """
     changed = {name.split(".")[0] for name in done.best_tensors}
     return models.tensors_of(model, PARTS if starts_random(strategy) else changed | {"head"})
 
 
-def changed_tensors(weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The starting weights that a training changed: those that the next one in the same network must put back."""
+def changed_tensors(
+    weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The starting weights that a training changed: those that the next one in the same network
+    must put back.
+    """
     return {name: value for name, value in weights.items() if name in tensors}
 
 
-def learn(model: nn.Sequential, name: str, task: Task, checkpoint: Checkpoint, log: Log) -> tuple[Progress, int]:
-    """Train one seed of one strategy; gives the result and the number of values that could change."""
+def learn(
+    model: nn.Sequential, name: str, task: Task, checkpoint: Checkpoint, log: Log
+) -> tuple[Progress, int]:
+    """Train one seed of one strategy; gives the result and the number of values that could
+    change.
+    """
     strategy = task.params.strategies[name]
     if isinstance(strategy, LogisticStrategy):
         return solve(model, strategy, task, log)
     settings = task.params.train
     plans = strategies.plan(model, strategy, settings.max_epochs)
-    trainable = strategies.trainable_parameters(model, [phase.rates for phase in strategy.phases.values()])
+    trainable = strategies.trainable_parameters(
+        model, [phase.rates for phase in strategy.phases.values()]
+    )
     aside = 0.0 if strategy.probe is None else probe_head(model, strategy.probe, task)[1]
     start = models.tensors_of(model, loop.trained_parts(model, plans))
     done = loop.fit(
@@ -125,7 +156,10 @@ def learn(model: nn.Sequential, name: str, task: Task, checkpoint: Checkpoint, l
     done.seconds += aside
     if strategy.interpolate is not None and done.status == "finished":
         begun, cut = time.perf_counter(), min(plan.cut for plan in plans)
-        source, labels = task.source(model, None, 1, cut), torch.from_numpy(task.images.labels).to(task.place.device)
+        source, labels = (
+            task.source(model, None, 1, cut),
+            torch.from_numpy(task.images.labels).to(task.place.device),
+        )
         measure = partial(loop.validate, model[cut:], source, labels, task.rows[1])
         log(loop.interpolate(model, start, done, strategy, measure))
         done.seconds += time.perf_counter() - begun - source.aside
@@ -138,7 +172,9 @@ def all_features(model: nn.Sequential, task: Task) -> Activations:
     return replace(task, rows=(nothing, everything)).source(model, None, 1, HEAD)
 
 
-def probe_head(model: nn.Sequential, regression: Regression, task: Task) -> tuple[probe.Solution, float]:
+def probe_head(
+    model: nn.Sequential, regression: Regression, task: Task
+) -> tuple[probe.Solution, float]:
     """Put the solution of a logistic regression on the features into the head.
 
     Returns:
@@ -150,7 +186,9 @@ def probe_head(model: nn.Sequential, regression: Regression, task: Task) -> tupl
         grid = np.logspace(low, high, regression.c_values).tolist()
         features, labels = source.test(source.rows[1]), torch.from_numpy(task.images.labels)
         classes, seeds = len(task.images.classes), task.seeds or {task.seed: task.rows[0]}
-        solutions = probe.solve(features, labels, classes, grid, folds=regression.folds, seeds=seeds)
+        solutions = probe.solve(
+            features, labels, classes, grid, folds=regression.folds, seeds=seeds
+        )
         each = (time.perf_counter() - started - source.aside) / len(seeds)
         task.heads.update({seed: (solution, each) for seed, solution in solutions.items()})
     solution, seconds = task.heads[task.seed]
@@ -160,7 +198,9 @@ def probe_head(model: nn.Sequential, regression: Regression, task: Task) -> tupl
     return solution, seconds
 
 
-def solve(model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log) -> tuple[Progress, int]:
+def solve(
+    model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log
+) -> tuple[Progress, int]:
     """A linear probe: its head is solved for, and no epoch is trained."""
     solution, seconds = probe_head(model, strategy, task)
     started, source = time.perf_counter(), all_features(model, task)

@@ -29,16 +29,32 @@ EXPORT = "Export the network's tensors: torch.save(model.state_dict(), 'weights.
 FOREIGN = (
     (rb"\s*\Z", "an empty file", AGAIN),
     (rb"\x00+\Z", "nothing but zeros", AGAIN),
-    (rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", "a web page", "Fetch the file again, logged in if need be."),
-    (rb"version https://git-lfs", "a git-lfs pointer to the file", "Fetch the file itself: git lfs pull."),
-    (rb"(/|\S{0,20}\.git/)annex/", "a git-annex pointer to the file", "Fetch the file itself: git annex get."),
+    (
+        rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)",
+        "a web page",
+        "Fetch the file again, logged in if need be.",
+    ),
+    (
+        rb"version https://git-lfs",
+        "a git-lfs pointer to the file",
+        "Fetch the file itself: git lfs pull.",
+    ),
+    (
+        rb"(/|\S{0,20}\.git/)annex/",
+        "a git-annex pointer to the file",
+        "Fetch the file itself: git annex get.",
+    ),
     (rb"\x89HDF", "an HDF5 file, as Keras writes it", EXPORT),
     (rb".{4}TFL3", "a TensorFlow Lite model", EXPORT),
     (rb"\x08[\x01-\x20]\x12.(pytorch|tf2onnx|onnx)", "an ONNX model", EXPORT),
     (rb"GGUF", "a GGUF file", EXPORT),
     (rb"\x93NUMPY", "a NumPy array", EXPORT),
     (rb"\x89PNG|\xff\xd8\xff", "an image", AGAIN),
-    (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd|.{257}ustar", "a packed archive", UNPACK),
+    (
+        rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd|.{257}ustar",
+        "a packed archive",
+        UNPACK,
+    ),
     (rb"\x80", "a pickle that torch.save did not write, refused always", EXPORT),
 )
 """How files of other kinds begin, what they are, and what to do."""
@@ -59,7 +75,9 @@ def content_of(path: Path, title: str) -> Any:
 
 def refusal(title: str, what: str, advice: str) -> ValueError:
     """The error about a file, in one line."""
-    return ValueError(f"{title}: expected a state dict (of torch.save or safetensors), got {what}. {advice}")
+    return ValueError(
+        f"{title}: expected a state dict (of torch.save or safetensors), got {what}. {advice}"
+    )
 
 
 def _foreign(start: bytes) -> tuple[str, str]:
@@ -78,7 +96,9 @@ def _safetensors(path: Path, title: str) -> dict[str, Tensor]:
         found: dict[str, Tensor] = load_file(path)
         return found
     except SafetensorError as error:
-        raise refusal(title, f"a damaged or truncated safetensors file ({_line(error)})", AGAIN) from error
+        raise refusal(
+            title, f"a damaged or truncated safetensors file ({_line(error)})", AGAIN
+        ) from error
 
 
 def _require_torch(path: Path, title: str) -> None:
@@ -90,7 +110,9 @@ def _require_torch(path: Path, title: str) -> None:
         raise refusal(title, "a truncated or damaged file: a zip without its end", AGAIN) from error
     if "constants.pkl" in names:
         export = f"torch.save(torch.jit.load('{title}').state_dict(), 'weights.pth')"
-        raise refusal(title, "a TorchScript archive, a program with its tensors", f"Export these: {export}.")
+        raise refusal(
+            title, "a TorchScript archive, a program with its tensors", f"Export these: {export}."
+        )
     if "archive_format" in names:
         export = f"torch.save(torch.export.load('{title}').state_dict, 'weights.pth')"
         raise refusal(title, "an archive of torch.export", f"Export its tensors: {export}.")
@@ -117,10 +139,16 @@ def _refused(path: Path, title: str, error: Exception) -> tuple[str, str]:
     first, refused = _first_global(path), re.search(r"GLOBAL (\S+) was not an allowed", str(error))
     if first and not first.startswith(("collections.", "torch._utils.")):
         export = f"torch.save({load}.state_dict(), 'weights.pth')"
-        return f"a pickled object of {first}, as whole models are, refused always", f"{trusted} {export}."
+        return (
+            f"a pickled object of {first}, as whole models are, refused always",
+            f"{trusted} {export}.",
+        )
     if refused:
         export = f"save its state dict alone, torch.save({load}['state_dict'], 'weights.pth')"
-        return f"a pickle that holds more than tensors ({refused[1][:80]}), refused always", f"{trusted} {export}."
+        return (
+            f"a pickle that holds more than tensors ({refused[1][:80]}), refused always",
+            f"{trusted} {export}.",
+        )
     if "weights_only" in str(error):
         return f"a pickle that is no plain state dict ({_reason(error)}), refused always", EXPORT
     return f"a damaged or truncated file ({_line(error)})", AGAIN

@@ -32,10 +32,24 @@ FOLLOWS = "by its name an average or a teacher"
 Named = tuple[tuple[str, ...], Mapping[str, Tensor]]
 """Keys that lead to a mapping, and its tensors by name."""
 
-WRAPPED = re.compile(r"(?:(?<=\.)|^)(module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+WRAPPED = re.compile(
+    r"(?:(?<=\.)|^)(module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+)
 """What DataParallel, torch.compile and FSDP put into names, anywhere: some wrap only `features`."""
 
-AVERAGED = {"ema", "swa", "teacher", "target", "momentum", "k", "key", "shadow", "averaged", "average", "avg"}
+AVERAGED = {
+    "ema",
+    "swa",
+    "teacher",
+    "target",
+    "momentum",
+    "k",
+    "key",
+    "shadow",
+    "averaged",
+    "average",
+    "avg",
+}
 """Words in the way to a copy that only follows another network; that one is preferred."""
 
 OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
@@ -57,7 +71,12 @@ class Reading:
     def facts(self) -> dict[str, Any]:
         """All but the tensors, JSON-able."""
         head = {"head_outputs": self.outputs if self.own_head else None}
-        return {"tensors_used": self.used, "tensors_held": self.held, **head, "undone": list(self.undone)}
+        return {
+            "tensors_used": self.used,
+            "tensors_held": self.held,
+            **head,
+            "undone": list(self.undone),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,18 +149,28 @@ def read(path: Path, backbone: str, title: str) -> Reading:
     Raises:
         ValueError: It is no state dict, another network's, incomplete, ambiguous or not finite.
     """
-    network, mappings = _network(backbone), list(_mappings(content_of(path, title), backbone, title))
+    network, mappings = (
+        _network(backbone),
+        list(_mappings(content_of(path, title), backbone, title)),
+    )
     places = [place for way, tensors in mappings for place in _places(way, tensors, network.names)]
     fitting = [place for place in places if not any(_misfits(place, network))]
     if not fitting:
-        raise _misfit(max(places, key=lambda place: _score(place, network)), backbone, mappings, title)
+        raise _misfit(
+            max(places, key=lambda place: _score(place, network)), backbone, mappings, title
+        )
     place, others = _choose(fitting, network, backbone, title)
     head, about_head = _head(place, network)
     own = _sound({name: place.tensors[name] for name in (*network.needed, *head)}, title)
     own |= _counters(place, network)
     filled = {name: torch.tensor(0) for name in network.counters if name not in own}
     tensors = {**own, **filled, **({} if head else _drawn(network))}
-    said = [*_undone(place, others), *_casts(place, network.needed), *_about_counters(filled), *about_head]
+    said = [
+        *_undone(place, others),
+        *_casts(place, network.needed),
+        *_about_counters(filled),
+        *about_head,
+    ]
     return Reading(
         tensors=tensors,
         outputs=len(tensors[network.bias]),
@@ -165,7 +194,11 @@ def _mappings(content: Any, backbone: str, title: str) -> Iterator[Named]:
         way, value = open_.popleft()
         if not isinstance(value, Mapping):
             continue
-        tensors = {key: each for key, each in value.items() if isinstance(key, str) and isinstance(each, Tensor)}
+        tensors = {
+            key: each
+            for key, each in value.items()
+            if isinstance(key, str) and isinstance(each, Tensor)
+        }
         if tensors:
             none = False
             yield way, tensors
@@ -174,7 +207,8 @@ def _mappings(content: Any, backbone: str, title: str) -> Iterator[Named]:
             open_ += [((*way, str(key)), each) for key, each in value.items()]
     if none:
         raise ValueError(
-            f"{title}: expected the state dict of {backbone}, tensors by name, got {_kind(content)}. {EXPORT}"
+            f"{title}: expected the state dict of {backbone}, tensors by name, got "
+            f"{_kind(content)}. {EXPORT}"
         )
 
 
@@ -185,11 +219,17 @@ def _kind(content: Any) -> str:
     return f"a {type(content).__name__}"
 
 
-def _places(way: tuple[str, ...], tensors: Mapping[str, Tensor], names: Collection[str]) -> Iterator[_Place]:
+def _places(
+    way: tuple[str, ...], tensors: Mapping[str, Tensor], names: Collection[str]
+) -> Iterator[_Place]:
     """Where the network may stand in one mapping: behind what precedes any of its names."""
     modern, removed = _modern(tensors)
     for prefix in _prefixes(modern, names):
-        inside = {key.removeprefix(prefix): value for key, value in modern.items() if key.startswith(prefix)}
+        inside = {
+            key.removeprefix(prefix): value
+            for key, value in modern.items()
+            if key.startswith(prefix)
+        }
         beside = {key: value for key, value in modern.items() if not key.startswith(prefix)}
         yield _Place(way=way, removed=removed, prefix=prefix, tensors=inside, beside=beside)
 
@@ -215,7 +255,9 @@ def _modern(tensors: Mapping[str, Tensor]) -> tuple[Mapping[str, Tensor], tuple[
     if len(set(new.values())) < len(new):  # then `module.` tells two copies apart
         return tensors, ()
     older = any(_renamed(name) != name for name in tensors)
-    said = [f"removed {f'{word}.'!r} from names" for word in removed] + ["renamed from older names"] * older
+    said = [f"removed {f'{word}.'!r} from names" for word in removed] + [
+        "renamed from older names"
+    ] * older
     return {new[name]: value for name, value in tensors.items()}, tuple(said)
 
 
@@ -226,7 +268,9 @@ def _renamed(name: str) -> str:
 
 @functools.cache
 def _network(backbone: str) -> _Network:
-    make = backbones.builder(backbone)  # imports torchvision, which must not happen on the meta device
+    make = backbones.builder(
+        backbone
+    )  # imports torchvision, which must not happen on the meta device
     with torch.device("meta"):
         tensors = make(1).state_dict()
     weight, bias = list(tensors)[-2:]  # the head comes last in every network here
@@ -256,14 +300,19 @@ def _misfit(place: _Place, backbone: str, mappings: Sequence[Named], title: str)
     missing, unknown, shapes = _misfits(place, network)
     if missing:
         unknown = [name for name in place.tensors if name not in network.names]
-    counts = f"{len(missing)} tensors missing, {len(unknown)} unknown and {len(shapes)} of another shape"
-    sizes = [f"{name} {_shape(place.tensors[name])} for {_shape(network.body[name])}" for name in shapes]
+    counts = (
+        f"{len(missing)} tensors missing, {len(unknown)} unknown and {len(shapes)} of another shape"
+    )
+    sizes = [
+        f"{name} {_shape(place.tensors[name])} for {_shape(network.body[name])}" for name in shapes
+    ]
     groups = {"missing": missing, "unknown": unknown, "of another shape": sizes}
     named = "; ".join(f"{word}: {few(names)}" for word, names in groups.items() if names)
     where = f" at {place}" if place.way or place.prefix else ""
+    advice = "Choose the backbone it belongs to, under the names that torchvision gives"
     return ValueError(
         f"{title}: expected the state dict of {backbone}, got one with {counts}{where} ({named}). "
-        f"{_belongs(mappings) or 'Choose the backbone it belongs to, under the names that torchvision gives'}."
+        f"{_belongs(mappings) or advice}."
     )
 
 
@@ -271,21 +320,27 @@ def _belongs(mappings: Sequence[Named]) -> str | None:
     """The backbone that a file is of, if it is one of those here."""
     for name in backbones.BACKBONES:
         network = _network(name)
-        places = (place for way, tensors in mappings for place in _places(way, tensors, network.names))
+        places = (
+            place for way, tensors in mappings for place in _places(way, tensors, network.names)
+        )
         if any(not any(_misfits(place, network)) for place in places):
             return f"It is of {name}: set backbone={name}"
     return None
 
 
-def _choose(fitting: Sequence[_Place], network: _Network, backbone: str, title: str) -> tuple[_Place, Sequence[_Place]]:
+def _choose(
+    fitting: Sequence[_Place], network: _Network, backbone: str, title: str
+) -> tuple[_Place, Sequence[_Place]]:
     """The place to read from, the network itself before what follows it; and the other ones."""
     itself = [place for place in fitting if not place.averaged] or fitting
     first = itself[0]
     different = [place for place in itself[1:] if not _same(first, place, network.needed)]
     if different:
         raise ValueError(
-            f"{title}: expected one {backbone}, got {len(different) + 1} that differ and are named alike "
-            f"({', '.join(str(place) for place in (first, *different)[:FEW])}). Save the one you mean alone."
+            f"{title}: expected one {backbone}, got {len(different) + 1} that differ and are "
+            "named alike "
+            f"({', '.join(str(place) for place in (first, *different)[:FEW])}). Save the one you "
+            "mean alone."
         )
     return first, [place for place in fitting if place is not first]
 
@@ -314,7 +369,9 @@ def _unlike(place: _Place, network: _Network, stands: Sequence[str]) -> str | No
     if bias.dim() != 1 or not len(bias) or weight.shape != (len(bias), network.features):
         return "of another shape"
     rest = {name: value for name, value in place.tensors.items() if name not in network.names}
-    above = [name for name, value in {**rest, **place.beside}.items() if _takes(name, value, len(bias))]
+    above = [
+        name for name, value in {**rest, **place.beside}.items() if _takes(name, value, len(bias))
+    ]
     # A classifier on top of ImageNet's thousand outputs trained these further: they mean no class.
     return f"below another layer, {_quoted(above[0])}" if above else None
 
@@ -339,7 +396,9 @@ def _sound(tensors: Mapping[str, Tensor], title: str) -> dict[str, Tensor]:
     """
     odd = [f"{name} {_type(value)}" for name, value in tensors.items() if _type(value) not in PLAIN]
     if odd:
-        raise ValueError(f"{title}: expected tensors of {', '.join(PLAIN)}, got {few(odd)}. {EXPORT}")
+        raise ValueError(
+            f"{title}: expected tensors of {', '.join(PLAIN)}, got {few(odd)}. {EXPORT}"
+        )
     plain = {name: value.detach().to(torch.float32).contiguous() for name, value in tensors.items()}
     endless = [name for name, value in plain.items() if not value.isfinite().all()]
     if endless:
@@ -347,7 +406,9 @@ def _sound(tensors: Mapping[str, Tensor], title: str) -> dict[str, Tensor]:
             f"{title}: expected finite numbers, got NaN or infinity in {few(endless)}. "
             f"Nothing can be learned from these; take an earlier checkpoint or another file."
         )
-    negative = [name for name, value in plain.items() if name.endswith("running_var") and (value < 0).any()]
+    negative = [
+        name for name, value in plain.items() if name.endswith("running_var") and (value < 0).any()
+    ]
     if negative:
         raise ValueError(
             f"{title}: expected variances, got numbers below 0 in {few(negative)}. "
@@ -367,7 +428,11 @@ def _type(value: Tensor) -> str:
 def _counters(place: _Place, network: _Network) -> dict[str, Tensor]:
     """BatchNorm's counters that are whole numbers; `half()` may have made infinity of them."""
     given = {name: place.tensors[name] for name in network.counters if name in place.tensors}
-    whole = {name: value for name, value in given.items() if _type(value) == "int64" and value.numel() == 1}
+    whole = {
+        name: value
+        for name, value in given.items()
+        if _type(value) == "int64" and value.numel() == 1
+    }
     return {name: value.reshape(()) for name, value in whole.items()}
 
 
@@ -393,14 +458,22 @@ def _about_counters(filled: Collection[str]) -> list[str]:
     return [f"filled in {len(filled)} counters of BatchNorm ({COUNTER})"] if filled else []
 
 
-def _left_aside(place: _Place, others: Sequence[_Place], network: _Network, mappings: Sequence[Named]) -> list[str]:
+def _left_aside(
+    place: _Place, others: Sequence[_Place], network: _Network, mappings: Sequence[Named]
+) -> list[str]:
     """What else the file holds: tensors beside the network, and other mappings."""
-    rest = [name for name in place.tensors if name not in network.names and not network.of_the_head(name)]
+    rest = [
+        name
+        for name in place.tensors
+        if name not in network.names and not network.of_the_head(name)
+    ]
     said = [other.prefix for other in others if other.way == place.way and other.prefix]
     beside = [*rest, *(name for name in place.beside if not name.startswith(tuple(said)))]
     ways = {way for way, _ in mappings} - {place.way, (), *(other.way for other in others)}
     found = [f"left aside {_count(beside)} ({few(beside)})"] if beside else []
-    return found + ([f"left aside what stands under {few(sorted({way[0] for way in ways}))}"] if ways else [])
+    return found + (
+        [f"left aside what stands under {few(sorted({way[0] for way in ways}))}"] if ways else []
+    )
 
 
 def _count(names: Sequence[str]) -> str:

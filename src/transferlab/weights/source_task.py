@@ -18,7 +18,8 @@ from ..training.checkpoint import Checkpoint
 from ..training.facts import describe
 from ..training.task import Task, learn, outcome, starting_model
 
-SEED = 0  # of the source task and of random weights: every seed of a strategy starts from the same ones
+# of the source task and of random weights: every seed of a strategy starts from the same ones
+SEED = 0
 
 
 def train_on_source(
@@ -28,7 +29,9 @@ def train_on_source(
     source = params.backbone.source
     assert source is not None  # params asks for it
     place = device.prepare(params.engine, device.reference_for(params.engine))
-    task_params = replace(params, seeds=(SEED,), strategies={"source": source.strategy}, dataset=source.dataset)
+    task_params = replace(
+        params, seeds=(SEED,), strategies={"source": source.strategy}, dataset=source.dataset
+    )
     with TemporaryDirectory(dir=cache_folder("source")) as name:
         folder = Path(name)
         bring.bring(source.dataset, folder)
@@ -38,15 +41,23 @@ def train_on_source(
         rows = stratified_split(images.labels, params.train.validation_fraction, SEED, "validation")
         task = Task(params=task_params, images=images, rows=rows, seed=SEED, place=place)
         model = starting_model({}, "source", task)
-        key = content_hash([describe("source", task_params, images, "", place), images.digest, code])
-        checkpoint = Checkpoint(cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds)
+        key = content_hash(
+            [describe("source", task_params, images, "", place), images.digest, code]
+        )
+        checkpoint = Checkpoint(
+            cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds
+        )
         done, _ = learn(model, "source", task, checkpoint, log)
         checkpoint.remove()
     found = outcome(done)
     if found["status"] == "diverged":
         raise ValueError(
-            f"backbone.source.strategy: expected losses that are numbers, got one in epoch {found['diverged_epoch']} "
+            "backbone.source.strategy: expected losses that are numbers, got one in epoch "
+            f"{found['diverged_epoch']} "
             f"that is none. Lower backbone.source.strategy.lr."
         )
     accuracy = f"validation accuracy {found['validation_accuracy']:.3f}"
-    return model.state_dict(), f"trained on {source.dataset.name} ({', '.join(classes)}), {accuracy}"
+    return (
+        model.state_dict(),
+        f"trained on {source.dataset.name} ({', '.join(classes)}), {accuracy}",
+    )

@@ -1,4 +1,6 @@
-"""The backbone's starting weights as one file with a hash: official, the user's own, none, or trained here."""
+"""The backbone's starting weights as one file with a hash: official, the user's own, none, or
+trained here.
+"""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -17,7 +19,9 @@ from .source_task import train_on_source
 logger = logging.getLogger(__name__)
 
 
-def write_start(root: Path, params: Params, code: str, log: Callable[[Mapping[str, Any]], None]) -> None:
+def write_start(
+    root: Path, params: Params, code: str, log: Callable[[Mapping[str, Any]], None]
+) -> None:
     """Write `data/weights/start.safetensors` and the facts beside it.
 
     Args:
@@ -27,8 +31,8 @@ def write_start(root: Path, params: Params, code: str, log: Callable[[Mapping[st
         log: Receives each epoch of a source task.
 
     Raises:
-        ValueError: The file is not there, has another hash than `params.yaml` says, or gives no weights of the
-            backbone; or the source task diverged.
+        ValueError: The file is not there, has another hash than `params.yaml` says, or gives no
+            weights of the backbone; or the source task diverged.
     """
     backbone = params.backbone
     facts: dict[str, Any] = {"backbone": backbone.name, "weights": backbone.weights, "file": None}
@@ -56,7 +60,9 @@ def official(params: Params) -> Verified:
 
 def own(params: Params) -> Verified:
     """The file of the user's own or of the mirror, as it was when `params.yaml` was composed."""
-    return fetch.own_file(params.backbone.weights, sha256=params.backbone.weights_sha256, key="backbone.weights")
+    return fetch.own_file(
+        params.backbone.weights, sha256=params.backbone.weights_sha256, key="backbone.weights"
+    )
 
 
 def from_file(path: Path, params: Params) -> tuple[Mapping[str, Any], dict[str, Any]]:
@@ -65,6 +71,12 @@ def from_file(path: Path, params: Params) -> tuple[Mapping[str, Any], dict[str, 
     source = backbone.official_url if backbone.weights == "official" else backbone.weights
     name = Path(str(source)).name  # the cache calls it by its hash
     found = published.read(path, backbone.name, name)
-    logger.info("%s: used %d of %d tensors%s", name, found.used, found.held, "".join(f"; {p}" for p in found.undone))
+    logger.info(
+        "%s: used %d of %d tensors%s",
+        name,
+        found.used,
+        found.held,
+        "".join(f"; {p}" for p in found.undone),
+    )
     net = backbones.build(backbone.name, found.outputs, weights=found.tensors)
     return net.state_dict(), {"name": name, **found.facts()}

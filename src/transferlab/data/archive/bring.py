@@ -1,4 +1,6 @@
-"""The archive of images, wherever it comes from: downloaded, packed from the user's own folder, or drawn."""
+"""The archive of images, wherever it comes from: downloaded, packed from the user's own folder, or
+drawn.
+"""
 
 import os
 import shutil
@@ -51,17 +53,25 @@ def _write(dataset: Dataset, part: Path) -> dict[str, str]:
         _pack(from_home(dataset.path), dataset.path_sha256, part)
         origin, verified_by = dataset.path, "path"
     sha256, contents = file_hash(part), contents_sha256(part)
-    return {"origin": origin, "sha256": sha256, "contents_sha256": contents, "verified_by": verified_by}
+    return {
+        "origin": origin,
+        "sha256": sha256,
+        "contents_sha256": contents,
+        "verified_by": verified_by,
+    }
 
 
 def _pack(path: Path, sha256: str | None, part: Path) -> None:
     """The user's own folder or zip, if it still is what composition saw."""
     if not path.is_dir() and not is_zipfile(path):
         found = "another file" if path.exists() else "nothing"
-        raise ValueError(f"dataset.path: expected a folder or a zip, found {found} at {path}. Give another path.")
+        raise ValueError(
+            f"dataset.path: expected a folder or a zip, found {found} at {path}. Give another path."
+        )
     if pack.folder_sha256(path) != sha256:
         raise ValueError(
-            f"dataset.path: {path} is not what it was when params.yaml was composed. Compose again: make repro, "
+            f"dataset.path: {path} is not what it was when params.yaml was composed. Compose "
+            "again: make repro, "
             f"or dvc exp run with the same settings."
         )
     if path.is_dir():

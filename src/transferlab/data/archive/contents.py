@@ -18,17 +18,22 @@ CLUTTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 def contents_sha256(archive: Path) -> str:
     """Digest of what is inside a zip, however it was packed.
 
-    The sha256 of the text that `sha256sum` prints for all files, sorted bytewise by path. A single top folder is not
-    part of the paths; clutter of desktop systems does not count.
+    The sha256 of the text that `sha256sum` prints for all files, sorted bytewise by path. A single
+    top folder is not part of the paths; clutter of desktop systems does not count.
 
     Raises:
-        ValueError: not a readable zip, or one that unpacks to more than 20 GB or 200 times its size.
+        ValueError: not a readable zip, or one that unpacks to more than 20 GB or 200 times its
+            size.
     """
     try:
         budget = min(MAX_UNPACKED_BYTES, MAX_RATIO * archive.stat().st_size)
         lines = {}
         with zipfile.ZipFile(archive) as source:
-            members = [info for info in source.infolist() if not info.is_dir() and not _is_clutter(info.filename)]
+            members = [
+                info
+                for info in source.infolist()
+                if not info.is_dir() and not _is_clutter(info.filename)
+            ]
             tops = {info.filename.partition("/")[0] for info in members}
             strip = len(tops) == 1 and all("/" in info.filename for info in members)
             for info in members:
@@ -37,9 +42,18 @@ def contents_sha256(archive: Path) -> str:
                 path = info.filename.partition("/")[2] if strip else info.filename
                 lines[path.encode()] = f"{digest}  {path}\n".encode()
     # What zipfile raises for damaged input; RuntimeError is an encrypted member.
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise ValueError(
-            f"{archive} is not a readable zip ({error}). Delete it and run again to download it afresh."
+            f"{archive} is not a readable zip ({error}). Delete it and run again to download it "
+            "afresh."
         ) from error
     return hashlib.sha256(b"".join(lines[path] for path in sorted(lines))).hexdigest()
 
@@ -59,5 +73,7 @@ def _member_digest(source: zipfile.ZipFile, info: zipfile.ZipInfo, budget: int) 
             digest.update(chunk)
             size += len(chunk)
             if size > budget:
-                raise zipfile.BadZipFile(f"unpacks to more than 20 GB or {MAX_RATIO} times its size")
+                raise zipfile.BadZipFile(
+                    f"unpacks to more than 20 GB or {MAX_RATIO} times its size"
+                )
     return digest.hexdigest(), size

@@ -1,7 +1,7 @@
 """From an address or the mirror to a verified file on disk, once per machine.
 
-A file enters the downloads cache only after its digest was checked, under the name of its sha256; until then it is a
-`*.part-*` file. The cache is shared by all runs and always safe to delete.
+A file enters the downloads cache only after its digest was checked, under the name of its sha256;
+until then it is a `*.part-*` file. The cache is shared by all runs and always safe to delete.
 """
 
 import os
@@ -36,15 +36,16 @@ def fetch(
 ) -> Verified:
     """The file at an address, from the cache, the mirror or the network, in this order.
 
-    Without any digest the first file seen is trusted: its sha256 is recorded in `data/known_hashes.json` and holds
-    from then on. `TRANSFERLAB_REQUIRE_HASH=1` forbids that.
+    Without any digest the first file seen is trusted: its sha256 is recorded in
+    `data/known_hashes.json` and holds from then on. `TRANSFERLAB_REQUIRE_HASH=1` forbids that.
 
     Args:
         url: http(s) address; its last component is the name to look for in the mirror.
         sha1: 40 hex digits; not looked at when `sha256` is given.
         sha256: 64 hex digits.
         sha256_prefix: first digits of the sha256, as in the names of published weights.
-        contents_sha256: see `contents_sha256()`; accepts a repackaged zip when the other digests do not match.
+        contents_sha256: see `contents_sha256()`; accepts a repackaged zip when the other digests do
+            not match.
         key: section of params.yaml that messages point at, such as `dataset`.
         url_key: dotted key of the address; null: `<key>.url`.
 
@@ -58,20 +59,30 @@ def fetch(
         sha1=sha1,
         sha256_prefix=sha256_prefix,
         contents_sha256=contents_sha256,
-        first_use=None if any((sha256, sha1, sha256_prefix, contents_sha256)) else _known_hashes().get(url),
+        first_use=None
+        if any((sha256, sha1, sha256_prefix, contents_sha256))
+        else _known_hashes().get(url),
         key=key,
         url_key=url_key or f"{key}.url",
     )
     if not request.has_digest and os.environ.get("TRANSFERLAB_REQUIRE_HASH", "0") not in ("", "0"):
         raise ValueError(
-            f"{key}.sha256: expected the digest of {url} because TRANSFERLAB_REQUIRE_HASH is set, got none. "
-            f"Set {key}.sha256=..., or run once without that variable and commit data/known_hashes.json."
+            f"{key}.sha256: expected the digest of {url} because TRANSFERLAB_REQUIRE_HASH is set, "
+            "got none. "
+            f"Set {key}.sha256=..., or run once without that variable and commit "
+            "data/known_hashes.json."
         )
     folder = places.cache_folder("downloads")
     with _alone(folder):
-        for stale in folder.glob("*.part-*"):  # of a process that was killed: whoever writes one holds the lock
+        for stale in folder.glob(
+            "*.part-*"
+        ):  # of a process that was killed: whoever writes one holds the lock
             stale.unlink(missing_ok=True)
-        found = _cached(request, folder) or _from_mirror(request, folder) or _from_network(request, folder)
+        found = (
+            _cached(request, folder)
+            or _from_mirror(request, folder)
+            or _from_network(request, folder)
+        )
         if not request.has_digest:
             _record_first_use(request, found)
     return found
@@ -93,14 +104,18 @@ def local(path: Path, *, sha256: str | None, key: str) -> Verified:
     actual = files.file_hash(path)
     if sha256 and actual != sha256:
         raise ValueError(
-            f"{key}: {path} changed since params.yaml was composed: expected sha256 {sha256}, got {actual}. "
+            f"{key}: {path} changed since params.yaml was composed: expected sha256 {sha256}, got "
+            f"{actual}. "
             "Compose it again: make repro, or dvc exp run."
         )
-    return Verified(path=path, origin=str(path), sha256=actual, verified_by="sha256" if sha256 else "path")
+    return Verified(
+        path=path, origin=str(path), sha256=actual, verified_by="sha256" if sha256 else "path"
+    )
 
 
 def own_file(name: str, *, sha256: str | None, key: str) -> Verified:
-    """A file of the user's own by its path, or one of the mirror by its name; the hash suffix of a name is checked.
+    """A file of the user's own by its path, or one of the mirror by its name; the hash suffix of a
+    name is checked.
 
     Args:
         name: path (relative ones count from the repository), or the name of a file in the mirror.
@@ -108,28 +123,42 @@ def own_file(name: str, *, sha256: str | None, key: str) -> Verified:
         key: dotted key of the parameter that names it.
 
     Raises:
-        ValueError: there is no such file, it changed since, or its bytes are not those that its name promises.
+        ValueError: there is no such file, it changed since, or its bytes are not those that its
+            name promises.
     """
     path, mirror = places.from_home(name), places.mirror()
     if not path.is_file() and mirror is not None and Path(name).name == name:
         if mirror.startswith("http"):
-            path = fetch(f"{mirror}/{name}", sha256=sha256, sha256_prefix=suffix_of(name), key=key, url_key=key).path
+            path = fetch(
+                f"{mirror}/{name}",
+                sha256=sha256,
+                sha256_prefix=suffix_of(name),
+                key=key,
+                url_key=key,
+            ).path
         else:
             path = Path(mirror) / name
     if not path.is_file():
         where = f"nor in the mirror ({mirror})" if mirror else "and TRANSFERLAB_MIRROR is not set"
         raise ValueError(
-            f"{key}: expected official, none, source, or a file, got '{name}': there is no such file, {where}. "
+            f"{key}: expected official, none, source, or a file, got '{name}': there is no such "
+            f"file, {where}. "
             f"Give a path, or a name in the mirror."
         )
     found = local(path, sha256=sha256, key=key)
     suffix = suffix_of(name)
     if suffix and not found.sha256.startswith(suffix):
         raise ValueError(
-            f"{key}: {name}: expected a sha256 that starts with {suffix}, as its name says, got {found.sha256[:16]}. "
+            f"{key}: {name}: expected a sha256 that starts with {suffix}, as its name says, got "
+            f"{found.sha256[:16]}. "
             f"Fetch the file again, or rename it if it is your own."
         )
-    return Verified(path=path, origin=name, sha256=found.sha256, verified_by="hash suffix" if suffix else "sha256")
+    return Verified(
+        path=path,
+        origin=name,
+        sha256=found.sha256,
+        verified_by="hash suffix" if suffix else "sha256",
+    )
 
 
 def _download_name(url: str, url_key: str) -> str:
@@ -137,7 +166,9 @@ def _download_name(url: str, url_key: str) -> str:
     try:
         name = PurePosixPath(unquote(urlsplit(url).path)).name
     except ValueError as error:
-        raise ValueError(f"{url_key}: expected an http(s) address, got {url!r} ({error}). Check {url_key}.") from error
+        raise ValueError(
+            f"{url_key}: expected an http(s) address, got {url!r} ({error}). Check {url_key}."
+        ) from error
     return re.sub(r"[\x00-\x1f\\]", "_", name) or "download"
 
 
@@ -160,14 +191,18 @@ def _cached(request: Request, folder: Path) -> Verified | None:
     """A file that an earlier request verified, after hashing it again."""
     index = _read_index(folder)
     wanted = request.sha256 or request.first_use
-    entry = index.get(request.identity) or next((e for e in index.values() if wanted and e["sha256"] == wanted), None)
+    entry = index.get(request.identity) or next(
+        (e for e in index.values() if wanted and e["sha256"] == wanted), None
+    )
     if entry is None:
         return None
     path = folder / entry["file"]
     if not path.is_file():
         return None
     if files.file_hash(path) != entry["sha256"]:
-        logger.warning("The cached copy of %s is damaged; it was deleted and is fetched again.", request.url)
+        logger.warning(
+            "The cached copy of %s is damaged; it was deleted and is fetched again.", request.url
+        )
         path.unlink()
         return None
     proof = entry["verified_by"]
@@ -177,18 +212,24 @@ def _cached(request: Request, folder: Path) -> Verified | None:
 
 
 def _read_index(folder: Path) -> dict[str, dict[str, str]]:
-    """Request -> facts of the file that answered it; a damaged index is an empty one, the cache refills itself."""
+    """Request -> facts of the file that answered it; a damaged index is an empty one, the cache
+    refills itself.
+    """
     try:
         index = files.read_json(folder / "index.json")
     except (OSError, ValueError):
         return {}
     needed = {"file", "origin", "sha256", "verified_by"}
-    complete = isinstance(index, dict) and all(isinstance(e, dict) and needed <= e.keys() for e in index.values())
+    complete = isinstance(index, dict) and all(
+        isinstance(e, dict) and needed <= e.keys() for e in index.values()
+    )
     return index if complete else {}
 
 
 def _from_mirror(request: Request, folder: Path) -> Verified | None:
-    """The mirror's copy. Whatever is wrong with it is a warning, and the mirror is never written to."""
+    """The mirror's copy. Whatever is wrong with it is a warning, and the mirror is never written
+    to.
+    """
     mirror = places.mirror()
     if mirror is None:
         return None
@@ -200,7 +241,9 @@ def _from_mirror(request: Request, folder: Path) -> Verified | None:
                 _copy(Path(mirror) / request.name, part)
             return _keep(part, request, origin="mirror", source=f"{request.name} in the mirror")
     except (Refused, OSError) as error:
-        logger.warning("The mirror %s cannot help: %s Trying %s instead.", mirror, error, request.url)
+        logger.warning(
+            "The mirror %s cannot help: %s Trying %s instead.", mirror, error, request.url
+        )
         return None
 
 
@@ -224,7 +267,8 @@ def _from_network(request: Request, folder: Path) -> Verified:
 @contextmanager
 def _part(request: Request, folder: Path) -> Iterator[IO[bytes]]:
     """A temporary file in the cache that is gone afterwards, unless it was renamed."""
-    # Not in one `with`: closing a file on a full disk fails once more, and that has to be caught too.
+    # Not in one `with`: closing a file on a full disk fails once more, and that has to be caught
+    # too.
     part = tempfile.NamedTemporaryFile(  # noqa: SIM115
         dir=folder, prefix="download.part-", suffix=request.suffix, delete=False
     )
@@ -234,7 +278,8 @@ def _part(request: Request, folder: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise ValueError(
-                f"{folder}: no room for {request.name} ({os.strerror(error.errno)}). Free some space and run again."
+                f"{folder}: no room for {request.name} ({os.strerror(error.errno)}). Free some "
+                "space and run again."
             ) from error
         raise
     finally:
@@ -254,7 +299,9 @@ def _keep(part: IO[bytes], request: Request, *, origin: str, source: str) -> Ver
     found = Verified(path=path, origin=origin, sha256=sha256, verified_by=verified_by)
     entry = {"url": request.url, "file": path.name, **asdict(found)}
     del entry["path"]  # a copied cache stays valid
-    files.write_json(path.parent / "index.json", _read_index(path.parent) | {request.identity: entry})
+    files.write_json(
+        path.parent / "index.json", _read_index(path.parent) | {request.identity: entry}
+    )
     return found
 
 
@@ -264,14 +311,24 @@ def _verify(path: Path, sha256: str, request: Request, source: str) -> str:
     if actual == expected:
         return proof
     if request.contents_sha256 and _contents_or_none(path) == request.contents_sha256:
-        logger.warning("%s was repackaged: another archive with exactly the published files.", source)
+        logger.warning(
+            "%s was repackaged: another archive with exactly the published files.", source
+        )
         return "contents"
     if not request.has_digest:
-        if request.suffix == ".zip" and not zipfile.is_zipfile(path):  # recorded, it would be trusted for ever
-            raise Refused(f"{source} is not a readable zip.", f"Nothing was kept. Check {request.url_key}.")
+        if request.suffix == ".zip" and not zipfile.is_zipfile(
+            path
+        ):  # recorded, it would be trusted for ever
+            raise Refused(
+                f"{source} is not a readable zip.", f"Nothing was kept. Check {request.url_key}."
+            )
         return "first use"
     label = {"sha1": "SHA-1", "contents": "SHA-256 of the contents"}.get(proof, "SHA-256")
-    trust = "" if proof == "hash suffix" else f"; if you trust the new file set {request.key}.sha256={sha256}"
+    trust = (
+        ""
+        if proof == "hash suffix"
+        else f"; if you trust the new file set {request.key}.sha256={sha256}"
+    )
     raise Refused(
         f"{label} of {source} is {actual or 'unknown (no readable zip)'}, expected {expected}.",
         f"Nothing was kept. The file changed upstream or was damaged on the way{trust}.",
@@ -313,14 +370,17 @@ def _known_hashes() -> dict[str, str]:
             return dict(known)
     except (ValueError, AttributeError, TypeError):
         pass
-    raise ValueError(f"{path}: expected a JSON object of addresses and sha256 digests. Restore it with git.")
+    raise ValueError(
+        f"{path}: expected a JSON object of addresses and sha256 digests. Restore it with git."
+    )
 
 
 def _record_first_use(request: Request, found: Verified) -> None:
     known = _known_hashes() | {request.url: found.sha256}
     files.write_json(_known_hashes_path(), dict(sorted(known.items())))
     logger.warning(
-        "First use of %s: no digest is known, so sha256 %s was recorded in data/known_hashes.json. Commit that file, "
+        "First use of %s: no digest is known, so sha256 %s was recorded in "
+        "data/known_hashes.json. Commit that file, "
         "or set %s.sha256=%s.",
         request.url,
         found.sha256,

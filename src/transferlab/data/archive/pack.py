@@ -16,23 +16,28 @@ def pack_folder(folder: Path, archive: Path) -> None:
     """Pack a folder into a stored zip that depends on names and bytes alone, atomically.
 
     Raises:
-        ValueError: the folder does not exist, holds a link that leaves it, a link to a folder or a special file, or
-            the disk is full, or something cannot be read.
+        ValueError: the folder does not exist, holds a link that leaves it, a link to a folder or a
+            special file, or the disk is full, or something cannot be read.
     """
     members = _walk(folder)
-    check_space(archive.parent, sum(path.stat().st_size for path in members.values() if path.is_file()))
+    check_space(
+        archive.parent, sum(path.stat().st_size for path in members.values() if path.is_file())
+    )
     try:
         write_zip(archive, members)
     except OSError as error:
         raise ValueError(
-            f"{folder}: could not be packed into {archive} ({error}). Check permissions and free space, and run again."
+            f"{folder}: could not be packed into {archive} ({error}). Check permissions and free "
+            "space, and run again."
         ) from error
 
 
 def folder_sha256(path: Path) -> str:
-    """Digest of a folder's listing in the form of `sha256sum`, sorted by path; of a file, its sha256.
+    """Digest of a folder's listing in the form of `sha256sum`, sorted by path; of a file, its
+    sha256.
 
-    Clutter such as .DS_Store does not count: a file manager that merely looks at a folder must not re-run anything.
+    Clutter such as .DS_Store does not count: a file manager that merely looks at a folder must not
+    re-run anything.
 
     Raises:
         ValueError: as `pack_folder`.
@@ -46,8 +51,13 @@ def folder_sha256(path: Path) -> str:
 
 
 def write_zip(archive: Path, members: Mapping[str, Path | bytes]) -> None:
-    """Write a stored zip atomically: sorted, fixed dates and modes; a name that ends with / is an empty folder."""
-    with files.atomic(archive, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as opened:
+    """Write a stored zip atomically: sorted, fixed dates and modes; a name that ends with / is an
+    empty folder.
+    """
+    with (
+        files.atomic(archive, "wb") as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as opened,
+    ):
         for name in sorted(members):
             content = members[name]
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
@@ -59,7 +69,9 @@ def write_zip(archive: Path, members: Mapping[str, Path | bytes]) -> None:
             elif isinstance(content, bytes):
                 opened.writestr(info, content)
             else:
-                info.file_size = content.stat().st_size  # decides whether the entry needs 64-bit sizes
+                info.file_size = (
+                    content.stat().st_size
+                )  # decides whether the entry needs 64-bit sizes
                 with content.open("rb") as source, opened.open(info, "w") as target:
                     shutil.copyfileobj(source, target, MB)
 
@@ -70,7 +82,8 @@ def check_space(folder: Path, need: int) -> None:
     free = shutil.disk_usage(existing).free
     if need > free:
         raise ValueError(
-            f"{folder}: need {need / MB:,.0f} MB, {free / MB:,.0f} MB are free. Free some space and run again."
+            f"{folder}: need {need / MB:,.0f} MB, {free / MB:,.0f} MB are free. Free some space "
+            "and run again."
         )
 
 
@@ -78,7 +91,8 @@ def _walk(root: Path) -> dict[str, Path]:
     """Posix path below `root` -> file, and with a / at the end -> folder."""
     if not root.is_dir():
         raise ValueError(
-            f"dataset.path: expected a zip, or a folder with a folder per class, found nothing at {root}. "
+            "dataset.path: expected a zip, or a folder with a folder per class, found nothing at "
+            f"{root}. "
             "Relative paths count from the repository."
         )
     found: dict[str, Path] = {}
@@ -89,7 +103,9 @@ def _walk(root: Path) -> dict[str, Path]:
             if path.is_symlink() and clutter(name):
                 continue
             if problem := _path_problem(path, root):
-                raise ValueError(f"{path}: {problem}. Replace it by the files themselves, or remove it.")
+                raise ValueError(
+                    f"{path}: {problem}. Replace it by the files themselves, or remove it."
+                )
             if path.is_dir():
                 found[f"{name}/"] = path
                 waiting.append(path)
@@ -116,7 +132,9 @@ def _path_problem(path: Path, root: Path) -> str | None:
 
 
 def clutter(path: str) -> str | None:
-    """What kind of clutter a path is, as operating systems and editors leave it behind; None for what a person put."""
+    """What kind of clutter a path is, as operating systems and editors leave it behind; None for
+    what a person put.
+    """
     for part in path.rstrip("/").split("/"):
         if part == "__MACOSX" or part.lower() in ("thumbs.db", "desktop.ini"):
             return part

@@ -18,10 +18,13 @@ DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 class Verified:
     """What is known about a file that is now on disk."""
 
-    path: Path  # in the downloads cache, named by its sha256; for a file of the user's own, the file itself
+    # in the downloads cache, named by its sha256; for a file of the user's own, the file itself
+    path: Path
     origin: str  # address or path it came from; 'mirror' for the mirror, wherever that is
     sha256: str
-    verified_by: str  # "sha256" | "sha1" | "hash suffix" | "contents" | "first use" | "path" (a file of the user's own)
+    # "sha256" | "sha1" | "hash suffix" | "contents" | "first use" | "path" (a file of the user's
+    # own)
+    verified_by: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,10 @@ def need_space(folder: Path, size: int) -> None:
     """Raise ValueError when the disk of `folder` has less than `size` bytes free."""
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise ValueError(f"Need {size_of(size)} in {folder}, {size_of(free)} free. Free some space and run again.")
+        raise ValueError(
+            f"Need {size_of(size)} in {folder}, {size_of(free)} free. Free some space and run "
+            "again."
+        )
 
 
 def size_of(count: int) -> str:

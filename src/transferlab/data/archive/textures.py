@@ -1,7 +1,9 @@
-"""Classes of procedurally drawn images, for work without a network and for a source task to learn from.
+"""Classes of procedurally drawn images, for work without a network and for a source task to learn
+from.
 
-A pattern is a function of the plane: from coordinates in which it repeats about once per unit to ink between 0 and 1.
-Orientation, scale, phase, colours, light and noise are drawn anew for every image and tell nothing about the class.
+A pattern is a function of the plane: from coordinates in which it repeats about once per unit to
+ink between 0 and 1. Orientation, scale, phase, colours, light and noise are drawn anew for every
+image and tell nothing about the class.
 """
 
 import io
@@ -25,9 +27,11 @@ OVERSAMPLING = 2
 
 
 def write_archive(textures: Textures, archive: Path) -> None:
-    """Draw a data set into a zip of train/<class>/000.png and test/<class>/000.png, the same bytes every time.
+    """Draw a data set into a zip of train/<class>/000.png and test/<class>/000.png, the same bytes
+    every time.
 
-    Every image depends on the seed, its split, class and number alone: more of them leave the others as they are.
+    Every image depends on the seed, its split, class and number alone: more of them leave the
+    others as they are.
     """
     members: dict[str, Path | bytes] = {}
     for split, count in (("train", textures.train_per_class), ("test", textures.test_per_class)):
@@ -35,12 +39,16 @@ def write_archive(textures: Textures, archive: Path) -> None:
             for index in range(count):
                 generator = named_generator(textures.seed, f"texture/{split}/{name}/{index}")
                 content = io.BytesIO()
-                Image.fromarray(draw(name, textures.px, textures.noise, generator)).save(content, "PNG")
+                Image.fromarray(draw(name, textures.px, textures.noise, generator)).save(
+                    content, "PNG"
+                )
                 members[f"{split}/{name}/{index:03d}.png"] = content.getvalue()
     pack.write_zip(archive, members)
 
 
-def draw(pattern: str, px: int, noise: float, generator: np.random.Generator) -> npt.NDArray[np.uint8]:
+def draw(
+    pattern: str, px: int, noise: float, generator: np.random.Generator
+) -> npt.NDArray[np.uint8]:
     """Draw one image.
 
     Args:
@@ -59,7 +67,9 @@ def draw(pattern: str, px: int, noise: float, generator: np.random.Generator) ->
     phase_u, phase_v = generator.uniform(-1.2, 1.2, 2)
     u = (np.cos(angle) * x - np.sin(angle) * y) * repeats + phase_u
     v = (np.sin(angle) * x + np.cos(angle) * y) * repeats + phase_v
-    ink = PATTERNS[pattern](u, v, generator).reshape(px, OVERSAMPLING, px, OVERSAMPLING).mean((1, 3))
+    ink = (
+        PATTERNS[pattern](u, v, generator).reshape(px, OVERSAMPLING, px, OVERSAMPLING).mean((1, 3))
+    )
     colours = _two_colours(generator)
     image = colours[0] + ink[..., None] * (colours[1] - colours[0])
     image += _light(px, generator)[..., None] + noise * generator.standard_normal((px, px, 3))

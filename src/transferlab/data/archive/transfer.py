@@ -33,7 +33,10 @@ class _Session(requests.Session):
             resp.close()
             raise Refused(
                 f"{resp.url}: Refusing to follow a redirect from https to http ({target}).",
-                "Use an address that stays on https, or put the file into a folder and set TRANSFERLAB_MIRROR to it.",
+                (
+                    "Use an address that stays on https, or put the file into a folder and set "
+                    "TRANSFERLAB_MIRROR to it."
+                ),
             )
         return target
 
@@ -50,7 +53,9 @@ class Transfer:
     request: Request
     file: IO[bytes]
     total: int | None = None  # bytes; unknown when the server does not say
-    validator: str | None = None  # names the version being read; without one a broken transfer starts over
+    validator: str | None = (
+        None  # names the version being read; without one a broken transfer starts over
+    )
 
     def run(self) -> None:
         """Fill `file`, or raise `_Refused`."""
@@ -62,11 +67,17 @@ class Transfer:
                     reason = str(error)
                 if attempt + 1 < TRIES:
                     wait = 2**attempt
-                    logger.warning("%s: %s. Try %d of %d in %d s.", self.url, reason, attempt + 2, TRIES, wait)
+                    logger.warning(
+                        "%s: %s. Try %d of %d in %d s.", self.url, reason, attempt + 2, TRIES, wait
+                    )
                     sleep(wait)
         raise Refused(
             f"Could not download {self.url} ({reason}). Tried {TRIES} times.",
-            f"Put {self.request.name} into a folder and set TRANSFERLAB_MIRROR to it, or try make demo.",
+            (
+                f"Put {self.request.name} into a folder and set TRANSFERLAB_MIRROR to it, or try "
+                "make "
+                "demo."
+            ),
         )
 
     def _try(self, session: _Session) -> None:
@@ -87,7 +98,9 @@ class Transfer:
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
             raise Broken(_reason(error)) from error
         except requests.exceptions.RequestException as error:
-            raise Refused(f"Could not download {self.url} ({error}).", f"Check {self.request.url_key}.") from error
+            raise Refused(
+                f"Could not download {self.url} ({error}).", f"Check {self.request.url_key}."
+            ) from error
         if self.total is not None and self.file.tell() < self.total:
             raise Broken(self._truncated())
 
@@ -134,10 +147,13 @@ class Transfer:
     def _refuse_page(self, content_type: str, start: bytes) -> None:
         looks = re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", start, re.IGNORECASE)
         if looks or (content_type.startswith("text/html") and not start.startswith(b"PK")):
-            kind = {".zip": "zip", "": "file"}.get(self.request.suffix, f"{self.request.suffix} file")
+            kind = {".zip": "zip", "": "file"}.get(
+                self.request.suffix, f"{self.request.suffix} file"
+            )
             raise Refused(
                 f"{self.url}: The server sent a web page, not a {kind}.",
-                f"Nothing was kept. Open the address in a browser, log in if it asks for that, or check "
+                "Nothing was kept. Open the address in a browser, log in if it asks for that, or "
+                "check "
                 f"{self.request.url_key}.",
             )
 
@@ -148,14 +164,18 @@ class Transfer:
 
     def _truncated(self) -> str:
         done = f"{self.file.tell() / 1e6:.1f}"
-        return f"truncated ({done} of {self.total / 1e6:.1f} MB)" if self.total else f"truncated (after {done} MB)"
+        return (
+            f"truncated ({done} of {self.total / 1e6:.1f} MB)"
+            if self.total
+            else f"truncated (after {done} MB)"
+        )
 
 
 def _reach(url: str) -> None:
     """Resolve and connect within `CONNECT_SECONDS` in all, or raise `_Broken`.
 
-    requests' own timeout holds for each address of a host and not at all for the resolver: behind a firewall that
-    drops packets a single try at a host with twelve addresses would take a minute.
+    requests' own timeout holds for each address of a host and not at all for the resolver: behind a
+    firewall that drops packets a single try at a host with twelve addresses would take a minute.
     """
     if requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)):
         return

@@ -17,35 +17,55 @@ from ..archive.pack import MB
 def opened_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
     """Open a zip; what makes it unreadable is a ValueError in one line."""
     if not archive.is_file():
-        raise ValueError(f"{archive}: expected a zip, found nothing. Run the download stage first: dvc repro download")
+        raise ValueError(
+            f"{archive}: expected a zip, found nothing. Run the download stage first: dvc repro "
+            "download"
+        )
     try:
         with zipfile.ZipFile(archive) as opened:
             yield opened
-    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        UnicodeDecodeError,
+        NotImplementedError,
+    ) as error:
         raise ValueError(
             f"{archive}: not a readable zip ({str(error) or type(error).__name__}). "
             "Delete it and run again to download it afresh."
         ) from error
 
 
-def members_of(opened: zipfile.ZipFile, archive: Path, dataset: Dataset) -> list[tuple[str, zipfile.ZipInfo]]:
+def members_of(
+    opened: zipfile.ZipFile, archive: Path, dataset: Dataset
+) -> list[tuple[str, zipfile.ZipInfo]]:
     """Clean posix path and entry of everything inside, once the whole archive is found safe."""
     members: list[tuple[str, zipfile.ZipInfo]] = []
     taken: set[str] = set()
     for info in opened.infolist():
         if problem := _entry_problem(info, dataset):
-            raise ValueError(f"{archive}: {problem} {info.orig_filename!r}. Nothing was read; pack the archive anew.")
+            raise ValueError(
+                f"{archive}: {problem} {info.orig_filename!r}. Nothing was read; pack the archive "
+                "anew."
+            )
         path = "/".join(part for part in info.filename.split("/") if part not in ("", "."))
         key = unicodedata.normalize("NFC", path).casefold()
         if key in taken and not info.is_dir():
-            raise ValueError(f"{archive}: two files are named {path!r} (A and a count as equal). Rename one.")
+            raise ValueError(
+                f"{archive}: two files are named {path!r} (A and a count as equal). Rename one."
+            )
         taken.add(key)
         members.append((path, info))
     megabytes = sum(info.file_size for _, info in members) / MB
-    for value, what, key in ((len(members), "entries", "max_files"), (megabytes, "MB unpacked", "max_total_mb")):
+    for value, what, key in (
+        (len(members), "entries", "max_files"),
+        (megabytes, "MB unpacked", "max_total_mb"),
+    ):
         if value > getattr(dataset, key):
             raise ValueError(
-                f"{archive}: {value:,.0f} {what}, expected at most dataset.{key}={getattr(dataset, key)}. "
+                f"{archive}: {value:,.0f} {what}, expected at most "
+                f"dataset.{key}={getattr(dataset, key)}. "
                 "Raise the limit if you trust the archive."
             )
     return members
@@ -77,9 +97,12 @@ def _entry_problem(info: zipfile.ZipInfo, dataset: Dataset) -> str | None:
 
 def read_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """The bytes of one entry, never more than it declares."""
-    # With a number, `read` never inflates more than that; without one, a lying header could fill the memory.
+    # With a number, `read` never inflates more than that; without one, a lying header could fill
+    # the memory.
     with opened.open(info) as file:
         content = file.read(info.file_size + 1)
     if len(content) != info.file_size:
-        raise zipfile.BadZipFile(f"{info.filename!r} has {len(content)} bytes and declares {info.file_size}")
+        raise zipfile.BadZipFile(
+            f"{info.filename!r} has {len(content)} bytes and declares {info.file_size}"
+        )
     return content

@@ -34,7 +34,9 @@ class Skipped:
     place: tuple[str, str] = ("", "")  # split and class
 
 
-def _below_top(members: list[tuple[str, zipfile.ZipInfo]], dataset: Dataset) -> list[tuple[str, zipfile.ZipInfo]]:
+def _below_top(
+    members: list[tuple[str, zipfile.ZipInfo]], dataset: Dataset
+) -> list[tuple[str, zipfile.ZipInfo]]:
     """The members with one common top folder taken off, where there is one."""
     inside = [path for path, _ in members if "/" in path and not clutter(path)]
     tops = {path.split("/")[0] for path in inside}
@@ -64,16 +66,28 @@ def arrange(
     for path, info in _below_top(members, dataset):
         split, label = _place(path, bases, info.is_dir())
         if kind := clutter(path):
-            skipped += [] if info.is_dir() else [Skipped(id=path, reason=f"ignored: {kind}", kind=kind)]
+            skipped += (
+                [] if info.is_dir() else [Skipped(id=path, reason=f"ignored: {kind}", kind=kind)]
+            )
         elif label:
             folders[split].add(label)
-            entries += [] if info.is_dir() else [Entry(id=path, split=split, label=label, info=info)]
+            entries += (
+                [] if info.is_dir() else [Entry(id=path, split=split, label=label, info=info)]
+            )
         elif not info.is_dir():
-            skipped.append(Skipped(id=path, reason="ignored: outside the class folders", kind="outside"))
+            skipped.append(
+                Skipped(id=path, reason="ignored: outside the class folders", kind="outside")
+            )
     classes = _classes(folders, archive, dataset, [path for path, _ in members])
     reason = "ignored: its folder is not in dataset.classes"
-    skipped += [Skipped(id=e.id, reason=reason, kind="other class") for e in entries if e.label not in classes]
-    entries = sorted((entry for entry in entries if entry.label in classes), key=lambda entry: entry.id)
+    skipped += [
+        Skipped(id=e.id, reason=reason, kind="other class")
+        for e in entries
+        if e.label not in classes
+    ]
+    entries = sorted(
+        (entry for entry in entries if entry.label in classes), key=lambda entry: entry.id
+    )
     if dataset.test_fraction is not None:
         entries = _hold_out(entries, classes, dataset.test_fraction, dataset.split_seed, archive)
     return entries, skipped, classes
@@ -90,7 +104,9 @@ def _place(path: str, bases: Mapping[str, str], is_folder: bool) -> tuple[str, s
     return "", ""
 
 
-def _classes(folders: dict[str, set[str]], archive: Path, dataset: Dataset, paths: list[str]) -> tuple[str, ...]:
+def _classes(
+    folders: dict[str, set[str]], archive: Path, dataset: Dataset, paths: list[str]
+) -> tuple[str, ...]:
     """The one list of classes that everything behind uses."""
     if not all(folders.values()):
         raise ValueError(_wrong_layout(archive, dataset, paths))
@@ -98,18 +114,22 @@ def _classes(folders: dict[str, set[str]], archive: Path, dataset: Dataset, path
         for split, found in folders.items():
             if missing := [name for name in dataset.classes if name not in found]:
                 raise ValueError(
-                    f"{archive}: expected the classes {list(dataset.classes)} of dataset.classes in {split}, "
+                    f"{archive}: expected the classes {list(dataset.classes)} of dataset.classes "
+                    f"in {split}, "
                     f"found {_few(found)}. Missing: {_few(missing)}."
                 )
         return dataset.classes
     train, test = folders["train"], folders.get("test", folders["train"])
     if train != test:
         raise ValueError(
-            f"{archive}: expected the same classes in train and test, found {_few(train)} in train and {_few(test)} "
+            f"{archive}: expected the same classes in train and test, found {_few(train)} in "
+            f"train and {_few(test)} "
             "in test. Add what is missing, or name the classes to use in dataset.classes."
         )
     if len(train) < 2:
-        raise ValueError(f"{archive}: need at least 2 classes, found 1 ({_few(train)}). Add a folder per class.")
+        raise ValueError(
+            f"{archive}: need at least 2 classes, found 1 ({_few(train)}). Add a folder per class."
+        )
     return tuple(sorted(train))
 
 
@@ -123,9 +143,13 @@ def _wrong_layout(archive: Path, dataset: Dataset, paths: list[str]) -> str:
     below_top = {path.rsplit("/", 1)[0] for path in paths if "/" in path and not clutter(path)}
     top_files = sum("/" not in path for path in paths)
     if dataset.train_folder:
-        expected = [f"{dataset.train_folder}/<class>/<image>.jpg", f"{dataset.test_folder}/<class>/<image>.jpg"]
+        expected = [
+            f"{dataset.train_folder}/<class>/<image>.jpg",
+            f"{dataset.test_folder}/<class>/<image>.jpg",
+        ]
         advice = (
-            "Set dataset.train_folder and dataset.test_folder to the names in your archive or, with class folders at "
+            "Set dataset.train_folder and dataset.test_folder to the names in your archive or, "
+            "with class folders at "
             "the top, both to null and dataset.test_fraction to 0.2."
         )
     else:
@@ -136,18 +160,26 @@ def _wrong_layout(archive: Path, dataset: Dataset, paths: list[str]) -> str:
     return f"{archive}: expected{tree}\n{found}. {advice}"
 
 
-def _hold_out(entries: list[Entry], classes: tuple[str, ...], fraction: float, seed: int, archive: Path) -> list[Entry]:
+def _hold_out(
+    entries: list[Entry], classes: tuple[str, ...], fraction: float, seed: int, archive: Path
+) -> list[Entry]:
     """Draw the test images among the listed files, so that an unreadable one moves no other."""
     counts = Counter(entry.label for entry in entries)
     for name in classes:
         if counts[name] < 3:
             raise ValueError(
-                f"{archive}: expected at least 3 files of class {name!r} (2 to train, 1 to test), got {counts[name]}. "
+                f"{archive}: expected at least 3 files of class {name!r} (2 to train, 1 to test), "
+                f"got {counts[name]}. "
                 "Add images, or name the classes to use in dataset.classes."
             )
     labels = np.array([classes.index(entry.label) for entry in entries])
     tested = set(stratified_split(labels, fraction, seed, "test")[1].tolist())
     return [
-        Entry(id=entry.id, split="test" if index in tested else "train", label=entry.label, info=entry.info)
+        Entry(
+            id=entry.id,
+            split="test" if index in tested else "train",
+            label=entry.label,
+            info=entry.info,
+        )
         for index, entry in enumerate(entries)
     ]

@@ -1,7 +1,8 @@
 """A folder or archive of images -> checked listing -> decoded uint8 pixels on disk -> arrays.
 
-Nothing is ever unpacked: files are read out of the zip one at a time and only their pixels are kept, so a path inside
-an archive can at worst be a wrong name. Each file is decoded once, here; nothing decodes an image while training.
+Nothing is ever unpacked: files are read out of the zip one at a time and only their pixels are
+kept, so a path inside an archive can at worst be a wrong name. Each file is decoded once, here;
+nothing decodes an image while training.
 """
 
 import hashlib
@@ -28,7 +29,17 @@ from .entries import members_of, opened_zip, read_entry
 from .layout import Entry, Skipped, arrange
 from .sheet import write_samples
 
-COLUMNS = ("id", "split", "label", "width", "height", "sha256", "stored_width", "stored_height", "offset")
+COLUMNS = (
+    "id",
+    "split",
+    "label",
+    "width",
+    "height",
+    "sha256",
+    "stored_width",
+    "stored_height",
+    "offset",
+)
 
 _IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"),
@@ -36,21 +47,29 @@ _IMAGE_ENDINGS = (
 )
 
 # Formats that Pillow would open by content, whatever the name says, and that are no photographs.
-_OTHER_FORMATS = {b"GIF8": "GIF", b"%!PS": "PostScript", b"\xc5\xd0\xd3\xc6": "PostScript", b"8BPS": "Photoshop"}
+_OTHER_FORMATS = {
+    b"GIF8": "GIF",
+    b"%!PS": "PostScript",
+    b"\xc5\xd0\xd3\xc6": "PostScript",
+    b"8BPS": "Photoshop",
+}
 
 
 def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
-    """Check an archive as a whole, decode each image once, and write pixels and manifests under `out`.
+    """Check an archive as a whole, decode each image once, and write pixels and manifests under
+    `out`.
 
-    All or nothing: a failed attempt leaves what was there before, and files of other names are left alone. Memory stays
-    bounded by a few images, however many there are.
+    All or nothing: a failed attempt leaves what was there before, and files of other names are left
+    alone. Memory stays bounded by a few images, however many there are.
 
     Raises:
         ValueError: what is wrong with the archive, its layout or its images.
     """
     with opened_zip(archive) as opened:
         entries, skipped, classes = arrange(members_of(opened, archive, dataset), archive, dataset)
-        check_space(out, 4 * dataset.store_px**2 * len(entries))  # 3 bytes a pixel, photographs of about 4:3
+        check_space(
+            out, 4 * dataset.store_px**2 * len(entries)
+        )  # 3 bytes a pixel, photographs of about 4:3
         with _all_or_nothing(out) as building:
             rows, unusable = _write_pixels(opened, entries, dataset, building)
             skipped += unusable
@@ -68,7 +87,9 @@ def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
 def _all_or_nothing(out: Path) -> Iterator[Path]:
     """A folder to build in, beside `out`; what is in it moves to `out` when the block ends well."""
     building = out.parent / f".{out.name}.part"
-    shutil.rmtree(building, ignore_errors=True)  # of a killed attempt; DVC's lock keeps a second writer away
+    shutil.rmtree(
+        building, ignore_errors=True
+    )  # of a killed attempt; DVC's lock keeps a second writer away
     try:
         building.mkdir(parents=True)
         yield building
@@ -78,7 +99,8 @@ def _all_or_nothing(out: Path) -> Iterator[Path]:
             os.replace(path, target)
     except OSError as error:
         raise ValueError(
-            f"{out}: not written ({error.strerror or error}). Nothing was changed; free some space or check the "
+            f"{out}: not written ({error.strerror or error}). Nothing was changed; free some "
+            "space or check the "
             "permissions, and run again."
         ) from error
     finally:
@@ -88,7 +110,9 @@ def _all_or_nothing(out: Path) -> Iterator[Path]:
 def _write_pixels(
     opened: zipfile.ZipFile, entries: list[Entry], dataset: Dataset, folder: Path
 ) -> tuple[list[dict[str, Any]], list[Skipped]]:
-    """Append every image to its split's images.bin; return the manifest rows of both splits and what was left out."""
+    """Append every image to its split's images.bin; return the manifest rows of both splits and
+    what was left out.
+    """
     rows: list[dict[str, Any]] = []
     skipped: list[Skipped] = []
     threads = min(os.cpu_count() or 1, 8)  # each may hold an image of `max_megapixels`
@@ -102,7 +126,9 @@ def _write_pixels(
     ):
         targets = {"train": train, "test": test}
         contents = ((entry, read_entry(opened, entry.info), dataset) for entry in entries)
-        for entry, result in zip(entries, in_order(pool, _prepare, contents, ahead=2 * threads), strict=True):
+        for entry, result in zip(
+            entries, in_order(pool, _prepare, contents, ahead=2 * threads), strict=True
+        ):
             if isinstance(result, Skipped):
                 skipped.append(result)
                 continue
@@ -119,13 +145,17 @@ def _prepare(item: tuple[Entry, bytes, Dataset]) -> tuple[dict[str, Any], Pixels
     try:
         image = decoded(io.BytesIO(content), dataset.max_megapixels)
     except ValueError as error:
-        other = next((name for start, name in _OTHER_FORMATS.items() if content.startswith(start)), None)
+        other = next(
+            (name for start, name in _OTHER_FORMATS.items() if content.startswith(start)), None
+        )
         if other or not entry.id.lower().endswith(_IMAGE_ENDINGS):
             reason = f"left out: {NO_IMAGE}{f' but {other}' if other else ''}"
             return Skipped(id=entry.id, reason=reason, kind=other or "not an image", place=place)
         reason = str(error) if content else "is empty"
         return Skipped(id=entry.id, reason=reason, kind="bad image", bad=True, place=place)
-    pixels = np.asarray(resized(image, dataset.store_px))  # not `decode`: full-size arrays would cost half the time
+    pixels = np.asarray(
+        resized(image, dataset.store_px)
+    )  # not `decode`: full-size arrays would cost half the time
     row = {
         "id": entry.id,
         "split": entry.split,
@@ -148,15 +178,19 @@ def _refuse_bad(skipped: list[Skipped], archive: Path) -> None:
         )
 
 
-def _check_counts(rows: list[dict[str, Any]], skipped: list[Skipped], classes: Sequence[str], archive: Path) -> None:
+def _check_counts(
+    rows: list[dict[str, Any]], skipped: list[Skipped], classes: Sequence[str], archive: Path
+) -> None:
     counts = Counter((row["split"], row["label"]) for row in rows)
     for split, least in (("train", 2), ("test", 1)):
         for name in classes:
             if counts[split, name] < least:
                 excluded = [item for item in skipped if item.place == (split, name)]
                 raise ValueError(
-                    f"{archive}: class {name!r} in {split} has {counts[split, name] or 'no'} usable image, expected at "
-                    f"least {least}; files left out: {len(excluded)}{_ten(f'{e.id}: {e.reason}' for e in excluded)}\n"
+                    f"{archive}: class {name!r} in {split} has {counts[split, name] or 'no'} "
+                    "usable image, expected at "
+                    f"least {least}; files left out: "
+                    f"{len(excluded)}{_ten(f'{e.id}: {e.reason}' for e in excluded)}\n"
                     "Add images, or name the classes to use in dataset.classes."
                 )
 
@@ -168,7 +202,8 @@ def _refuse_duplicates(rows: list[dict[str, Any]], archive: Path) -> None:
         pairs = _ten(f"{trained[row['sha256']]} = {row['id']}" for row in twice)
         raise ValueError(
             f"{archive}: the same image is in train and in test:{pairs}\n"
-            "Results on it would be too good. Remove one of the two, or accept it: -S dataset.on_duplicate=allow"
+            "Results on it would be too good. Remove one of the two, or accept it: -S "
+            "dataset.on_duplicate=allow"
         )
 
 
@@ -180,16 +215,26 @@ def _ten(lines: Iterable[str]) -> str:
 
 
 def _write_tables(
-    rows: list[dict[str, Any]], skipped: list[Skipped], classes: Sequence[str], dataset: Dataset, folder: Path
+    rows: list[dict[str, Any]],
+    skipped: list[Skipped],
+    classes: Sequence[str],
+    dataset: Dataset,
+    folder: Path,
 ) -> None:
     for split in SPLITS:
-        files.write_csv(folder / split / "manifest.csv", COLUMNS, (row for row in rows if row["split"] == split))
+        files.write_csv(
+            folder / split / "manifest.csv", COLUMNS, (row for row in rows if row["split"] == split)
+        )
     facts = {"dataset": dataset.name, "classes": list(classes), "store_px": dataset.store_px}
     files.write_json(folder / "classes.json", facts)
     counts = Counter((row["split"], row["label"]) for row in rows)
-    table = [{"class": name, **{split: counts[split, name] for split in SPLITS}} for name in classes]
+    table = [
+        {"class": name, **{split: counts[split, name] for split in SPLITS}} for name in classes
+    ]
     files.write_csv(folder / "class_counts.csv", ("class", *SPLITS), table)
-    listed = [{"id": item.id, "reason": item.reason} for item in sorted(skipped, key=lambda item: item.id)]
+    listed = [
+        {"id": item.id, "reason": item.reason} for item in sorted(skipped, key=lambda item: item.id)
+    ]
     files.write_csv(folder / "skipped.csv", ("id", "reason"), listed)
 
 
@@ -200,6 +245,8 @@ def _summary(rows: list[dict[str, Any]], skipped: list[Skipped], classes: Sequen
         ("Left out", [item for item in skipped if item.place[0]]),
         ("Ignored", [item for item in skipped if not item.place[0]]),
     ):
-        kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(item.kind for item in group).most_common())
+        kinds = ", ".join(
+            f"{count} {kind}" for kind, count in Counter(item.kind for item in group).most_common()
+        )
         text += f" {verb} {len(group)} file{'s' * (len(group) > 1)} ({kinds})." if group else ""
     return text

@@ -6,9 +6,11 @@ from ..chance import named_generator
 
 
 def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """The fold of each image [N]: groups stay together, and every class is spread as evenly as they allow.
+    """The fold of each image [N]: groups stay together, and every class is spread as evenly as they
+    allow.
 
-    Groups come in random order, and each goes to the fold that has fewest images of its first image's class.
+    Groups come in random order, and each goes to the fold that has fewest images of its first
+    image's class.
 
     Raises:
         ValueError: A class has fewer groups than there are folds.
@@ -18,7 +20,8 @@ def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.n
     few = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
     if few < count:
         raise ValueError(
-            f"cross_validation.folds: expected at most {few}, what the smallest class has of images that differ, "
+            f"cross_validation.folds: expected at most {few}, what the smallest class has of "
+            "images that differ, "
             f"got {count}. Use fewer folds, or a larger train.validation_fraction."
         )
     for group in named_generator(seed, "cross-validation").permutation(len(first)):

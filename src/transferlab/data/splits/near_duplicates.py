@@ -1,4 +1,5 @@
-"""Images that look the same: copies that were scaled, compressed or slightly cropped, which no checksum finds.
+"""Images that look the same: copies that were scaled, compressed or slightly cropped, which no
+checksum finds.
 
 Mirrored copies are not found: their hashes differ in about half of the bits.
 """
@@ -34,7 +35,9 @@ def write(processed: Path) -> None:
 
 
 def perceptual_hashes(images: Images) -> npt.NDArray[np.uint64]:
-    """64 bits of every image [N]: signs of its lowest frequencies (pHash, as the library imagehash has it)."""
+    """64 bits of every image [N]: signs of its lowest frequencies (pHash, as the library imagehash
+    has it).
+    """
     import imagehash
 
     bits = [imagehash.phash(Image.fromarray(images[i])).hash.ravel() for i in range(len(images))]

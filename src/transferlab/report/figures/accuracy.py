@@ -1,8 +1,9 @@
 """Tables in, figures out; no function here reads a file.
 
-Figures are drawn for the width of a README (860 px), in colours that colour-blind readers can tell apart, and the
-same table gives the same bytes. matplotlib is imported without pyplot, so no display and no global state is involved.
-Places are given in inches from the upper left corner: matplotlib's own layout takes seconds for a dozen panels.
+Figures are drawn for the width of a README (860 px), in colours that colour-blind readers can tell
+apart, and the same table gives the same bytes. matplotlib is imported without pyplot, so no display
+and no global state is involved. Places are given in inches from the upper left corner: matplotlib's
+own layout takes seconds for a dozen panels.
 
 Figures made of photographs are in `pictures`.
 """
@@ -30,8 +31,9 @@ def draw(
     Args:
         summary: `metrics/summary.json`.
         seeds: Test accuracy per seed by strategy, see `table.seed_accuracies`.
-        controls: What no strategy should fall below: `{"accuracy": share}` by name, drawn as upright lines. One that
-            would squeeze the strategies into half of the figure is named at the edge instead.
+        controls: What no strategy should fall below: `{"accuracy": share}` by name, drawn as
+            upright lines. One that would squeeze the strategies into half of the figure is named at
+            the edge instead.
     """
     look = looks(summary)
     left = 0.2 + max((inches(shown(name, 20), 9) for name in summary), default=0)
@@ -51,8 +53,20 @@ def draw(
         _accuracy_row(axes, row, record, seeds.get(name, {}), look[name])
     for x, text, place_of_text, level in notes:
         if x is not None:
-            axes.plot([x, x], [0, 1 + 0.17 * level / height], transform=axes.get_xaxis_transform(), **CONTROL)
-        write(figure, left + place_of_text, above - 0.06 - 0.17 * level, text, va="bottom", **CONTROL_TEXT)
+            axes.plot(
+                [x, x],
+                [0, 1 + 0.17 * level / height],
+                transform=axes.get_xaxis_transform(),
+                **CONTROL,
+            )
+        write(
+            figure,
+            left + place_of_text,
+            above - 0.06 - 0.17 * level,
+            text,
+            va="bottom",
+            **CONTROL_TEXT,
+        )
     axes.set_yticks(range(len(summary)), [shown(name, 20) for name in summary], fontsize=9)
     axes.set(xlim=limits, ylim=(len(summary) - 0.4, -0.6))
     axes.set_xlabel("test accuracy: mean over seeds with its interval; rings: single seeds")
@@ -64,7 +78,9 @@ def draw(
     return figure
 
 
-def _accuracy_row(axes: Axes, row: int, record: Mapping[str, Any], seeds: Mapping[int, float], look: Look) -> None:
+def _accuracy_row(
+    axes: Axes, row: int, record: Mapping[str, Any], seeds: Mapping[int, float], look: Look
+) -> None:
     beside = axes.get_yaxis_transform()
     if record["accuracy"] is None:
         axes.text(0.02, row, shown(record["status"], 80), transform=beside, va="center", color=BAD)
@@ -72,7 +88,12 @@ def _accuracy_row(axes: Axes, row: int, record: Mapping[str, Any], seeds: Mappin
     mean, low, high = with_interval(record)
     axes.plot([low, high], [row, row], color=look.color, linewidth=2.2)
     axes.plot(mean, row, marker=look.marker, color=look.color, markersize=7)
-    rings: dict[str, Any] = {"markersize": 4, "markerfacecolor": "none", "markeredgewidth": 0.8, "alpha": 0.8}
+    rings: dict[str, Any] = {
+        "markersize": 4,
+        "markerfacecolor": "none",
+        "markeredgewidth": 0.8,
+        "alpha": 0.8,
+    }
     values = [100 * value for value in seeds.values()]
     axes.plot(values, [row + 0.3] * len(values), "o", color=look.color, clip_on=False, **rings)
     axes.text(1.02, row, f"{mean:.1f} %   [{low:.1f}, {high:.1f}]", transform=beside, va="center")
@@ -81,7 +102,9 @@ def _accuracy_row(axes: Axes, row: int, record: Mapping[str, Any], seeds: Mappin
 def _control_notes(
     controls: Mapping[str, float], limits: tuple[float, float], width: float
 ) -> tuple[tuple[float, float], list[tuple[float | None, str, float, int]]]:
-    """Wider limits, and for each control where its line, the left end of its text (inches) and its level are."""
+    """Wider limits, and for each control where its line, the left end of its text (inches) and its
+    level are.
+    """
     low, high = limits
     room = high - low
     shares = [share for share in controls.values() if low - room <= share <= min(high + room, 100)]

@@ -15,7 +15,8 @@ from .style import DPI, INK, WIDTH, styled
 
 @styled
 def draw(predictions: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Figure:
-    """One matrix per strategy: images per seed (mean) as numbers, share of the actual class as shade.
+    """One matrix per strategy: images per seed (mean) as numbers, share of the actual class as
+    shade.
 
     Args:
         predictions: Predictions tables by strategy; one without rows is left empty.
@@ -30,14 +31,21 @@ def draw(predictions: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Fig
     left, right, gap, title = 0.45 + longest, 1.1, 0.12, 0.25
     side = min((WIDTH - left - right) / columns - gap, max(1.6, 0.4 * len(classes)))
     cell = side / len(classes)
-    names = [name if i % math.ceil(0.12 / cell) == 0 else "" for i, name in enumerate(names)]  # no closer than a line
+    names = [
+        name if i % math.ceil(0.12 / cell) == 0 else "" for i, name in enumerate(names)
+    ]  # no closer than a line
     upright = longest > 0.9 * cell
     below = 0.45 + (longest if upright else 0.1)
     height = rows * (side + title) + below
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     for place, (name, table) in enumerate(predictions.items()):
-        x, y = left + (side + gap) * (place % columns), height - (side + title) * (place // columns + 1)
-        axes = figure.add_axes((x / WIDTH, y / height, side / WIDTH, side / height), title=shown(name, 16))
+        x, y = (
+            left + (side + gap) * (place % columns),
+            height - (side + title) * (place // columns + 1),
+        )
+        axes = figure.add_axes(
+            (x / WIDTH, y / height, side / WIDTH, side / height), title=shown(name, 16)
+        )
         shades = _matrix(axes, table, classes, 72 * cell)
         axes.set_xticks(range(len(classes)), [])
         axes.set_yticks(range(len(classes)), [])
@@ -48,7 +56,9 @@ def draw(predictions: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Fig
             axes.set_yticklabels(names)
             axes.set_ylabel("actual")
     x, tall = left + columns * (side + gap) + 0.05, min(height - title - below, 2)
-    slot = figure.add_axes((x / WIDTH, (height - title - tall) / height, 0.14 / WIDTH, tall / height))
+    slot = figure.add_axes(
+        (x / WIDTH, (height - title - tall) / height, 0.14 / WIDTH, tall / height)
+    )
     bar = figure.colorbar(shades, slot, format=percent(1), label="share of the\nactual class")
     bar.outline.set_visible(False)
     return figure
@@ -56,7 +66,9 @@ def draw(predictions: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Fig
 
 def _matrix(axes: Axes, table: pd.DataFrame, classes: Sequence[str], cell: float) -> Any:
     """One confusion matrix whose cells are `cell` points wide."""
-    actual, predicted = (pd.Index(classes).get_indexer(pd.Index(table[column])) for column in ("label", "predicted"))
+    actual, predicted = (
+        pd.Index(classes).get_indexer(pd.Index(table[column])) for column in ("label", "predicted")
+    )
     counts = np.zeros((len(classes), len(classes)))
     np.add.at(counts, (actual, predicted), 1)
     seeds = max(table["seed"].nunique(), 1)
@@ -69,5 +81,13 @@ def _matrix(axes: Axes, table: pd.DataFrame, classes: Sequence[str], cell: float
             mean = counts[row, column] / seeds
             text = f"{mean:.0f}" if seeds == 1 or (cell < 20 and mean >= 1) else f"{mean:.1f}"
             white = "white" if shares[row, column] > 0.5 else INK
-            axes.text(column, row, text, ha="center", va="center", color=white, fontsize=min(9, cell / 2.6))
+            axes.text(
+                column,
+                row,
+                text,
+                ha="center",
+                va="center",
+                color=white,
+                fontsize=min(9, cell / 2.6),
+            )
     return axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

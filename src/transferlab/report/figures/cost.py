@@ -24,14 +24,23 @@ from .sheet import (
 )
 from .style import DPI, GREY, LEADER, PALE, WIDTH, looks, styled
 
-SECONDS = {"s": (0.01, 0.1, 1, 5, 10, 30), "min": (1, 2, 5, 10, 20, 30), "h": (1, 2, 5, 10, 20, 50, 100, 1000)}
+SECONDS = {
+    "s": (0.01, 0.1, 1, 5, 10, 30),
+    "min": (1, 2, 5, 10, 20, 30),
+    "h": (1, 2, 5, 10, 20, 50, 100, 1000),
+}
 
-TIMES = {count * {"s": 1, "min": 60, "h": 3600}[unit]: f"{count} {unit}" for unit in SECONDS for count in SECONDS[unit]}
+TIMES = {
+    count * {"s": 1, "min": 60, "h": 3600}[unit]: f"{count} {unit}"
+    for unit in SECONDS
+    for count in SECONDS[unit]
+}
 
 
 @styled
 def draw(summary: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Test accuracy with its interval against training time and against trainable parameters, each with its front.
+    """Test accuracy with its interval against training time and against trainable parameters, each
+    with its front.
 
     Args:
         summary: `metrics/summary.json`; strategies without an accuracy are left out.
@@ -44,9 +53,14 @@ def draw(summary: Mapping[str, Mapping[str, Any]]) -> Figure:
     seconds = [max(record["train_seconds"], 0.01) for record in found.values()]
     parameters = [max(float(record["trainable_parameters"]), 1) for record in found.values()]
     decades = math.log10(max(parameters, default=1) / min(parameters, default=1))
-    counts = [step * 10**power for power in range(13) for step in ((1,) if decades > 1.5 else (1, 2, 5))]
+    counts = [
+        step * 10**power for power in range(13) for step in ((1,) if decades > 1.5 else (1, 2, 5))
+    ]
     amounts = {float(count): amount(count) for count in counts}
-    panels = (("training time, all seeds together", seconds, TIMES), ("trainable parameters", parameters, amounts))
+    panels = (
+        ("training time, all seeds together", seconds, TIMES),
+        ("trainable parameters", parameters, amounts),
+    )
     limits = accuracy_limits(found, {})
     for column, (title, costs, marks) in enumerate(panels):
         axes = axes_at(figure, left + (width + gap) * column, 0.1, width, height)
@@ -58,12 +72,17 @@ def draw(summary: Mapping[str, Mapping[str, Any]]) -> Figure:
             axes.set_yticklabels([])
         else:
             axes.set_ylabel("test accuracy")
-    note = "grey steps: the best accuracy to be had for that cost; points of nearly equal cost stand side by side"
+    note = (
+        "grey steps: the best accuracy to be had for that cost; points of nearly equal cost "
+        "stand side by side"
+    )
     write(figure, left, 4.57, note, fontsize=8, color=GREY)
     return figure
 
 
-def _cost_panel(axes: Axes, costs: Sequence[float], records: Mapping[str, Mapping[str, Any]], look: Any) -> None:
+def _cost_panel(
+    axes: Axes, costs: Sequence[float], records: Mapping[str, Mapping[str, Any]], look: Any
+) -> None:
     means = [with_interval(record)[0] for record in records.values()]
     best = front(costs, means)
     if best:
@@ -74,13 +93,27 @@ def _cost_panel(axes: Axes, costs: Sequence[float], records: Mapping[str, Mappin
     places = _side_by_side(axes, costs, means)
     for point, (name, record) in zip(places, records.items(), strict=True):
         mean, low, high = with_interval(record)
-        lines += axes.plot([point, point], [low, high], color=look[name].color, alpha=0.45, linewidth=1.5)
-        lines += axes.plot(point, mean, look[name].marker, color=look[name].color, markersize=6.5, mec="white", mew=0.5)
-    _label(axes, list(zip(places, means, (shown(name, 20) for name in records), strict=True)), lines)
+        lines += axes.plot(
+            [point, point], [low, high], color=look[name].color, alpha=0.45, linewidth=1.5
+        )
+        lines += axes.plot(
+            point,
+            mean,
+            look[name].marker,
+            color=look[name].color,
+            markersize=6.5,
+            mec="white",
+            mew=0.5,
+        )
+    _label(
+        axes, list(zip(places, means, (shown(name, 20) for name in records), strict=True)), lines
+    )
 
 
 def _side_by_side(axes: Axes, costs: Sequence[float], means: Sequence[float]) -> list[float]:
-    """Places on a logarithmic axis such that markers do not hide each other; equal costs by rising accuracy."""
+    """Places on a logarithmic axis such that markers do not hide each other; equal costs by rising
+    accuracy.
+    """
     low, high = np.log10(axes.get_xlim())
     gap = 5 / 72 / (axes.get_position().width * WIDTH) * (high - low)
     order = sorted(range(len(costs)), key=lambda i: (costs[i], means[i]))
@@ -90,21 +123,31 @@ def _side_by_side(axes: Axes, costs: Sequence[float], means: Sequence[float]) ->
 
 
 def front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
-    """Places of the points that nothing beats, by rising cost: what is no dearer gains less, or is the same."""
+    """Places of the points that nothing beats, by rising cost: what is no dearer gains less, or is
+    the same.
+    """
     chosen: list[int] = []
     for i in sorted(range(len(costs)), key=lambda i: (costs[i], -gains[i])):
         best = chosen[-1] if chosen else None
-        if best is None or gains[i] > gains[best] or (costs[i], gains[i]) == (costs[best], gains[best]):
+        if (
+            best is None
+            or gains[i] > gains[best]
+            or (costs[i], gains[i]) == (costs[best], gains[best])
+        ):
             chosen.append(i)
     return chosen
 
 
 def _label(axes: Axes, points: Iterable[tuple[float, float, str]], lines: Iterable[Line2D]) -> None:
-    """Write the text of each (x, y, text) beside its point, where it covers least of texts and of those lines."""
+    """Write the text of each (x, y, text) beside its point, where it covers least of texts and of
+    those lines.
+    """
     pixel = DPI / 72
     taken = [np.asarray(line.get_window_extent().padded(2 * pixel).extents) for line in lines]
     for x, y, text in sorted(points, key=lambda point: -point[1]):
-        note = axes.annotate(text, (x, y), (0, 0), textcoords="offset points", fontsize=8, va="center")
+        note = axes.annotate(
+            text, (x, y), (0, 0), textcoords="offset points", fontsize=8, va="center"
+        )
         note.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8})
         point = np.asarray(axes.transData.transform((x, y)))
         offset, boxes = _best_place(axes, point, note.get_window_extent(), np.array(taken))
@@ -119,11 +162,15 @@ def _label(axes: Axes, points: Iterable[tuple[float, float, str]], lines: Iterab
 def _best_place(
     axes: Axes, point: np.ndarray, size: Bbox, taken: np.ndarray
 ) -> tuple[tuple[int, int], list[np.ndarray]]:
-    """Offset in points at which a text is most legible, and what it covers there; the nearer, the better."""
+    """Offset in points at which a text is most legible, and what it covers there; the nearer, the
+    better.
+    """
     pixel = DPI / 72
     inside = np.array([axes.get_window_extent().extents])
     best = math.inf
-    for rise, side in itertools.product(sorted(range(-120, 121, 6), key=abs), (8, -8, 20, -20, 32, -32)):
+    for rise, side in itertools.product(
+        sorted(range(-120, 121, 6), key=abs), (8, -8, 20, -20, 32, -32)
+    ):
         away = (0.3 * abs(rise) + 0.2 * abs(side)) * size.height
         if away >= best - 1:
             continue
@@ -136,15 +183,25 @@ def _best_place(
 
 
 def _label_boxes(point: np.ndarray, size: Bbox, side: float, rise: float) -> list[np.ndarray]:
-    """In pixels (left, bottom, right, top): a text at that offset from its point, then pieces of the line to it."""
+    """In pixels (left, bottom, right, top): a text at that offset from its point, then pieces of
+    the line to it.
+    """
     x, y = point
     left = x + side - (size.width if side < 0 else 0)
-    text = np.array([left, y + rise - size.height / 2, left + size.width, y + rise + size.height / 2])
-    steps = [np.array([x + share * side, y + share * rise]) for share in (0.4, 0.6, 0.8, 1)] if rise else []
+    text = np.array(
+        [left, y + rise - size.height / 2, left + size.width, y + rise + size.height / 2]
+    )
+    steps = (
+        [np.array([x + share * side, y + share * rise]) for share in (0.4, 0.6, 0.8, 1)]
+        if rise
+        else []
+    )
     return [text, *(np.concatenate([step - 3, step + 3]) for step in steps)]
 
 
 def _covered(box: np.ndarray, others: np.ndarray) -> float:
-    """Pixels that a box shares with each of the others, in all; boxes are (left, bottom, right, top)."""
+    """Pixels that a box shares with each of the others, in all; boxes are (left, bottom, right,
+    top).
+    """
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     return float(sides.clip(0).prod(axis=1).sum())

@@ -13,7 +13,8 @@ from .style import DPI, PALETTE, WIDTH, styled
 
 
 def in_two_dimensions(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Places of the rows in the plane, neighbours near each other: t-SNE (van der Maaten and Hinton, 2008).
+    """Places of the rows in the plane, neighbours near each other: t-SNE (van der Maaten and
+    Hinton, 2008).
 
     Args:
         features: float `[N, F]`, finite, N at least 4.
@@ -26,7 +27,9 @@ def in_two_dimensions(features: np.ndarray, seed: int = 0) -> np.ndarray:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     perplexity = min(30.0, (len(features) - 1) / 3)
-    with threadpool_limits(1):  # on a busy machine, threads that wait for each other take 50 times as long
+    with threadpool_limits(
+        1
+    ):  # on a busy machine, threads that wait for each other take 50 times as long
         places = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(features)
     return np.asarray(places, dtype=float)
 
@@ -36,7 +39,8 @@ def draw(layouts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """Images as points, one panel per model, coloured by class.
 
     Args:
-        layouts: By the panel's title: points float `[N, 2]`, see `layout`, and the class of each, `[N]`.
+        layouts: By the panel's title: points float `[N, 2]`, see `layout`, and the class of each,
+            `[N]`.
     """
     classes = list(dict.fromkeys(str(name) for _, labels in layouts.values() for name in labels))
     columns = per_row(len(layouts), 4)
@@ -45,10 +49,14 @@ def draw(layouts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     side = min((WIDTH - 0.1 + gap) / columns - gap, 2.8)
     legend = _class_legend(classes)
     height = rows * (side + above) + 0.1
-    figure = Figure(figsize=(WIDTH, height + 0.2 * (legend[-1][2] + 1 if legend else 0) + 0.05), dpi=DPI)
+    figure = Figure(
+        figsize=(WIDTH, height + 0.2 * (legend[-1][2] + 1 if legend else 0) + 0.05), dpi=DPI
+    )
     for panel, (title, (points, labels)) in enumerate(layouts.items()):
         column, row = panel % columns, panel // columns
-        axes = axes_at(figure, 0.05 + (side + gap) * column, above + (side + above) * row, side, side)
+        axes = axes_at(
+            figure, 0.05 + (side + gap) * column, above + (side + above) * row, side, side
+        )
         axes.set(title=shown(title, int(side / 0.08)), xticks=[], yticks=[])
         axes.spines[:].set_visible(True)
         for i, name in enumerate(classes):
@@ -63,8 +71,16 @@ def draw(layouts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 
 def _class_look(place: int) -> dict[str, Any]:
-    marker = ("o", "^", "s", "D", "v", "P")[place % 6]  # six and seven: 42 classes before a look returns
-    return {"marker": marker, "color": PALETTE[place % len(PALETTE)], "markersize": 3.8, "mew": 0.3, "mec": "white"}
+    marker = ("o", "^", "s", "D", "v", "P")[
+        place % 6
+    ]  # six and seven: 42 classes before a look returns
+    return {
+        "marker": marker,
+        "color": PALETTE[place % len(PALETTE)],
+        "markersize": 3.8,
+        "mew": 0.3,
+        "mec": "white",
+    }
 
 
 def _class_legend(classes: Sequence[str]) -> list[tuple[str, float, int]]:
@@ -87,4 +103,10 @@ def _dot(figure: Figure, left: float, top: float, settings: Mapping[str, Any]) -
     """A marker at a place in inches."""
     width, height = figure.get_size_inches()
     settings = {**settings, "markersize": 6}
-    return Line2D([left / width], [1 - top / height], transform=figure.transFigure, linestyle="none", **settings)
+    return Line2D(
+        [left / width],
+        [1 - top / height],
+        transform=figure.transFigure,
+        linestyle="none",
+        **settings,
+    )

@@ -1,6 +1,8 @@
-"""Figures made of photographs: what the strategies get wrong, where they look, and what training shows them.
+"""Figures made of photographs: what the strategies get wrong, where they look, and what training
+shows them.
 
-In the style of `plots`, and like there no function reads a file. Photographs are shown as their central square.
+In the style of `plots`, and like there no function reads a file. Photographs are shown as their
+central square.
 """
 
 import math
@@ -40,11 +42,12 @@ class Example:
 
 
 def examples(predictions: Mapping[str, pd.DataFrame], count: int = 9) -> list[Example]:
-    """Choose test images for the gallery: wrong for every strategy, right for only one, wrong for most.
+    """Choose test images for the gallery: wrong for every strategy, right for only one, wrong for
+    most.
 
-    A strategy is right where most of its seeds are, and wrong where most of them are. The first kind fills at most
-    half of the gallery as long as there are others; each kind begins with the clearest cases. The choice depends on
-    the tables alone; ties go to the order of the manifest.
+    A strategy is right where most of its seeds are, and wrong where most of them are. The first
+    kind fills at most half of the gallery as long as there are others; each kind begins with the
+    clearest cases. The choice depends on the tables alone; ties go to the order of the manifest.
 
     Args:
         predictions: Checked tables of the same images by strategy.
@@ -56,31 +59,45 @@ def examples(predictions: Mapping[str, pd.DataFrame], count: int = 9) -> list[Ex
     shares, chances = _over_images(tables)
     wrong, right = shares < 0.5, shares > 0.5
     every = _hardest_first(chances, wrong.all(axis=1))
-    one = _in_turn(chances, right, (wrong.sum(axis=1) == len(tables) - 1) & right.any(axis=1) & (len(tables) > 1))
+    one = _in_turn(
+        chances,
+        right,
+        (wrong.sum(axis=1) == len(tables) - 1) & right.any(axis=1) & (len(tables) > 1),
+    )
     others = ~wrong.all(axis=1) & ~shares.index.isin(pd.Index(one))
     most = _hardest_first(chances, others & (2 * wrong.sum(axis=1) > len(tables)))
     half = max(math.ceil(count / 2), count - len(one) - len(most))
-    reasons = {id: "wrong for every strategy" if len(tables) > 1 else "wrong" for id in every[:half]}
+    reasons = {
+        id: "wrong for every strategy" if len(tables) > 1 else "wrong" for id in every[:half]
+    }
     reasons |= {id: f"only {right.loc[id].idxmax()} is right" for id in one}
     reasons |= {id: f"wrong for {wrong.loc[id].sum()} of {len(tables)} strategies" for id in most}
     return [_example(id, reason, tables) for id, reason in list(reasons.items())[:count]]
 
 
 def _over_images(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Per image (row) and strategy (column): share of the seeds that were right, mean probability of the true class."""
+    """Per image (row) and strategy (column): share of the seeds that were right, mean probability
+    of the true class.
+    """
     order = pd.Index(next(iter(tables.values()))["id"].unique())
     shares: dict[str, pd.Series] = {}
     chances: dict[str, pd.Series] = {}
     for name, table in tables.items():
-        shares[name] = (table["label"] == table["predicted"]).groupby(table["id"]).mean().reindex(order)
+        shares[name] = (
+            (table["label"] == table["predicted"]).groupby(table["id"]).mean().reindex(order)
+        )
         chances[name] = _true_chance(table).groupby(table["id"]).mean().reindex(order)
     return pd.DataFrame(shares), pd.DataFrame(chances)
 
 
 def _true_chance(table: pd.DataFrame) -> pd.Series:
     """Probability that each row gives to the true class."""
-    columns = pd.Index(table.columns).get_indexer(pd.Index([f"p_{label}" for label in table["label"]]))
-    return pd.Series(table.to_numpy()[np.arange(len(table)), columns].astype(float), index=table.index)
+    columns = pd.Index(table.columns).get_indexer(
+        pd.Index([f"p_{label}" for label in table["label"]])
+    )
+    return pd.Series(
+        table.to_numpy()[np.arange(len(table)), columns].astype(float), index=table.index
+    )
 
 
 def _hardest_first(chances: pd.DataFrame, which: pd.Series) -> list[str]:
@@ -89,7 +106,9 @@ def _hardest_first(chances: pd.DataFrame, which: pd.Series) -> list[str]:
 
 
 def _in_turn(chances: pd.DataFrame, right: pd.DataFrame, which: pd.Series) -> list[str]:
-    """Ids that one strategy alone has right: the strategies take turns, each with its surest first."""
+    """Ids that one strategy alone has right: the strategies take turns, each with its surest
+    first.
+    """
     winners = right[which].idxmax(axis=1)
     sure = chances[which].where(right[which]).max(axis=1)
     sure = sure.sort_values(ascending=False, kind="stable")
@@ -124,28 +143,50 @@ def gallery(images: Sequence[np.ndarray], rows: Sequence[Example]) -> Figure:
     columns, side, step = 3, 1.38, 0.148
     lines = max((len(row.verdicts) for row in rows), default=0)
     cell, height = WIDTH / columns, 0.58 + max(side, step * lines + 0.05)
-    figure = Figure(figsize=(WIDTH, height * max(1, math.ceil(len(rows) / columns)) + 0.2), dpi=DPI_PHOTOS)
+    figure = Figure(
+        figsize=(WIDTH, height * max(1, math.ceil(len(rows) / columns)) + 0.2), dpi=DPI_PHOTOS
+    )
     for i, (image, row) in enumerate(zip(images, rows, strict=True)):
         left, top = 0.05 + cell * (i % columns), height * (i // columns)
-        write(figure, left, top + 0.14, _fitting(row.reason, 0.85 * cell), fontsize=8, fontweight="bold")
+        write(
+            figure,
+            left,
+            top + 0.14,
+            _fitting(row.reason, 0.85 * cell),
+            fontsize=8,
+            fontweight="bold",
+        )
         seen_as = f", seen as {row.mistaken_for}" if row.mistaken_for else ""
-        write(figure, left, top + 0.31, _fitting(shown(row.label, 24) + seen_as, cell - 0.15), fontsize=8)
+        write(
+            figure,
+            left,
+            top + 0.31,
+            _fitting(shown(row.label, 24) + seen_as, cell - 0.15),
+            fontsize=8,
+        )
         _photograph(axes_at(figure, left, top + 0.42, side, side), image)
         for line, said in enumerate(row.verdicts.items()):
             _said(figure, left + side + 0.07, top + 0.5 + step * line, cell - side - 0.22, said)
-    note = "✓ every seed right   ◐ some   ✗ none;   bar and number: probability of the true class, mean over the seeds"
+    note = (
+        "✓ every seed right   ◐ some   ✗ none;   bar and number: probability of the true "
+        "class, mean over the seeds"
+    )
     text = note if rows else "There is no test image that most strategies get wrong."
     write(figure, 0.05, figure.get_figheight() - 0.1, text, fontsize=7.5, color=GREY)
     return figure
 
 
 def _said(figure: Figure, left: float, top: float, width: float, said: tuple[str, Verdict]) -> None:
-    """One line beside a photograph: mark, strategy, seeds that were right where not all agree, probability."""
+    """One line beside a photograph: mark, strategy, seeds that were right where not all agree,
+    probability.
+    """
     name, verdict = said
     if verdict.right == verdict.seeds:
         mark, color = "\N{CHECK MARK}", GOOD
     else:
-        mark, color = ("\N{CIRCLE WITH LEFT HALF BLACK}", MIXED) if verdict.right else ("\N{BALLOT X}", BAD)
+        mark, color = (
+            ("\N{CIRCLE WITH LEFT HALF BLACK}", MIXED) if verdict.right else ("\N{BALLOT X}", BAD)
+        )
     seeds = f" {verdict.right}/{verdict.seeds}" if 0 < verdict.right < verdict.seeds else ""
     wide, high = figure.get_size_inches()
     if math.isfinite(verdict.probability):
@@ -154,11 +195,20 @@ def _said(figure: Figure, left: float, top: float, width: float, said: tuple[str
             verdict.probability * (width - 0.13) / wide,
             0.13 / high,
         )
-        figure.add_artist(Rectangle(*shape, color=color, alpha=0.13, linewidth=0, transform=figure.transFigure))
+        figure.add_artist(
+            Rectangle(*shape, color=color, alpha=0.13, linewidth=0, transform=figure.transFigure)
+        )
         text = f"{100 * verdict.probability:.0f} %"
         write(figure, left + width, top, text, fontsize=7, color=color, ha="right")
     write(figure, left, top, mark, fontsize=7.5, color=color)
-    write(figure, left + 0.15, top, shown(name, 11 if len(seeds) < 5 else 9) + seeds, fontsize=7.2, color=color)
+    write(
+        figure,
+        left + 0.15,
+        top,
+        shown(name, 11 if len(seeds) < 5 else 9) + seeds,
+        fontsize=7.2,
+        color=color,
+    )
 
 
 def _photograph(axes: Axes, image: np.ndarray) -> None:
@@ -175,7 +225,9 @@ def _square(image: np.ndarray) -> np.ndarray:
 
 
 @styled
-def attributions(images: Sequence[np.ndarray], maps: Sequence[np.ndarray], captions: Sequence[str]) -> Figure:
+def attributions(
+    images: Sequence[np.ndarray], maps: Sequence[np.ndarray], captions: Sequence[str]
+) -> Figure:
     """Each photograph beside itself under its heat map, with a caption below.
 
     Args:
@@ -186,15 +238,20 @@ def attributions(images: Sequence[np.ndarray], maps: Sequence[np.ndarray], capti
     columns, gap = 3, 0.14
     side = ((WIDTH - 0.1 + gap) / columns - gap - 0.03) / 2
     height = side + 0.5
-    figure = Figure(figsize=(WIDTH, height * max(1, math.ceil(len(images) / columns)) + 0.3), dpi=DPI_PHOTOS)
+    figure = Figure(
+        figsize=(WIDTH, height * max(1, math.ceil(len(images) / columns)) + 0.3), dpi=DPI_PHOTOS
+    )
     for i, (image, strength, caption) in enumerate(zip(images, maps, captions, strict=True)):
         left, top = 0.05 + (2 * side + 0.03 + gap) * (i % columns), 0.05 + height * (i // columns)
         _photograph(axes_at(figure, left, top, side, side), image)
         _photograph(axes_at(figure, left + side + 0.03, top, side, side), heated(image, strength))
         for line, text in enumerate(caption.split("\n")[:2]):
-            write(figure, left, top + side + 0.12 + 0.16 * line, _fitting(text, 2 * side), fontsize=8)
+            write(
+                figure, left, top + side + 0.12 + 0.16 * line, _fitting(text, 2 * side), fontsize=8
+            )
     note = (
-        "colour: how much a place speaks for the predicted class, from nothing (clear) over violet and orange to yellow"
+        "colour: how much a place speaks for the predicted class, from nothing (clear) over "
+        "violet and orange to yellow"
     )
     write(figure, 0.05, figure.get_figheight() - 0.12, note, fontsize=7.5, color=GREY)
     return figure
@@ -214,7 +271,9 @@ def heated(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     positive = np.nan_to_num(np.asarray(strength, dtype=np.float32), posinf=0, neginf=0).clip(0)
     small = Image.fromarray(positive / (positive.max() or 1))
     heat = np.asarray(small.resize(image.shape[:2], Image.Resampling.BILINEAR))
-    color = 255 * matplotlib.colormaps["inferno"](0.25 + 0.75 * heat)[..., :3]  # its black end would only darken
+    color = (
+        255 * matplotlib.colormaps["inferno"](0.25 + 0.75 * heat)[..., :3]
+    )  # its black end would only darken
     alpha = 0.75 * heat[..., None]
     return np.asarray(np.rint((1 - alpha) * image + alpha * color), dtype=np.uint8)
 
@@ -229,7 +288,8 @@ def _fitting(text: str, width: float) -> str:
 
 @styled
 def views(original: Sequence[np.ndarray], rows: Sequence[Sequence[np.ndarray]]) -> Figure:
-    """For each image what the network sees of it in a test, then what it sees in training, a new view each time.
+    """For each image what the network sees of it in a test, then what it sees in training, a new
+    view each time.
 
     Args:
         original: The test views, uint8 `[S, S, 3]`.

@@ -16,10 +16,15 @@ def draw(numbers: Mapping[str, Mapping[str, Any] | None]) -> Figure:
     """Confidence against accuracy, one panel per strategy, before and after temperature scaling.
 
     Args:
-        numbers: By strategy `measures` (with the means of `ece` and `ece_scaled`), `reliability` and
-            `reliability_scaled` (bins of `low, high, images, confidence, accuracy`); a strategy without is left out.
+        numbers: By strategy `measures` (with the means of `ece` and `ece_scaled`), `reliability`
+            and `reliability_scaled` (bins of `low, high, images, confidence, accuracy`); a strategy
+            without is left out.
     """
-    found = {name: record for name, record in numbers.items() if record and _filled(record.get("reliability"))}
+    found = {
+        name: record
+        for name, record in numbers.items()
+        if record and _filled(record.get("reliability"))
+    }
     look = looks(numbers)
     columns = per_row(len(found), 5)
     rows = math.ceil(len(found) / columns)
@@ -28,11 +33,19 @@ def draw(numbers: Mapping[str, Mapping[str, Any] | None]) -> Figure:
     figure = Figure(figsize=(WIDTH, rows * (width + above) + 0.55), dpi=DPI)
     keys = ("reliability", "reliability_scaled")
     start = min(
-        (bin["low"] for key in keys for record in found.values() for bin in _filled(record.get(key))), default=0
+        (
+            bin["low"]
+            for key in keys
+            for record in found.values()
+            for bin in _filled(record.get(key))
+        ),
+        default=0,
     )
     for panel, (name, record) in enumerate(found.items()):
         column, row = panel % columns, panel // columns
-        axes = axes_at(figure, left + (width + gap) * column, above + (width + above) * row, width, width)
+        axes = axes_at(
+            figure, left + (width + gap) * column, above + (width + above) * row, width, width
+        )
         _reliability_panel(axes, record, look[name], 100 * start)
         axes.set_title(f"{shown(name, int(width / 0.08))}\n{_calibration(record)}", fontsize=8)
         if column:
@@ -41,8 +54,13 @@ def draw(numbers: Mapping[str, Mapping[str, Any] | None]) -> Figure:
             axes.set_ylabel("accuracy")
         if panel + columns < len(found):
             axes.set_xticklabels([])
-        axes.get_xticklabels()[-1].set_horizontalalignment("right")  # its neighbour begins at the next panel's edge
-    note = "confidence      (solid: as trained, dashed: after temperature scaling, bars: share of the images)"
+        axes.get_xticklabels()[-1].set_horizontalalignment(
+            "right"
+        )  # its neighbour begins at the next panel's edge
+    note = (
+        "confidence      (solid: as trained, dashed: after temperature scaling, bars: share of "
+        "the images)"
+    )
     write(figure, left, figure.get_figheight() - 0.17, note)
     return figure
 
@@ -58,12 +76,26 @@ def _reliability_panel(axes: Axes, record: Mapping[str, Any], look: Look, start:
         share = {"height": 25 * bin["images"] / most, "width": 92 * (bin["high"] - bin["low"])}
         axes.bar(50 * (bin["low"] + bin["high"]), **share, color="#D5D5D5", linewidth=0)
     axes.plot([start, 100], [start, 100], color=PALE, linewidth=0.8)
-    for key, dash, fill in (("reliability", "-", look.color), ("reliability_scaled", (0, (3, 1.5)), "white")):
+    for key, dash, fill in (
+        ("reliability", "-", look.color),
+        ("reliability_scaled", (0, (3, 1.5)), "white"),
+    ):
         points = _filled(record.get(key))
         x, y = ([100 * bin[measure] for bin in points] for measure in ("confidence", "accuracy"))
-        axes.plot(x, y, look.marker, linestyle=dash, color=look.color, linewidth=1.3, markersize=3.5, mfc=fill)
+        axes.plot(
+            x,
+            y,
+            look.marker,
+            linestyle=dash,
+            color=look.color,
+            linewidth=1.3,
+            markersize=3.5,
+            mfc=fill,
+        )
     axes.set(xlim=(start - 2, 102), ylim=(0, 103))
-    axes.set_xticks([tick for tick in ((0, 50, 100) if start < 50 else (50, 75, 100)) if tick >= start])
+    axes.set_xticks(
+        [tick for tick in ((0, 50, 100) if start < 50 else (50, 75, 100)) if tick >= start]
+    )
     axes.set_yticks([0, 25, 50, 75, 100])
     axes.xaxis.set_major_formatter(percent())
     axes.yaxis.set_major_formatter(percent())

@@ -15,7 +15,14 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 from matplotlib.textpath import TextToPath
-from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedFormatter,
+    FixedLocator,
+    FuncFormatter,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 from PIL import Image
 
 from ...pipeline import files
@@ -41,8 +48,12 @@ def accuracy_limits(
     return low - margin, min(high + margin, 100.3)
 
 
-def logarithmic(axes: Axes, values: Sequence[float], marks: Mapping[float, str], margins: tuple[float, float]) -> None:
-    """A logarithmic axis with those marks that fit on it, and so many inches left and right of the values."""
+def logarithmic(
+    axes: Axes, values: Sequence[float], marks: Mapping[float, str], margins: tuple[float, float]
+) -> None:
+    """A logarithmic axis with those marks that fit on it, and so many inches left and right of the
+    values.
+    """
     wide = axes.get_position().width * WIDTH
     low, high = (math.log(min(values)), math.log(max(values))) if values else (0, math.log(100))
     inch = max(high - low, math.log(3)) / (wide - sum(margins))
@@ -62,7 +73,8 @@ def logarithmic(axes: Axes, values: Sequence[float], marks: Mapping[float, str],
 
 @styled
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, and the same drawing as SVG beside it: no date, no version, no settings of the user.
+    """Write a PNG, and the same drawing as SVG beside it: no date, no version, no settings of the
+    user.
 
     Args:
         figure: Any figure; its bytes depend on it alone.
@@ -74,13 +86,17 @@ def save(figure: Figure, path: Path) -> None:
     with files.atomic(path, "wb") as file:
         Image.fromarray(pixels).save(file, format="PNG", optimize=True)
     drawing = io.StringIO()
-    figure.savefig(drawing, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    figure.savefig(
+        drawing, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    )
     files.write_text(path.with_suffix(".svg"), drawing.getvalue())
 
 
 @styled
 def nothing(reason: str) -> Figure:
-    """In the place of a figure that there is nothing to draw in, so that its file is there all the same."""
+    """In the place of a figure that there is nothing to draw in, so that its file is there all the
+    same.
+    """
     figure = Figure(figsize=(WIDTH, 0.5), dpi=DPI)
     write(figure, 0.1, 0.25, shown(reason, 110), color=GREY)
     return figure
@@ -90,7 +106,12 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
     """New axes, in inches from the upper left corner of the figure."""
     full_width, full_height = figure.get_size_inches()
     return figure.add_axes(
-        (left / full_width, 1 - (top + height) / full_height, width / full_width, height / full_height)
+        (
+            left / full_width,
+            1 - (top + height) / full_height,
+            width / full_width,
+            height / full_height,
+        )
     )
 
 
@@ -125,7 +146,9 @@ def per_row(panels: int, most: int) -> int:
 
 
 def spread_out(wanted: Sequence[float], low: float, high: float, gap: float) -> list[float]:
-    """Places for the labels of a vertical axis: near the wanted ones, in their order, `gap` apart."""
+    """Places for the labels of a vertical axis: near the wanted ones, in their order, `gap`
+    apart.
+    """
     gap = min(gap, (high - low) / max(len(wanted), 1))
 
     def first(group: Sequence[int]) -> float:
@@ -146,7 +169,8 @@ def spread_out(wanted: Sequence[float], low: float, high: float, gap: float) -> 
 def shown(text: str, length: int) -> str:
     """A name as the font can show it, at most `length` characters long."""
     text = "".join(
-        sign if sign.isprintable() and _font().get_char_index(ord(sign)) else "\N{WHITE SQUARE}" for sign in text
+        sign if sign.isprintable() and _font().get_char_index(ord(sign)) else "\N{WHITE SQUARE}"
+        for sign in text
     )
     return text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
 

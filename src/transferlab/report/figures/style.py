@@ -30,7 +30,12 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.5, 1, 1.
 
 MARKERS = ("o", "s", "^", "D")
 
-LEADER = {"arrowstyle": "-", "patchA": None, "shrinkA": 0, "shrinkB": 0}  # from a label to what it names
+LEADER = {
+    "arrowstyle": "-",
+    "patchA": None,
+    "shrinkA": 0,
+    "shrinkB": 0,
+}  # from a label to what it names
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -61,10 +66,20 @@ STYLE = {
     "svg.hashsalt": "transferlab",  # ids by content, not by chance
 }
 
-CONTROL: dict[str, Any] = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (2, 2)), "zorder": 1, "clip_on": False}
+CONTROL: dict[str, Any] = {
+    "color": GREY,
+    "linewidth": 0.9,
+    "linestyle": (0, (2, 2)),
+    "zorder": 1,
+    "clip_on": False,
+}
 
 CONTROL_TEXT: dict[str, Any] = {"color": GREY, "fontsize": 8}
-CONTROL_TEXT["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # lines pass behind it
+CONTROL_TEXT["bbox"] = {
+    "facecolor": "white",
+    "edgecolor": "none",
+    "pad": 0.8,
+}  # lines pass behind it
 
 styled = style.context(["default", STYLE])  # whatever the user's matplotlibrc says
 
@@ -79,7 +94,9 @@ class Look:
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """Known strategies keep their colour; others take a dashed one by the hash of their name, or the next free."""
+    """Known strategies keep their colour; others take a dashed one by the hash of their name, or
+    the next free.
+    """
     places = list(range(len(KNOWN), len(PALETTE) * len(DASHES)))
     taken: dict[str, int] = {}
     for name in names:

@@ -10,13 +10,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from .sheet import accuracy_ticks, axes_at, inches, logarithmic, per_row, percent, shown, spread_out, write
+from .sheet import (
+    accuracy_ticks,
+    axes_at,
+    inches,
+    logarithmic,
+    per_row,
+    percent,
+    shown,
+    spread_out,
+    write,
+)
 from .style import DPI, INK, LEADER, WIDTH, Look, looks, styled
 
 
 @styled
 def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Validation accuracy of all strategies in one panel, and the losses of each in a panel of its own.
+    """Validation accuracy of all strategies in one panel, and the losses of each in a panel of its
+    own.
 
     Args:
         histories: `history.csv` by strategy; cells without a number are NaN.
@@ -44,7 +55,9 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _accuracy_curves(figure: Figure, height: float, histories: Mapping[str, pd.DataFrame], look: Any) -> None:
+def _accuracy_curves(
+    figure: Figure, height: float, histories: Mapping[str, pd.DataFrame], look: Any
+) -> None:
     ends: list[tuple[float, str, Look]] = []
     lines: list[tuple[Look, Any, pd.DataFrame]] = []
     for name, history in histories.items():
@@ -52,15 +65,24 @@ def _accuracy_curves(figure: Figure, height: float, histories: Mapping[str, pd.D
         if seeds.empty:
             continue
         epochs = int(history["epoch"].max())
-        # Lengths differ by a factor of ten: a common axis of epochs would squeeze the short ones into its corner.
-        seeds = seeds.set_axis(100 * seeds.index / epochs) if epochs else seeds.iloc[[0, 0]].set_axis([0, 100])
+        # Lengths differ by a factor of ten: a common axis of epochs would squeeze the short ones
+        # into its corner.
+        seeds = (
+            seeds.set_axis(100 * seeds.index / epochs)
+            if epochs
+            else seeds.iloc[[0, 0]].set_axis([0, 100])
+        )
         lines.append((look[name], look[name].dash if epochs else (0, (6, 3)), seeds))
         lasting = f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "solved, no epochs"
         ends.append((float(seeds["mean"].iloc[-1]), f"{shown(name, 18)}  ({lasting})", look[name]))
     axes = axes_at(figure, 0.65, 0.1, WIDTH - 0.65 - _room(ends), height - 0.1)
     for line in lines:
         _band(axes, *line, few=len(lines) < 7)
-    axes.set(xlim=(0, 100), xlabel="training done (share of each strategy's own epochs)", ylabel="validation accuracy")
+    axes.set(
+        xlim=(0, 100),
+        xlabel="training done (share of each strategy's own epochs)",
+        ylabel="validation accuracy",
+    )
     axes.xaxis.set_major_formatter(percent())
     accuracy_ticks(axes)
     axes.set_ylim(top=min(axes.get_ylim()[1], 101))
@@ -68,7 +90,9 @@ def _accuracy_curves(figure: Figure, height: float, histories: Mapping[str, pd.D
 
 
 def _band(axes: Axes, look: Look, dash: Any, seeds: pd.DataFrame, *, few: bool) -> None:
-    """One line with its range over the seeds; where there are many lines, bands must not hide them."""
+    """One line with its range over the seeds; where there are many lines, bands must not hide
+    them.
+    """
     x, mean, low, high = seeds.index, seeds["mean"], seeds["min"], seeds["max"]
     axes.fill_between(x, low, high, color=look.color, alpha=0.12 if few else 0.06, linewidth=0)
     axes.plot(x, mean, color=look.color, linestyle=dash)
@@ -82,7 +106,9 @@ def _room(ends: Iterable[tuple[float, str, Look]]) -> float:
 
 
 def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, Look]]) -> None:
-    """Write the text of each (y, text, look) beside the right edge, as near to its line's end as others allow."""
+    """Write the text of each (y, text, look) beside the right edge, as near to its line's end as
+    others allow.
+    """
     tall = axes.get_position().height * axes.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
     low, high = axes.get_ylim()
     places = spread_out([end for end, _, _ in ends], low, high, 0.175 / tall * (high - low))
@@ -111,19 +137,37 @@ def _loss_curves(axes: Axes, name: str, history: pd.DataFrame, look: Look, lette
     axes.set_title(shown(name, letters), color=INK)
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     solved = not history["epoch"].max()
-    axes.xaxis.set_major_locator(NullLocator() if solved else MaxNLocator(max(2, letters // 5), integer=True))
+    axes.xaxis.set_major_locator(
+        NullLocator() if solved else MaxNLocator(max(2, letters // 5), integer=True)
+    )
     for measure, dash in (("validation_loss", "-"), ("train_loss", (0, (1, 1.2)))):
         seeds = _over_seeds(history, measure)
         if solved and len(seeds):
             axes.axhline(seeds["mean"].iloc[0], color=look.color, linestyle=dash)
-            axes.axhspan(seeds["min"].iloc[0], seeds["max"].iloc[0], color=look.color, alpha=0.12, linewidth=0)
+            axes.axhspan(
+                seeds["min"].iloc[0],
+                seeds["max"].iloc[0],
+                color=look.color,
+                alpha=0.12,
+                linewidth=0,
+            )
         elif len(seeds):
-            axes.plot(seeds.index, seeds["mean"], color=look.color, linestyle=dash, marker="." * (len(seeds) == 1))
-            axes.fill_between(seeds.index, seeds["min"], seeds["max"], color=look.color, alpha=0.12, linewidth=0)
+            axes.plot(
+                seeds.index,
+                seeds["mean"],
+                color=look.color,
+                linestyle=dash,
+                marker="." * (len(seeds) == 1),
+            )
+            axes.fill_between(
+                seeds.index, seeds["min"], seeds["max"], color=look.color, alpha=0.12, linewidth=0
+            )
     kept = history.loc[(history["chosen"] == 1) & (history["epoch"] > 0), "epoch"]
     # Ticks on the lower edge: the epochs that were kept, one per seed.
     edge = axes.get_xaxis_transform()
-    axes.plot(kept, np.zeros(len(kept)), "|", color=INK, markersize=9, markeredgewidth=1.2, transform=edge)
+    axes.plot(
+        kept, np.zeros(len(kept)), "|", color=INK, markersize=9, markeredgewidth=1.2, transform=edge
+    )
 
 
 def _over_seeds(table: pd.DataFrame, measure: str, by: str = "epoch") -> pd.DataFrame:
@@ -137,7 +181,9 @@ def _loss_limit(histories: Iterable[pd.DataFrame]) -> float:
     tops = [
         float(seeds["mean"].max())
         for history in histories
-        for seeds in (_over_seeds(history, measure) for measure in ("train_loss", "validation_loss"))
+        for seeds in (
+            _over_seeds(history, measure) for measure in ("train_loss", "validation_loss")
+        )
         if len(seeds)
     ]
     return 1.08 * min(max(tops), 4 * float(np.median(tops))) if tops and max(tops) > 0 else 1.0
@@ -145,26 +191,42 @@ def _loss_limit(histories: Iterable[pd.DataFrame]) -> float:
 
 @styled
 def learning_curve(table: pd.DataFrame) -> Figure:
-    """Test accuracy against the number of training images, a line per strategy with its range over the seeds.
+    """Test accuracy against the number of training images, a line per strategy with its range over
+    the seeds.
 
     Args:
-        table: Columns `strategy, fraction, images, seed, accuracy`; rows without a finite accuracy are left out.
+        table: Columns `strategy, fraction, images, seed, accuracy`; rows without a finite accuracy
+            are left out.
     """
     table = table[np.isfinite(table["accuracy"].astype(float))]
     groups = {str(name): rows for name, rows in table.groupby("strategy", sort=False)}
     look = looks(groups)
     figure = Figure(figsize=(WIDTH, 3.9), dpi=DPI)
     seeds = {name: 100 * _over_seeds(rows, "accuracy", "fraction") for name, rows in groups.items()}
-    ends = [(float(rows["mean"].iloc[-1]), shown(name, 18), look[name]) for name, rows in seeds.items()]
+    ends = [
+        (float(rows["mean"].iloc[-1]), shown(name, 18), look[name]) for name, rows in seeds.items()
+    ]
     axes = axes_at(figure, 0.65, 0.1, WIDTH - 0.65 - _room(ends), 3.25)
     for name, rows in groups.items():
         images = rows.groupby("fraction")["images"].mean().to_numpy(float)
         spread = seeds[name].set_axis(images)
         _band(axes, look[name], look[name].dash, spread, few=len(groups) < 7)
-        axes.plot(images, spread["mean"], look[name].marker, color=look[name].color, markersize=4.5, clip_on=False)
+        axes.plot(
+            images,
+            spread["mean"],
+            look[name].marker,
+            color=look[name].color,
+            markersize=4.5,
+            clip_on=False,
+        )
     counts = sorted({round(float(images)) for images in table.groupby("fraction")["images"].mean()})
     axes.set(xscale="log", xlabel="training images", ylabel="test accuracy")
-    logarithmic(axes, [float(count) for count in counts], {float(count): f"{count:,}" for count in counts}, (0.1, 0.1))
+    logarithmic(
+        axes,
+        [float(count) for count in counts],
+        {float(count): f"{count:,}" for count in counts},
+        (0.1, 0.1),
+    )
     accuracy_ticks(axes)
     axes.set_ylim(top=min(axes.get_ylim()[1], 101))
     if len(counts) > 1:

@@ -19,11 +19,13 @@ MARKS["indistinguishable"] = "\N{ALMOST EQUAL TO}"
 
 @styled
 def draw(comparison: Mapping[str, Any]) -> Figure:
-    """Every strategy against every other: the difference in points with its interval, and what may be said of it.
+    """Every strategy against every other: the difference in points with its interval, and what may
+    be said of it.
 
     Args:
-        comparison: `pairs` with `first, second, difference, low, high` (accuracy of the first minus that of the
-            second, as a share) and `verdict` from the first's view: better, worse or indistinguishable; `confidence`.
+        comparison: `pairs` with `first, second, difference, low, high` (accuracy of the first minus
+            that of the second, as a share) and `verdict` from the first's view: better, worse or
+            indistinguishable; `confidence`.
     """
     views = _both_views(comparison["pairs"])
     names = _best_first(views)
@@ -41,7 +43,9 @@ def draw(comparison: Mapping[str, Any]) -> Figure:
 
 
 def _both_views(pairs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """Each pair from the view of its first and of its second; pairs without a difference are left out."""
+    """Each pair from the view of its first and of its second; pairs without a difference are left
+    out.
+    """
     other = {"better": "worse", "worse": "better"}
     views: dict[tuple[str, str], Mapping[str, Any]] = {}
     for pair in pairs:
@@ -49,7 +53,11 @@ def _both_views(pairs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Map
             continue
         first, second, verdict = pair["first"], pair["second"], pair["verdict"]
         views[first, second] = {key: pair[key] for key in ("difference", "low", "high", "verdict")}
-        turned = {"difference": -pair["difference"], "low": _minus(pair["high"]), "high": _minus(pair["low"])}
+        turned = {
+            "difference": -pair["difference"],
+            "low": _minus(pair["high"]),
+            "high": _minus(pair["low"]),
+        }
         views[second, first] = {**turned, "verdict": other.get(verdict, verdict)}
     return views
 
@@ -90,7 +98,9 @@ def _shade(verdict: str, strength: float) -> tuple[float, float, float]:
     if verdict not in MARKS or verdict == "indistinguishable":
         return to_rgb(NEITHER)
     share = 0.25 + 0.4 * strength
-    red, green, blue = (1 - share * (1 - part) for part in to_rgb(BETTER if verdict == "better" else WORSE))
+    red, green, blue = (
+        1 - share * (1 - part) for part in to_rgb(BETTER if verdict == "better" else WORSE)
+    )
     return red, green, blue
 
 
@@ -101,7 +111,9 @@ def _cell(axes: Axes, x: float, y: float, view: Mapping[str, Any], width: float)
     if view["low"] is not None and view["high"] is not None:
         low, high = _signed(view["low"]), _signed(view["high"])
         interval = f"{low} to {high}" if width > 0.85 else f"{low}, {high}"
-        if inches(interval, 6) > width - 0.12:  # of two numbers with two digits, decimals matter least
+        if (
+            inches(interval, 6) > width - 0.12
+        ):  # of two numbers with two digits, decimals matter least
             interval = " to ".join(_signed(view[end], 0) for end in ("low", "high"))
         size = min(7, 6 * (width - 0.12) / inches(interval, 6))
         axes.text(x, y + 0.22, interval, ha="center", va="center", fontsize=size)
@@ -115,10 +127,17 @@ def _signed(share: float, digits: int = 1) -> str:
 
 def _verdict_legend(figure: Figure, confidence: float) -> None:
     height = figure.get_figheight()
-    text = f"row minus column in points of test accuracy, with its {100 * confidence:g} % interval; better rows on top"
+    text = (
+        f"row minus column in points of test accuracy, with its {100 * confidence:g} % "
+        "interval; better rows on top"
+    )
     write(figure, 0.1, height - 0.42, text, fontsize=8)
     left = 0.1
-    says = {"better": "row is better", "worse": "row is worse", "indistinguishable": "cannot be told apart"}
+    says = {
+        "better": "row is better",
+        "worse": "row is worse",
+        "indistinguishable": "cannot be told apart",
+    }
     for verdict, text in says.items():
         box = {"facecolor": _shade(verdict, 0.6), "edgecolor": "none", "pad": 2.5}
         write(figure, left + 0.04, height - 0.16, MARKS[verdict], fontsize=8, bbox=box)
