@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkout import ROOT
 from small import SETTINGS, params_of, prepare
 
-ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-import bench  # noqa: E402
+import bench
 
 pytestmark = pytest.mark.slow
 FEW = ["dataset.textures.train_per_class=6"]

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import ROOT
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
 PARTS = (".dvc/config", ".dvc/plots", ".dvc/.gitignore")
 PARTS += (".dvcignore", ".gitignore", "conf", "dvc.yaml", "src", "stages")
 SMALL = (

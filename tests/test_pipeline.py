@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import ROOT
 
 from transferlab.settings import compose
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "transferlab"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NAMES = [

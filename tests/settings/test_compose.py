@@ -12,12 +12,11 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from checkout import ROOT
 
 from transferlab.params.network import BackboneName
 from transferlab.settings import compose
 from transferlab.settings.changes import differences
-
-ROOT = Path(__file__).parents[1]
 
 
 def composed(*overrides: str) -> dict[str, Any]:

@@ -7,13 +7,14 @@ import pytest
 import torch
 import torchvision
 import yaml
+from checkout import ROOT
 from torchvision.transforms import InterpolationMode
 
 from transferlab.network import backbones
 from transferlab.params.network import PARTS, BackboneName
 from transferlab.settings import compose
 
-CONF = Path(__file__).parents[1] / "conf" / "backbone"
+CONF = ROOT / "conf" / "backbone"
 PUBLISHED = sorted(set(backbones.BACKBONES) - {"tiny"})
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
+from checkout import ROOT
 
 from transferlab.params.reading import load_params
 from transferlab.pipeline import stage
 from transferlab.settings import compose
 
-ROOT = Path(__file__).parents[1]
 DVC = """
 stages:
   toy:

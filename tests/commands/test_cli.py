@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from checkout import ROOT
 
 from transferlab import tracking
 from transferlab.commands import demo, main, parameters
 from transferlab.commands.parameters import short
 from transferlab.params.reading import load_params, parse
 from transferlab.settings import compose, cost
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture

@@ -605,7 +605,8 @@ def zipped(name: str) -> bytes:
 
 LEGACY: dict[str, Any] = {"_use_new_zipfile_serialization": False}
 WHOLE = (
-    r"a pickled object of \w+\.Own, as whole models are, refused always\. Only where you trust it.*"
+    r"a pickled object of [\w.]+\.Own, as whole models are, refused always\. "
+    r"Only where you trust it.*"
 )
 WHOLE += r"weights_only=False\)\.state_dict\(\), 'weights\.pth'\)"
 BESIDE = (
@@ -661,7 +662,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "a whole model, protocol 4": (lambda: saved(Own(2, 2), pickle_protocol=4), WHOLE),
     "a whole model inside": (
         lambda: saved({"model": Own(2, 2)}),
-        r"holds more than tensors \(\w+\.Own\)",
+        r"holds more than tensors \([\w.]+\.Own\)",
     ),
     "arguments beside": (
         lambda: saved({"state_dict": real(), "args": argparse.Namespace(lr=1)}),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkout import ROOT
 
 from transferlab.pipeline import files, places
 
@@ -14,7 +15,7 @@ from transferlab.pipeline import files, places
 
 
 def test_checkout_is_the_folder_that_holds_this_code() -> None:
-    assert places.checkout() == Path(__file__).parents[1]
+    assert places.checkout() == ROOT
 
 
 def test_home_is_the_repository_that_dvc_names(own_home: Path) -> None:

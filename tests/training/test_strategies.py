@@ -5,12 +5,12 @@ frozen.
 from dataclasses import replace
 from functools import cache
 from itertools import product
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
+from checkout import ROOT
 from torch import nn
 
 from transferlab.network import backbones
@@ -21,7 +21,7 @@ from transferlab.params.strategies import GradientStrategy
 from transferlab.settings import compose
 from transferlab.training import strategies
 
-FILES = {path.stem for path in (Path(__file__).parents[1] / "conf/strategy").glob("*.yaml")}
+FILES = {path.stem for path in (ROOT / "conf/strategy").glob("*.yaml")}
 GRADIENT = sorted(FILES - {"all", "probe"})
 """Those that train by gradient descent; `test_compose.py` asserts which files there are."""
 

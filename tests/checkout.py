@@ -1,0 +1,5 @@
+"""The checkout that the tests stand in."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
