@@ -28,7 +28,6 @@ from transferlab.data.chance import stratified_split
 from transferlab.data.images import load_images
 from transferlab.data.ingest.pixels import preprocess
 from transferlab.experiments import precision
-from transferlab.network import device
 from transferlab.params.reading import parse
 from transferlab.params.whole import Params
 from transferlab.pipeline import files, places
@@ -132,12 +131,14 @@ class Bench:
         self.settings = [f"backbone={given.backbone}", f"backbone.weights={given.weights}"]
         values = parse(yaml.safe_load(compose.compose(["strategy=probe", *self.settings])))
         bring.bring(values.dataset, folder / "data/raw")
-        write_start(folder, values, "", print)
+        start = {"train": values.train, "engine": values.engine, "code": "", "log": print}
+        write_start(folder, values.backbone, **start)
         preprocess(folder / "data/raw/archive.zip", values.dataset, folder / "data/processed")
-        precision.decide(folder, values)
+        backbone = values.backbone
+        precision.decide(folder, backbone.name, backbone.preprocessing, values.engine)
         self.options = ["--backbone", given.backbone]
         if given.weights != "none":
-            found = official(values) if given.weights == "official" else own(values)
+            found = official(backbone) if given.weights == "official" else own(backbone)
             self.options += ["--weights", str(found.path)]
         self.unpack(values)
         self.options += ["--workers", str(self.workers())]
@@ -254,9 +255,9 @@ class Bench:
             "engine.precision=auto",
             "engine.memory_format=auto",
         ]
-        return precision.measure(
-            self.folder, parse(yaml.safe_load(compose.compose(open_))), device.REFERENCE
-        )
+        values = parse(yaml.safe_load(compose.compose(open_)))
+        backbone = values.backbone
+        return precision.measure(self.folder, backbone.name, backbone.preprocessing, values.engine)
 
     def ladders(self) -> dict[str, list[Run]]:
         """What each step gives: cumulative, except that the engine's steps do without the loop's

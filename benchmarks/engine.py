@@ -22,11 +22,15 @@ from torch import nn
 
 from transferlab.data.images import load_images
 from transferlab.data.ingest.pixels import preprocess
+from transferlab.data.splits import draw
 from transferlab.experiments import runs
 from transferlab.network import backbones, device
+from transferlab.network.activations import Shared
+from transferlab.network.setup import classes_of, images_of, settled_compute, setup_for
 from transferlab.params.reading import parse
+from transferlab.params.recipe import Recipe
+from transferlab.params.record import plain
 from transferlab.params.whole import Params
-from transferlab.pipeline.files import read_json
 from transferlab.prediction import evaluate
 from transferlab.settings import compose
 
@@ -71,15 +75,36 @@ def test(root: Path, name: str, values: Params) -> dict[str, float]:
     """Accuracy of every seed's model on the test images: what the loop does with them, and no
     more.
     """
-    classes = read_json(root / "data/processed/classes.json")["classes"]
-    place = device.prepare(values.engine, read_json(root / "data/engine.json"))
-    images = load_images(root / "data/processed/test", classes)
+    recipe = recipe_of(values, name)
+    setup = setup_for(recipe, settled_compute(root, recipe.engine))
+    images = images_of(root, "test", setup.compute)
     everything = np.arange(len(images))
-    return {
-        seed: evaluate.scores(observer.predict(images, everything), images.labels)["accuracy"]
-        for seed, observer in evaluate.trained(root, name, values, classes, place)
-        if seed is not None
-    }
+    net = evaluate.starting_network(root, recipe, setup, images.classes)
+    accuracies = {}
+    for seed, observer in evaluate.trained(root, name, net, setup, Shared()):
+        predicted = observer.predict(images, everything).argmax(1)
+        accuracies[seed] = float((predicted == images.labels).mean())
+    return accuracies
+
+
+def recipe_of(values: Params, name: str) -> Recipe:
+    """The strategy, and what else its training depends on."""
+    return Recipe(
+        name=name,
+        strategy=values.strategies[name],
+        backbone=plain(values.backbone),
+        preprocessing=values.backbone.preprocessing,
+        seeds=values.seeds,
+        train=values.train,
+        engine=values.engine,
+    )
+
+
+def divide(root: Path, values: Params) -> None:
+    """Set validation images aside for every seed."""
+    train = load_images(root / "data/processed/train", classes_of(root))
+    fraction = values.train.validation_fraction
+    draw.write_validation(root / "data/splits/validation.csv", train, values.seeds, fraction)
 
 
 def main() -> None:
@@ -103,7 +128,8 @@ def main() -> None:
         )
         seconds["decode"] = time.perf_counter() - begun
     begun = time.perf_counter()
-    runs.run(given.root, given.strategy, values, "benchmark", Silence())
+    divide(given.root, values)
+    runs.run(given.root, recipe_of(values, given.strategy), "benchmark", Silence())
     seconds["train"] = time.perf_counter() - begun
     accuracy = None
     if not given.no_test:

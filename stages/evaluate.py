@@ -5,14 +5,25 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from transferlab.params.recipe import Recipe
+from transferlab.params.record import plain
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
 from transferlab.prediction import evaluate
 
 
 def work(root: Path, params: Params, strategy: str) -> None:
-    """Write predictions/<strategy>.csv and metrics/<strategy>.json."""
-    evaluate.evaluate(root, strategy, params)
+    """Write predictions/<strategy>.csv, and what else figures show."""
+    recipe = Recipe(
+        name=strategy,
+        strategy=params.strategies[strategy],
+        backbone=plain(params.backbone),
+        preprocessing=params.backbone.preprocessing,
+        seeds=params.seeds,
+        train=params.train,
+        engine=params.engine,
+    )
+    evaluate.evaluate(root, recipe, params.evaluate.tta_views)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from transferlab.experiments import learning_curve
+from transferlab.params.recipe import Recipe
+from transferlab.params.record import plain
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
 from transferlab.training import progress
@@ -16,9 +18,18 @@ from transferlab.training import progress
 
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write predictions/learning_curve/<strategy>.csv."""
+    recipe = Recipe(
+        name=strategy,
+        strategy=params.strategies[strategy],
+        backbone=plain(params.backbone),
+        preprocessing=params.backbone.preprocessing,
+        seeds=params.seeds,
+        train=params.train,
+        engine=params.engine,
+    )
     with progress.Bar(strategy, None) as bar:
         learning_curve.learning_curve(
-            root, strategy, params, stage.code_digest(root, "learning_curve"), bar.step
+            root, recipe, stage.code_digest(root, "learning_curve"), bar.step
         )
 
 

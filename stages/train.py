@@ -8,6 +8,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from transferlab.experiments import runs
+from transferlab.params.recipe import Recipe
+from transferlab.params.record import plain
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
 from transferlab.pipeline.files import file_hash
@@ -39,24 +41,30 @@ class Watch:
     def end(self, key: str, seed: int, outcome: Mapping[str, Any]) -> None:
         """One seed is done."""
         accuracy, epoch = outcome["validation_accuracy"], outcome["best_epoch"]
-        kept = (
-            f", kept epoch {epoch}, validation accuracy {accuracy:.3f}"
-            if accuracy is not None
-            else ""
-        )
+        kept = ""
+        if accuracy is not None:
+            kept = f", kept epoch {epoch}, validation accuracy {accuracy:.3f}"
         self.bar.line(f"seed {seed} {outcome['status']}{kept}")
         self.tracking.end(key, "FINISHED")  # a diverged training is a result, not a failure
 
 
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write models/<strategy> and runs/<strategy>."""
+    recipe = Recipe(
+        name=strategy,
+        strategy=params.strategies[strategy],
+        backbone=plain(params.backbone),
+        preprocessing=params.backbone.preprocessing,
+        seeds=params.seeds,
+        train=params.train,
+        engine=params.engine,
+    )
     parent = sender.parent_identity(file_hash(root / "params.yaml"))
     # The next stage need not wait until MLflow has everything: `track` does, and sends what is
     # missing.
     with progress.Bar(strategy, None) as bar, sender.Tracker(patience=0) as tracking:
-        runs.run(
-            root, strategy, params, stage.code_digest(root, "train"), Watch(bar, tracking, parent)
-        )
+        watch = Watch(bar, tracking, parent)
+        runs.run(root, recipe, stage.code_digest(root, "train"), watch)
 
 
 if __name__ == "__main__":

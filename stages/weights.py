@@ -16,7 +16,15 @@ from transferlab.weights.start import write_start
 def work(root: Path, params: Params, _: str) -> None:
     """Write data/weights."""
     with progress.Bar("weights", None) as bar:
-        write_start(root, params, stage.code_digest(root, "weights"), bar.step)
+        code = stage.code_digest(root, "weights")
+        write_start(
+            root,
+            params.backbone,
+            train=params.train,
+            engine=params.engine,
+            code=code,
+            log=bar.step,
+        )
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def write_data(root: Path, classes: list[str]) -> tuple[list[str], list[str]]:
     skipped = [{"id": "train/ants/imageNotFound.gif", "reason": "not a photograph"}]
     files.write_csv(processed / "skipped.csv", ["id", "reason"], skipped)
     alike = ["id", "other", "split", "other_split", "distance"]
-    files.write_csv(processed / "near_duplicates.csv", alike, [])
+    files.write_csv(root / "data/splits/near_duplicates.csv", alike, [])
     archive = {"name": "archive.zip", "origin": "https://example.org/a.zip", "verified_by": "sha1"}
     files.write_json(
         root / "data/raw/archive.json", archive | {"sha256": "a" * 64, "contents_sha256": "c" * 64}
@@ -148,8 +148,9 @@ def write_data(root: Path, classes: list[str]) -> tuple[list[str], list[str]]:
     start |= {
         "sha256": "b" * 64,
         "source_file_sha256": "d" * 64,
-        "file": file | {"undone": ["opened 'state_dict'"]},
     }
+    undone = {"undone": ["opened 'state_dict'"]}
+    files.write_json(root / "data/weights/file.json", file | undone)
     files.write_json(root / "data/weights/start.json", start)
     return ids, labels
 

@@ -1,20 +1,28 @@
 """A checkout small enough for a test: drawn textures of 32 px, the smallest network, one thread."""
 
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from checkout import ROOT
 
 from transferlab.data.archive import textures
 from transferlab.data.ingest.pixels import preprocess
-from transferlab.network import backbones, device, models
+from transferlab.experiments import runs
+from transferlab.network import backbones, models
 from transferlab.network.device import Compute
+from transferlab.network.setup import Setup, setup_for
+from transferlab.params.engine import REFERENCE
 from transferlab.params.reading import parse
+from transferlab.params.recipe import Recipe
+from transferlab.params.record import plain
 from transferlab.params.training import Augment
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import write_json
+from transferlab.prediction import evaluate
 from transferlab.settings import compose
 
 SETTINGS = [
@@ -59,8 +67,50 @@ def prepare(root: Path, params: Params) -> Path:
     pretrained = backbones.build(params.backbone.name, 7, seed=1).state_dict()
     sha256 = models.save(pretrained, root / "data/weights/start.safetensors")
     write_json(root / "data/weights/start.json", {"sha256": sha256})
-    write_json(root / "data/engine.json", device.REFERENCE)
+    write_json(root / "data/precision.json", REFERENCE)
+    split(root, params)
     return root
+
+
+def stage(name: str) -> Callable[[Path, Params, str], None]:
+    """The work of a stage's script."""
+    spec = importlib.util.spec_from_file_location(f"stage_{name}", ROOT / f"stages/{name}.py")
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    work: Callable[[Path, Params, str], None] = script.work
+    return work
+
+
+def split(root: Path, params: Params) -> None:
+    """Divide the images anew, for other seeds or shares."""
+    stage("split")(root, params, "")
+
+
+def recipe_of(params: Params, name: str) -> Recipe:
+    return Recipe(
+        name=name,
+        strategy=params.strategies[name],
+        backbone=plain(params.backbone),
+        preprocessing=params.backbone.preprocessing,
+        seeds=params.seeds,
+        train=params.train,
+        engine=params.engine,
+    )
+
+
+def train(root: Path, name: str, params: Params, code: str = "code", heard: Any = None) -> None:
+    """Train a strategy on the divisions of these parameters."""
+    split(root, params)
+    runs.run(root, recipe_of(params, name), code, heard or Deaf())
+
+
+def evaluated(root: Path, name: str, params: Params) -> None:
+    evaluate.evaluate(root, recipe_of(params, name), params.evaluate.tta_views)
+
+
+def setup_of(params: Params, compute: Compute = CPU) -> Setup:
+    return setup_for(recipe_of(params, next(iter(params.strategies))), compute)
 
 
 class Deaf:

@@ -16,17 +16,8 @@ from transferlab.settings import compose
 
 PACKAGE = ROOT / "src" / "transferlab"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-NAMES = [
-    "download",
-    "weights",
-    "preprocess",
-    "engine",
-    "train",
-    "evaluate",
-    "controls",
-    "cross_validate",
-]
-NAMES += ["learning_curve", "compare", "report", "track"]
+NAMES = ["download", "weights", "preprocess", "split", "precision", "train", "evaluate", "controls"]
+NAMES += ["cross_validate", "learning_curve", "compare", "report", "track"]
 SECTIONS = [
     "dataset",
     "backbone",
@@ -74,18 +65,22 @@ def named_by(node: ast.ImportFrom, path: Path) -> set[Path]:
     return modules
 
 
-def modules() -> list[Path]:
+def modules() -> set[Path]:
     """All of the package but the rooms' own descriptions."""
-    return [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__init__.py"]
+    return {path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
+
+
+CHECK = {PACKAGE / "params/whole.py", PACKAGE / "params/reading.py"}
+"""The one exemption: every stage checks the whole file, and computes with none of the check."""
 
 
 def reached(stage: str) -> set[Path]:
-    """What a stage's script imports, directly or not."""
+    """What a stage's script imports, directly or not, but for the check of the whole file."""
     found: set[Path] = set()
-    waiting = imported(ROOT / f"stages/{stage}.py")
+    waiting = imported(ROOT / f"stages/{stage}.py") - CHECK
     while waiting:
         found |= waiting
-        waiting = {module for path in waiting for module in imported(path)} - found
+        waiting = {module for path in waiting for module in imported(path)} - found - CHECK
     return found
 
 
@@ -131,19 +126,27 @@ def test_stage_lists_exactly_the_modules_that_its_script_imports(stage: str) -> 
 
 
 @pytest.mark.parametrize("stage", NAMES)
-def test_stage_lists_exactly_the_parameters_that_it_reads(stage: str) -> None:
-    # `stage.py` reads the whole file to check it, a source task trains with a strategy of its own.
-    exempt = {"weights": {"facts.py", "task.py"}}.get(stage, set())
-    sources = [path for path in reached(stage) if path.parent.name not in ("params", "pipeline")]
-    sources = [ROOT / f"stages/{stage}.py", *(path for path in sources if path.name not in exempt)]
-    lines = [line for path in sources for line in path.read_text().splitlines()]
-    text = "\n".join(line for line in lines if not line.startswith("from "))
-    read = set(re.findall(rf"\bparams\.({'|'.join(SECTIONS)})\b", text))
-    read |= set(re.findall(rf"\bparams\[\"({'|'.join(SECTIONS)})\"\]", text))
+def test_stage_lists_exactly_the_parameters_that_its_script_reads(stage: str) -> None:
+    text = (ROOT / f"stages/{stage}.py").read_text()
+    listed = [item.removesuffix(".${key}") for item in declared(stage)["params"]]
+    assert {item.split(".")[0] for item in listed} == read_sections(text)
+    for key in (item for item in listed if "." in item):
+        assert f"params.{key}" in text
+        assert not re.search(rf"params\.{key.split('.')[0]}(?!\.{key.split('.')[1]}\b)", text)
+
+
+def read_sections(text: str) -> set[str]:
+    """The sections of the parameters that a script takes."""
     if "plain(params)" in text:
-        read = set(SECTIONS)
-    listed = {item.split(".")[0] for item in declared(stage)["params"]}
-    assert listed == read
+        return set(SECTIONS)
+    return set(re.findall(rf"(?<!transferlab\.)\bparams\.({'|'.join(SECTIONS)})\b", text))
+
+
+def test_nothing_below_a_stage_takes_all_parameters() -> None:
+    """A function that takes its own section says what it needs, and is cached by it."""
+    takers = {path for path in modules() if CHECK & imported(path)}
+    rooms_of_takers = {path.relative_to(PACKAGE).parts[0] for path in takers}
+    assert rooms_of_takers <= {"params", "pipeline", "settings", "commands"}
 
 
 @pytest.mark.parametrize("stage", NAMES)
@@ -153,13 +156,17 @@ def test_commands_hold_no_parameter_but_the_key_of_the_strategy(stage: str) -> N
     assert re.fullmatch(rf"python stages/{stage}\.py( \$\{{key\}})?", command)
 
 
-def test_training_does_not_depend_on_test_images_nor_on_times() -> None:
-    assert not [item for item in declared("train")["deps"] if "test" in item]
-    assert not [
-        item
-        for stage in ("train", "evaluate")
-        for item in declared(stage)["deps"]
-        if "costs" in item
+def test_training_depends_on_training_images_and_weights_and_on_no_times() -> None:
+    listed = [
+        item for item in declared("train")["deps"] if not item.startswith(("src/", "stages/"))
+    ]
+    assert listed == [
+        "data/processed/train",
+        "data/processed/classes.json",
+        "data/splits/validation.csv",
+        "data/weights/start.safetensors",
+        "data/weights/start.json",
+        "data/precision.json",
     ]
 
 
@@ -186,7 +193,8 @@ TRAINING = ("torch", "torchvision")
 PACKAGES = {
     "download": (),
     "preprocess": (),
-    "engine": (),
+    "split": (),
+    "precision": (),
     "compare": ("pandas",),
     "report": ("pandas", "matplotlib"),
     "track": ("mlflow",),

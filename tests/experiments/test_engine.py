@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import CPU, Deaf, params_of, prepare
+from small import CPU, evaluated, params_of, prepare, train
 
-from transferlab.experiments import precision, runs
-from transferlab.network import backbones, device
+from transferlab.experiments import precision
+from transferlab.network import backbones
+from transferlab.params.engine import REFERENCE
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, read_json, write_json
-from transferlab.prediction import evaluate
 
 pytestmark = pytest.mark.usefixtures("restored")
 FEW = ["seeds=[0]", "train.max_epochs=2", "dataset.textures.train_per_class=8"]
@@ -27,9 +27,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verdict(root: Path, params: Params) -> dict[str, str]:
-    precision.decide(root, params)
-    found: dict[str, str] = read_json(root / "data/engine.json")
+    backbone = params.backbone
+    precision.decide(root, backbone.name, backbone.preprocessing, params.engine)
+    found: dict[str, str] = read_json(root / "data/precision.json")
     return found
+
+
+def measured(root: Path, params: Params) -> list[dict[str, Any]]:
+    backbone = params.backbone
+    return precision.measure(root, backbone.name, backbone.preprocessing, params.engine)
 
 
 def trial(
@@ -47,11 +53,11 @@ def test_what_is_pinned_is_not_measured(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(precision, "measure", lambda *given: pytest.fail("measured"))
     params = params_of("engine.precision=bf16", "engine.memory_format=contiguous")
     assert verdict(tmp_path, params) == {"precision": "bf16", "memory_format": "contiguous"}
-    assert read_json(tmp_path / "data/engine_times.json")["candidates"] == []
+    assert read_json(tmp_path / "data/precision_times.json")["candidates"] == []
 
 
 def test_by_default_nothing_is_measured_and_the_reference_holds(tmp_path: Path) -> None:
-    assert verdict(tmp_path, params_of()) == device.REFERENCE
+    assert verdict(tmp_path, params_of()) == REFERENCE
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_fastest_that_agrees_wins_if_it_is_worth_it(
 
 def test_every_open_choice_is_tried_on_real_images_against_fp32(prepared: Path) -> None:
     params = params_of("engine.precision=auto", "engine.memory_format=auto", *FEW)
-    trials = precision.measure(prepared, params, device.REFERENCE)
+    trials = measured(prepared, params)
     assert [(item["precision"], item["memory_format"]) for item in trials] == [
         ("fp32", "channels_last"),
         ("fp32", "contiguous"),
@@ -92,9 +98,7 @@ def test_every_open_choice_is_tried_on_real_images_against_fp32(prepared: Path) 
 
 
 def test_only_the_open_choice_is_tried(prepared: Path) -> None:
-    trials = precision.measure(
-        prepared, params_of("engine.memory_format=auto", *FEW), device.REFERENCE
-    )
+    trials = measured(prepared, params_of("engine.memory_format=auto", *FEW))
     assert [(item["precision"], item["memory_format"]) for item in trials] == [
         ("fp32", "channels_last"),
         ("fp32", "contiguous"),
@@ -108,9 +112,9 @@ def test_bf16_agrees_with_fp32_and_repeats_itself(
     monkeypatch.setenv("DVC_ROOT", str(prepared))
     tables, params = [], params_of(*FEW)
     for kind in ("fp32", "bf16", "bf16"):
-        write_json(prepared / "data/engine.json", {**device.REFERENCE, "precision": kind})
-        runs.run(prepared, name, params, kind + str(len(tables)), Deaf())
-        evaluate.evaluate(prepared, name, params)
+        write_json(prepared / "data/precision.json", {**REFERENCE, "precision": kind})
+        train(prepared, name, params, kind + str(len(tables)))
+        evaluated(prepared, name, params)
         assert read_json(prepared / f"runs/{name}/facts.json")["precision"] == kind
         tables.append(read_csv(prepared / f"predictions/{name}.csv"))
     exact, low, again = (np.array([float(row["p_stripes"]) for row in table]) for table in tables)

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import CPU, params_of, prepare
+from small import CPU, params_of, prepare, recipe_of
 
-from transferlab.data.images import Images, load_images
-from transferlab.data.splits import near_duplicates
+from transferlab.data.images import SPLITS, Images, load_images
+from transferlab.data.splits import draw, near_duplicates
 from transferlab.data.splits.folds import folds
-from transferlab.experiments import cross_validation, divisions, learning_curve
+from transferlab.experiments import cross_validation, learning_curve
+from transferlab.experiments import trainings as trained
 from transferlab.network import augment
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, write_csv, write_json
@@ -26,7 +27,7 @@ from transferlab.pipeline.places import cache_folder
 from transferlab.prediction.observer import Observer
 from transferlab.prediction.table import read_predictions
 from transferlab.training import task
-from transferlab.training.task import Task
+from transferlab.training.task import Log, Task
 
 CLASSES = ["stripes", "dots"]
 TRAIN, TEST = 16, 6  # images, half of them of each class
@@ -52,6 +53,8 @@ def small_params() -> Params:
             "cross_validation.repeats=2",
             "cross_validation.folds=2",
             "learning_curve.fractions=[0.5,0.75]",
+            "cross_validation.strategies=[probe,finetune]",
+            "learning_curve.strategies=[probe,finetune]",
         ),
     )
 
@@ -63,7 +66,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dict.fromkeys(near_duplicates.COLUMNS, "") | {"id": first, "other": second}
         for first, second in NEAR
     )
-    write_csv(root / "data/processed/near_duplicates.csv", near_duplicates.COLUMNS, lines)
+    write_csv(root / "data/splits/near_duplicates.csv", near_duplicates.COLUMNS, lines)
     return root
 
 
@@ -73,8 +76,8 @@ def root(prepared: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def joined(root: Path) -> divisions.Joined:
-    return divisions.join(
+def joined(root: Path) -> trained.Joined:
+    return trained.join(
         *(load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test"))
     )
 
@@ -97,7 +100,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
     seen: list[Training] = []
     learn, predict = task.learn, Observer.predict
 
-    def watched_learn(model: torch.nn.Sequential, name: str, task: Task, *rest: Any) -> Any:
+    def watched_learn(model: torch.nn.Sequential, task: Task, *rest: Any) -> Any:
         fit, validation = (set(rows.tolist()) for rows in task.rows)
         start = {key: value.clone() for key, value in model.state_dict().items()}
         seen.append(
@@ -105,7 +108,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
                 seed=task.seed, fit=fit, validation=validation, start=start, net=model, asked=[]
             )
         )
-        return learn(model, name, task, *rest)
+        return learn(model, task, *rest)
 
     def watched_predict(
         observer: Observer, images: Images, rows: np.ndarray, views: int = 0
@@ -116,7 +119,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
         seen[-1].asked, seen[-1].net = rows.tolist(), deepcopy(observer.net)
         return predict(observer, images, rows, views)
 
-    monkeypatch.setattr(divisions, "learn", watched_learn)
+    monkeypatch.setattr(trained, "learn", watched_learn)
     monkeypatch.setattr(Observer, "predict", watched_predict)
     return seen
 
@@ -128,8 +131,18 @@ FUNCTIONS = {
 """Each by the folder that it writes to."""
 
 
+def run(root: Path, kind: str, name: str, params: Params, log: Log) -> None:
+    """Divide the images, with the near-duplicates as declared, and train."""
+    splits, fraction = root / "data/splits", params.train.validation_fraction
+    train, test = (load_images(root / f"data/processed/{part}", CLASSES) for part in SPLITS)
+    alike = splits / "near_duplicates.csv"
+    draw.write_folds(splits / "folds.csv", [train, test], alike, params.cross_validation, fraction)
+    draw.write_parts(splits / "parts.csv", train, params.learning_curve, params.seeds, fraction)
+    FUNCTIONS[kind](root, recipe_of(params, name), "code", log)
+
+
 def write(root: Path, kind: str, name: str, params: Params | None = None) -> list[dict[str, str]]:
-    FUNCTIONS[kind](root, name, params or small_params(), "code", lambda row: None)
+    run(root, kind, name, params or small_params(), lambda row: None)
     return read_csv(root / f"predictions/{kind}/{name}.csv")
 
 
@@ -167,7 +180,7 @@ def test_joined_images_are_those_of_both_splits_in_order(root: Path) -> None:
     first, second = (
         load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test")
     )
-    both = divisions.join(first, second)
+    both = trained.join(first, second)
     assert len(both) == TRAIN + TEST
     assert both.ids == first.ids + second.ids
     assert both.classes == first.classes
@@ -184,11 +197,11 @@ def test_joined_images_have_a_digest_of_both_and_their_order(root: Path) -> None
         load_images(root / f"data/processed/{split}", CLASSES) for split in ("train", "test")
     )
     digests = {
-        pair: divisions.join(*pair).digest
+        pair: trained.join(*pair).digest
         for pair in ((first, second), (second, first), (first, first))
     }
     assert len({*digests.values(), first.digest, second.digest}) == 5
-    assert divisions.join(first, second).digest == digests[first, second]
+    assert trained.join(first, second).digest == digests[first, second]
 
 
 # ---------------------------------------------------------------- folds
@@ -399,7 +412,7 @@ def test_what_a_killed_run_would_need_is_gone_with_success(kind: str, root: Path
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        FUNCTIONS[kind](root, "finetune", small_params(), "code", killed)
+        run(root, kind, "finetune", small_params(), killed)
     assert not (root / "predictions").exists(), "nothing half-written"
     assert len(list(cache_folder("resume").iterdir())) == 2
     write(root, kind, "finetune")

@@ -1,5 +1,6 @@
 """One strategy, all its seeds: exactly the promised files, facts, costs and tensors."""
 
+import math
 import re
 import shutil
 from collections.abc import Mapping
@@ -12,18 +13,18 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from small import CPU, params_of, prepare
+from small import params_of, prepare, recipe_of, setup_of, train
 
 from transferlab.data.chance import stratified_split
 from transferlab.data.images import load_images
 from transferlab.experiments import runs
 from transferlab.network import backbones, models
+from transferlab.network.setup import starting_weights, without_head
 from transferlab.params.network import PARTS
 from transferlab.params.strategies import GradientStrategy, LogisticStrategy
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import file_hash, read_csv, read_json
 from transferlab.pipeline.places import cache_folder
-from transferlab.training.facts import trained_with
 from transferlab.training.task import Task, starting_model
 
 
@@ -70,7 +71,7 @@ def run(
     root: Path, name: str, params: Params | None = None, code: str = "code"
 ) -> tuple[dict[str, Any], Heard]:
     heard = Heard()
-    runs.run(root, name, params or small_params(), code, heard)
+    train(root, name, params or small_params(), code, heard)
     return read_json(root / f"runs/{name}/facts.json"), heard
 
 
@@ -151,7 +152,7 @@ def test_facts_have_exactly_the_promised_keys(name: str, root: Path) -> None:
         ["stripes", "dots"],
     )
     assert facts["preprocessing"]["crop_px"] == 32
-    assert facts["params"] == trained_with(params, name)
+    assert facts["params"] == recipe_of(params, name).plain()
     assert facts["start_sha256"] == file_hash(root / "data/weights/start.safetensors")
     assert facts["trainable_parameters"] == 2 * 128 + 2
     assert facts["threads"] == 1
@@ -209,7 +210,10 @@ def test_probe_has_one_row_of_epoch_0_and_a_head_that_fits_the_features(root: Pa
         ("0", "0", "", "1"),
         ("3", "0", "", "1"),
     ]
-    assert all(float(row["train_accuracy"]) >= 0.5 for row in rows)
+    chance = {"train_loss": math.log(2), "train_accuracy": 0.5}
+    for row in rows:
+        assert float(row["train_accuracy"]) > chance["train_accuracy"], row
+        assert float(row["train_loss"]) < chance["train_loss"], row
     assert facts["seeds"]["0"]["best_epoch"] == 0
     assert names_in(root / "models/probe/seed-0.safetensors") == {"head.0.weight", "head.0.bias"}
 
@@ -254,16 +258,16 @@ def test_models_hold_what_the_starting_weights_do_not(
 
 
 def test_start_is_the_file_of_weights_with_a_new_head_of_its_own(root: Path) -> None:
-    place, params = CPU, small_params()
+    params = small_params()
     images = load_images(root / "data/processed/train", ["stripes", "dots"])
     rows = stratified_split(images.labels, 0.2, 0, "validation")
-    start = read_json(root / "data/weights/start.json")["sha256"]
-    stored = models.read(root / "data/weights/start.safetensors", start)
+    stored = starting_weights(root)
 
     def tensors(name: str, seed: int) -> dict[str, torch.Tensor]:
-        task = Task(params=params, images=images, rows=rows, seed=seed, place=place)
-        weights = {} if name == "scratch" else models.starting_weights(root, start)
-        return dict(starting_model(weights, name, task).state_dict())
+        recipe = recipe_of(params, name)
+        task = Task(recipe=recipe, setup=setup_of(params), images=images, rows=rows, seed=seed)
+        weights = {} if name == "scratch" else without_head(stored)
+        return dict(starting_model(weights, task).state_dict())
 
     frozen = tensors("frozen", 0)
     assert all(
@@ -282,12 +286,12 @@ def test_start_is_the_file_of_weights_with_a_new_head_of_its_own(root: Path) -> 
 def test_random_heads_are_drawn_for_each_strategy(root: Path) -> None:
     images = load_images(root / "data/processed/train", ["stripes", "dots"])
     rows = stratified_split(images.labels, 0.2, 0, "validation")
-    start = read_json(root / "data/weights/start.json")["sha256"]
     heads = []
     for name in ("partial", "finetune"):
         params = changed(name, head_start="random")
-        task = Task(params=params, images=images, rows=rows, seed=0, place=CPU)
-        model = starting_model(models.starting_weights(root, start), name, task)
+        recipe = recipe_of(params, name)
+        task = Task(recipe=recipe, setup=setup_of(params), images=images, rows=rows, seed=0)
+        model = starting_model(without_head(starting_weights(root)), task)
         heads.append(model.get_parameter("head.0.weight"))
     assert not torch.equal(*heads)
 
@@ -427,7 +431,7 @@ def test_killed_run_goes_on_to_the_undisturbed_result(kill: tuple[int, int], roo
     shutil.rmtree(root / "runs")
     shutil.rmtree(root / "models")
     with pytest.raises(KeyboardInterrupt):
-        runs.run(root, "frozen", small_params(), "code", Heard(kill))
+        train(root, "frozen", small_params(), heard=Heard(kill))
     assert not (root / "runs").exists(), "nothing half-written"
     _, heard = run(root, "frozen")
     assert {name: (root / name).read_bytes() for name in expected} == expected
@@ -460,6 +464,29 @@ def test_strategies_do_not_shift_each_other_s_results(root: Path) -> None:
     run(root, "scratch")
     second, _ = run(root, "frozen")
     assert first["seeds"] == second["seeds"]
+
+
+def test_training_needs_no_test_image_on_the_disk(root: Path) -> None:
+    expected, _ = run(root, "finetune")
+    shutil.rmtree(root / "data/processed/test")
+    shutil.rmtree(cache_folder("features"))
+    runs.run(root, recipe_of(small_params(), "finetune"), "code", Heard())
+    assert read_json(root / "runs/finetune/facts.json") == expected
+
+
+def test_rows_that_a_seed_sets_aside_are_those_of_the_table_of_splits(root: Path) -> None:
+    """Whoever edits the table trains on what it says, under another key."""
+    first, _ = run(root, "probe")
+    table = root / "data/splits/validation.csv"
+    lines = table.read_text().splitlines()
+    row = next(number for number, line in enumerate(lines) if line.endswith("fit,fit"))
+    lines[row] = lines[row].removesuffix("fit,fit") + "validation,fit"
+    table.write_text("\n".join(lines) + "\n")
+    runs.run(root, recipe_of(small_params(), "probe"), "code", Heard())
+    second = read_json(root / "runs/probe/facts.json")["seeds"]
+    assert second["0"]["fit_images"] == first["seeds"]["0"]["fit_images"] - 1
+    assert second["0"]["key"] != first["seeds"]["0"]["key"]
+    assert second["3"] == first["seeds"]["3"]
 
 
 def test_damaged_starting_weights_are_refused(root: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small import CPU, params_of, prepare
+from small import CPU, params_of, prepare, stage
 
 from transferlab.data.archive import pack, textures
 from transferlab.data.chance import named_generator
@@ -23,7 +23,6 @@ from transferlab.data.ingest.pixels import preprocess
 from transferlab.network import augment, backbones, models
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, write_json
-from transferlab.prediction import controls
 from transferlab.prediction.table import read_predictions
 from transferlab.weights import published
 
@@ -112,14 +111,14 @@ def by_hand(root: Path, imagenet: Mapping[str, tuple[int, ...]]) -> np.ndarray:
 
 
 def test_majority_gives_every_image_the_shares_of_the_training_images(root: Path) -> None:
-    controls.write(root, small_params())
+    stage("controls")(root, small_params(), "")
     rows = read_csv(root / "predictions/controls/majority.csv")
     np.testing.assert_allclose(probabilities(rows), [[0.2, 0.5, 0.3]] * 7, rtol=1e-8)
     assert [row["predicted"] for row in rows] == ["dots"] * 7
 
 
 def test_imagenet_head_adds_up_the_classes_that_mean_the_same(root: Path) -> None:
-    controls.write(root, small_params())
+    stage("controls")(root, small_params(), "")
     found = probabilities(read_csv(root / "predictions/controls/imagenet_head.csv"))
     np.testing.assert_allclose(found, by_hand(root, IMAGENET), rtol=1e-4)
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-8)
@@ -131,14 +130,14 @@ def test_imagenet_head_adds_up_the_classes_that_mean_the_same(root: Path) -> Non
 
 def test_imagenet_head_follows_the_names_and_not_the_order_of_the_table(root: Path) -> None:
     turned = {label: IMAGENET[label] for label in reversed(CLASSES)}
-    controls.write(root, changed("dataset", imagenet=turned))
+    stage("controls")(root, changed("dataset", imagenet=turned), "")
     found = probabilities(read_csv(root / "predictions/controls/imagenet_head.csv"))
     np.testing.assert_allclose(found, by_hand(root, IMAGENET), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["majority", "imagenet_head"])
 def test_tables_are_predictions_of_every_test_image_in_order(name: str, root: Path) -> None:
-    controls.write(root, small_params())
+    stage("controls")(root, small_params(), "")
     table = read_predictions(root / f"predictions/controls/{name}.csv", CLASSES)
     manifest = read_csv(root / "data/processed/test/manifest.csv")
     assert table["id"].tolist() == [row["id"] for row in manifest]
@@ -158,14 +157,14 @@ def test_tables_are_predictions_of_every_test_image_in_order(name: str, root: Pa
 def test_imagenet_head_is_absent_where_there_is_none(
     section: str, changes: dict[str, Any], root: Path
 ) -> None:
-    controls.write(root, changed(section, **changes))
+    stage("controls")(root, changed(section, **changes), "")
     assert written(root) == {"majority.csv"}
 
 
 @pytest.mark.parametrize("outputs", [3, published.DRAWN, 1001])
 def test_imagenet_head_is_absent_where_the_head_has_another_size(outputs: int, root: Path) -> None:
     start_from(root, outputs)
-    controls.write(root, small_params())
+    stage("controls")(root, small_params(), "")
     assert written(root) == {"majority.csv"}
 
 
@@ -173,13 +172,13 @@ def test_damaged_starting_weights_are_refused(root: Path) -> None:
     path = root / "data/weights/start.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(ValueError, match=r"start\.safetensors: expected sha256 .*damaged"):
-        controls.write(root, small_params())
+        stage("controls")(root, small_params(), "")
     assert not (root / "predictions").exists()
 
 
 def test_writing_twice_gives_the_same_bytes(root: Path) -> None:
     files = [root / f"predictions/controls/{name}.csv" for name in ("majority", "imagenet_head")]
-    controls.write(root, small_params())
+    stage("controls")(root, small_params(), "")
     before = [path.read_bytes() for path in files]
-    controls.write(root, small_params())
+    stage("controls")(root, small_params(), "")
     assert [path.read_bytes() for path in files] == before

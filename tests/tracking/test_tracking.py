@@ -1,6 +1,7 @@
 """Tracking: it never touches a training, it logs nothing twice, and it leaves no run open."""
 
 import json
+import math
 import os
 import queue
 import shutil
@@ -83,13 +84,29 @@ START = {
     "origin": "mine.pth",
     "sha256": "b" * 64,
     "source_file_sha256": "d" * 64,
-    "file": {
-        "name": "mine.pth",
-        "tensors_used": 3,
-        "tensors_held": 4,
-        "undone": ["opened 'net'", "cast from float16"],
-    },
 }
+FILE = {
+    "name": "mine.pth",
+    "tensors_used": 3,
+    "tensors_held": 4,
+    "undone": ["opened 'net'", "cast from float16"],
+}
+
+
+def write_predictions(path: Path, seeds: int, hits: int) -> None:
+    """Eight images per seed, of which so many are recognised; the loss is a quarter of a nat."""
+    rows = [
+        {
+            "seed": seed,
+            "id": f"test/a/{image}.png",
+            "label": "a",
+            "predicted": "a" if image < hits else "b",
+            "p_a": math.exp(-0.25),
+        }
+        for seed in range(seeds)
+        for image in range(8)
+    ]
+    files.write_csv(path, list(rows[0]), rows)
 
 
 def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
@@ -128,14 +145,7 @@ def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
         ]
         files.write_csv(root / f"runs/{strategy}/history.csv", list(rows[0]), rows)
         if not diverged:
-            scores = {seed: {"accuracy": 0.875, "loss": 0.25} for seed in outcomes}
-            files.write_json(root / f"metrics/{strategy}.json", {"seeds": scores})
-            predictions = [
-                {"seed": seed, "id": "test/a/1.png", "predicted": "a"} for seed in outcomes
-            ]
-            files.write_csv(
-                root / f"predictions/{strategy}.csv", ["seed", "id", "predicted"], predictions
-            )
+            write_predictions(root / f"predictions/{strategy}.csv", seeds, hits=7)
             for seed in outcomes:
                 files.write_text(
                     root / f"models/{strategy}/seed-{seed}.safetensors", f"tensors of {seed}"
@@ -146,6 +156,7 @@ def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
     }
     files.write_json(root / "metrics/summary.json", summary)
     files.write_json(root / "data/weights/start.json", START)
+    files.write_json(root / "data/weights/file.json", FILE)
     files.write_text(root / "reports/report.md", "# Report")
     files.write_text(root / "reports/figures/cost.png", "a picture")
     files.write_text(root / "params.yaml", json.dumps(PARAMS))
@@ -581,7 +592,7 @@ def test_sync_makes_every_run_from_the_files(store: Store, checkout: Path) -> No
     assert runs["frozen seed 1"].data.metrics == {
         "train_loss": 1 / 3,
         "test_accuracy": 0.875,
-        "test_loss": 0.25,
+        "test_loss": pytest.approx(0.25),
         "best_validation_accuracy": 0.75,
         "best_epoch": 1,
         "train_seconds": 2.5,
@@ -611,9 +622,8 @@ def test_comparison_says_what_the_weights_were(store: Store, checkout: Path) -> 
 
 
 def test_weights_that_no_file_gave_have_no_file_among_the_tags(checkout: Path) -> None:
-    files.write_json(
-        checkout / "data/weights/start.json", START | {"origin": "random", "file": None}
-    )
+    files.write_json(checkout / "data/weights/start.json", START | {"origin": "random"})
+    files.write_json(checkout / "data/weights/file.json", None)
     assert syncing._weights(checkout) == {"weights.origin": "random", "weights.sha256": "b" * 64}
 
 
@@ -626,7 +636,9 @@ def test_sync_sends_the_seeds_own_rows_the_model_the_report_and_the_list_of_runs
     expected = ["facts.json", "history.csv", "predictions.csv", "seed-1.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == expected
     assert {line["seed"] for line in files.read_csv(folder / "history.csv")} == {"1"}
-    assert (folder / "predictions.csv").read_text() == "seed,id,predicted\n1,test/a/1.png,a\n"
+    lines = (folder / "predictions.csv").read_text().splitlines()
+    assert (lines[0], len(lines)) == ("seed,id,label,predicted,p_a", 9)
+    assert lines[1].startswith("1,test/a/0.png,a,a,0.77")
     comparison = next(run for name, run in runs.items() if name.startswith("params"))
     folder = home / "mlartifacts" / comparison.info.run_id / "artifacts"
     assert (folder / "report/figures/cost.png").read_text() == "a picture"
@@ -677,12 +689,11 @@ def test_sync_completes_a_training_that_was_logged_while_it_ran(
 
 def test_a_new_evaluation_replaces_the_final_numbers(store: Store, checkout: Path) -> None:
     assert sync(checkout)
-    scores = {seed: {"accuracy": 0.5, "loss": 0.25} for seed in ("0", "1")}
-    files.write_json(checkout / "metrics/frozen.json", {"seeds": scores})
+    write_predictions(checkout / "predictions/frozen.csv", 2, hits=4)
     assert sync(checkout)
     run = every_run(store)["frozen seed 0"]
     assert run.data.metrics["test_accuracy"] == 0.5
-    assert run.data.metrics["test_loss"] == 0.25
+    assert run.data.metrics["test_loss"] == pytest.approx(0.25)
 
 
 def test_a_training_stays_under_the_first_comparison_that_was_completed_with_it(

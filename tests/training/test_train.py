@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from small import CPU
+from small import CPU, recipe_of, setup_of
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -108,8 +108,9 @@ def new_head(model: nn.Sequential, start: str, seed: int) -> None:
 
 def task_of(strategy: GradientStrategy, seed: int = 0, images: Images | None = None) -> Task:
     params, images = replace(small_params(), strategies={"it": strategy}), images or drawn()
+    recipe, setup = recipe_of(params, "it"), setup_of(params)
     rows = stratified_split(images.labels, 0.3, seed, "validation")
-    return Task(params=params, images=images, rows=rows, seed=seed, place=CPU)
+    return Task(recipe=recipe, setup=setup, images=images, rows=rows, seed=seed)
 
 
 def training(
@@ -124,9 +125,8 @@ def training(
     """Train the small network; a checkpoint in the folder is gone on from, as the stage would."""
     folder.mkdir(exist_ok=True)
     model = model_of(dropout)
-    done, _ = learn(
-        model, "it", task_of(strategy, seed, images), Checkpoint(folder / "it.pt", 0.0), log
-    )
+    task, checkpoint = task_of(strategy, seed, images), Checkpoint(folder / "it.pt", 0.0)
+    done, _ = learn(model, task, checkpoint, log)
     return model, done
 
 
@@ -542,7 +542,7 @@ def test_batch_norm_trains_where_one_image_would_be_left_over(tmp_path: Path) ->
     rows = task.rows[0][:13], task.rows[1]
     assert len(rows[0]) % small_params().train.batch_size == 1
     checkpoint = Checkpoint(tmp_path / "it.pt", 0.0)
-    done, _ = learn(model_of(), "it", replace(task, rows=rows), checkpoint, lambda row: None)
+    done, _ = learn(model_of(), replace(task, rows=rows), checkpoint, lambda row: None)
     assert done.status == "finished"
 
 
@@ -632,7 +632,7 @@ def test_losses_are_means_over_images_whatever_the_batches(
     new_head(model, "random", seed=3)
     assert len(task.rows[0]) % small_params().train.batch_size not in (0, 1)
     checkpoint = Checkpoint(tmp_path / "it.pt", 0.0)
-    (found,) = learn(model, "it", task, checkpoint, lambda row: None)[0].history
+    (found,) = learn(model, task, checkpoint, lambda row: None)[0].history
     source, labels = task.source(model, None, 1, 0), torch.from_numpy(task.images.labels)
     with torch.no_grad():
         logits = model.eval()(next(source.train([task.rows[0]], 0)))

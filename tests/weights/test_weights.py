@@ -50,18 +50,30 @@ def nothing(row: Mapping[str, Any]) -> None:
     """Hears of epochs and says nothing."""
 
 
+def written(root: Path, params: Params, log: Any) -> None:
+    write_start(
+        root, params.backbone, train=params.train, engine=params.engine, code="code", log=log
+    )
+
+
 def prepare(
     root: Path, params: Params, log: Any = nothing
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    write_start(root, params, "code", log)
+    written(root, params, log)
     facts = read_json(root / "data/weights/start.json")
     assert sorted(path.name for path in (root / "data/weights").iterdir()) == [
+        "file.json",
         "start.json",
         "start.safetensors",
     ]
-    assert facts.keys() == {"backbone", "weights", "origin", "source_file_sha256", "file", "sha256"}
+    assert facts.keys() == {"backbone", "weights", "origin", "source_file_sha256", "sha256"}
     assert facts["sha256"] == file_hash(root / "data/weights/start.safetensors")
     return facts, models.read(root / "data/weights/start.safetensors", facts["sha256"])
+
+
+def file_facts(root: Path) -> Any:
+    """What was done to a file: apart from the facts that training depends on."""
+    return read_json(root / "data/weights/file.json")
 
 
 def publish(path: Path, classes: int = 7) -> dict[str, torch.Tensor]:
@@ -110,9 +122,9 @@ def test_what_was_done_to_an_own_file_is_a_fact_and_one_line(
         own_home / "o.pt",
     )
     with caplog.at_level(logging.INFO):
-        facts, _ = prepare(tmp_path, composed("backbone.weights=o.pt"))
+        prepare(tmp_path, composed("backbone.weights=o.pt"))
     undone = ["opened 'state_dict'", "removed 'module.' from names", "cast from float16"]
-    assert facts["file"] == {
+    assert file_facts(tmp_path) == {
         "name": "o.pt",
         "tensors_used": 32,
         "tensors_held": 32,
@@ -123,7 +135,8 @@ def test_what_was_done_to_an_own_file_is_a_fact_and_one_line(
 
 
 def test_weights_that_no_file_gave_have_none_among_their_facts(tmp_path: Path) -> None:
-    assert prepare(tmp_path, composed("backbone.weights=none"))[0]["file"] is None
+    prepare(tmp_path, composed("backbone.weights=none"))
+    assert file_facts(tmp_path) is None
 
 
 def test_headless_file_gives_a_head_that_is_none_of_imagenet_s(
@@ -134,8 +147,8 @@ def test_headless_file_gives_a_head_that_is_none_of_imagenet_s(
         {name: value for name, value in net.state_dict().items() if name[0] != "5"},
         own_home / "own.pth",
     )
-    facts, tensors = prepare(tmp_path, composed("backbone.weights=own.pth"))
-    assert facts["file"]["head_outputs"] is None
+    _, tensors = prepare(tmp_path, composed("backbone.weights=own.pth"))
+    assert file_facts(tmp_path)["head_outputs"] is None
     assert tensors["head.0.bias"].shape == (published.DRAWN,)
     assert published.DRAWN != backbones.IMAGENET_CLASSES, (
         "by which `controls` knows ImageNet's head"
@@ -152,7 +165,7 @@ def test_numbers_that_are_none_stop_the_stage_before_anything_is_trained(
         ValueError,
         match=r"own\.pth: expected finite numbers, got NaN or infinity in '1\.0\.weight'",
     ):
-        write_start(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
+        written(tmp_path, composed("backbone.weights=own.pth"), nothing)
     assert not (tmp_path / "data/weights").exists()
 
 
@@ -165,7 +178,7 @@ def test_own_file_that_changed_since_composition_is_refused(tmp_path: Path, own_
     with pytest.raises(
         ValueError, match=r"backbone\.weights: .*own\.pth changed since params\.yaml was composed"
     ):
-        write_start(tmp_path, params, "code", nothing)
+        written(tmp_path, params, nothing)
     assert file_hash(tmp_path / "data/weights/start.safetensors") == before
 
 
@@ -177,7 +190,7 @@ def test_file_of_another_architecture_is_refused_with_counts(
         ValueError,
         match=r"expected the state dict of tiny, got one with \d+ tensors missing, 2 unknown",
     ):
-        write_start(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
+        written(tmp_path, composed("backbone.weights=own.pth"), nothing)
     assert not (tmp_path / "data/weights").exists()
 
 
@@ -187,7 +200,7 @@ def test_file_without_tensors_is_refused_by_name(
 ) -> None:
     torch.save(content, own_home / "own.pth")
     with pytest.raises(ValueError, match=r"own\.pth: expected the state dict of tiny"):
-        write_start(tmp_path, composed("backbone.weights=own.pth"), "code", nothing)
+        written(tmp_path, composed("backbone.weights=own.pth"), nothing)
 
 
 def test_official_weights_come_from_the_mirror_and_keep_their_name_s_promise(
@@ -205,7 +218,7 @@ def test_official_weights_come_from_the_mirror_and_keep_their_name_s_promise(
     facts, tensors = prepare(tmp_path, params)
     assert same(tensors, expected)
     assert (facts["origin"], facts["source_file_sha256"]) == ("mirror", file_hash(mirror / name))
-    assert facts["file"]["name"] == name, "and not what the cache calls it"
+    assert file_facts(tmp_path)["name"] == name, "and not what the cache calls it"
     (mirror / name).unlink()
     again, _ = prepare(tmp_path / "second", params)
     assert again["sha256"] == facts["sha256"], "from the cache"
@@ -245,7 +258,7 @@ def test_killed_source_goes_on_to_the_undisturbed_result(tmp_path: Path) -> None
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_start(tmp_path, from_source(), "code", kill)
+        written(tmp_path, from_source(), kill)
     assert not (tmp_path / "data/weights").exists()
     logged: list[int] = []
     assert prepare(tmp_path, from_source(), lambda row: logged.append(row["epoch"]))[0] == facts
@@ -264,5 +277,5 @@ def test_source_that_diverges_is_an_error_and_no_start(tmp_path: Path) -> None:
         ValueError,
         match=r"backbone\.source\.strategy: .* epoch 1 .*Lower backbone\.source\.strategy\.lr",
     ):
-        write_start(tmp_path, params, "code", nothing)
+        written(tmp_path, params, nothing)
     assert not (tmp_path / "data/weights").exists()

@@ -5,47 +5,33 @@ from typing import Any
 
 import numpy as np
 
-from ..data.splits import near_duplicates
-from ..data.splits.folds import folds
-from ..params.whole import Params
-from ..pipeline.files import read_csv
+from ..data.divisions import named, read_divisions
+from ..params.recipe import Recipe
+from ..pipeline.files import write_csv
 from ..prediction.table import columns, table
 from ..training.task import Log
-from .divisions import Division, Trainings
+from .trainings import Trainings
 
 
-def cross_validate(root: Path, name: str, params: Params, code: str, log: Log) -> None:
+def cross_validate(root: Path, recipe: Recipe, code: str, log: Log) -> None:
     """Write `predictions/cross_validation/<name>.csv`: every image predicted once per repeat, which
     stands as its seed.
 
-    Training and test images take part alike, so this is for ranking; near-duplicates stay on one
-    side of every division, and every choice is made on a validation split inside the images of the
-    other folds. The arguments are those of `Trainings`.
+    Training and test images take part alike, so this is for ranking. The arguments are those of
+    `Trainings`.
     """
-    trainings = Trainings(root, name, params, code, log)
-    images, settings = trainings.images, params.cross_validation
-    place = {id: row for row, id in enumerate(images.ids)}
-    alike = [
-        (place[row["id"]], place[row["other"]])
-        for row in read_csv(root / "data/processed/near_duplicates.csv")
-    ]
-    groups = near_duplicates.groups(len(images), alike)
+    trainings = Trainings(root, recipe, code, log)
+    images = trainings.images
+    everything = np.arange(len(images))
+    predicted: dict[int, np.ndarray] = {}
+    for column, division in read_divisions(root / "data/splits/folds.csv", images.ids).items():
+        repeat = int(named(column)["repeat"])
+        of_repeat = predicted.setdefault(repeat, np.zeros((len(images), len(images.classes))))
+        of_repeat[division.asked] = trainings.predictions(repeat, division)
     lines: list[dict[str, Any]] = []
-    for repeat in range(settings.repeats):
-        fold_of = folds(images.labels, groups, settings.folds, repeat)
-        found = np.zeros((len(images), len(trainings.classes)))
-        for fold in range(settings.folds):
-            inside = np.flatnonzero(fold_of != fold)
-            aside = max(2, round(1 / params.train.validation_fraction))
-            inner = folds(images.labels[inside], groups[inside], aside, repeat)
-            division = Division(
-                seed=repeat,
-                fit=inside[inner != 0],
-                validation=inside[inner == 0],
-                asked=np.flatnonzero(fold_of == fold),
-            )
-            found[division.asked] = trainings.predictions(division)
-        lines += table(name, str(repeat), images, np.arange(len(images)), found)
-    trainings.write(
-        root / f"predictions/cross_validation/{name}.csv", columns(trainings.classes), lines
+    for repeat, probabilities in predicted.items():
+        lines += table(recipe.name, str(repeat), images, everything, probabilities)
+    write_csv(
+        root / f"predictions/cross_validation/{recipe.name}.csv", columns(images.classes), lines
     )
+    trainings.end()

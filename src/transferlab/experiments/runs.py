@@ -1,24 +1,38 @@
 """One strategy, all its seeds: from processed images to models, history, facts and costs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..data.chance import stratified_split
-from ..data.images import load_images
+from ..data.divisions import division_of
 from ..network import device, models
 from ..network.activations import Shared
-from ..network.models import starting_weights
-from ..network.views import resident
+from ..network.device import Compute
+from ..network.setup import (
+    images_of,
+    settled_compute,
+    setup_for,
+    start_sha256,
+    starting_weights,
+    without_head,
+)
+from ..params.recipe import Recipe
 from ..params.strategies import starts_random
-from ..params.whole import Params
 from ..pipeline.files import content_hash, read_json, write_csv, write_json
 from ..pipeline.places import cache_folder
-from ..training import probe
-from ..training.checkpoint import Checkpoint
+from ..training.checkpoint import Checkpoint, Progress
 from ..training.facts import describe
-from ..training.task import Task, changed_tensors, learn, outcome, own_tensors, starting_model
+from ..training.task import (
+    Heads,
+    Task,
+    changed_tensors,
+    learn,
+    outcome,
+    own_tensors,
+    starting_model,
+)
 
 MEASURES = (
     "phase",
@@ -44,97 +58,109 @@ class Listener(Protocol):
         """One seed is done."""
 
 
-def run(root: Path, name: str, params: Params, code: str, listener: Listener) -> None:
+@dataclass(kw_only=True)
+class Ledger:
+    """What the seeds of one strategy leave, beside their models.
+
+    Args:
+        facts: What the models were trained with; `seeds` fills up.
+        history: Rows of all seeds' epochs.
+        seconds: Of each seed's training, by seed.
+        shared: What the activations of all seeds have in common.
+    """
+
+    facts: dict[str, Any]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
+
+    def add(self, seed: int, done: Progress, facts: Mapping[str, Any]) -> None:
+        """Enter a seed that is done."""
+        self.facts["seeds"][str(seed)] = dict(facts)
+        self.seconds[str(seed)] = done.seconds
+        self.shared.seconds.update(done.shared)
+        for row in done.history:
+            chosen = int(row["epoch"] == done.best_epoch)
+            name = self.facts["strategy"]
+            self.history.append({"strategy": name, "seed": seed, **row, "chosen": chosen})
+
+    def write(self, folder: Path, compute: Compute) -> None:
+        """Write history.csv, facts.json and costs.json."""
+        columns = ("strategy", "seed", *MEASURES, "chosen")
+        write_csv(folder / "history.csv", columns, self.history)
+        write_json(folder / "facts.json", self.facts)
+        shared = sum(self.shared.seconds.values())
+        costs = {
+            "train_seconds": sum(self.seconds.values()) + shared,
+            "seconds_per_seed": self.seconds,
+            "shared_seconds": shared,
+            "peak_memory_mb": device.peak_memory_mb(compute.device),
+            "device": self.facts["device"],
+        }
+        write_json(folder / "costs.json", costs)
+
+
+def run(root: Path, recipe: Recipe, code: str, listener: Listener) -> None:
     """Train a strategy for every seed and write `models/<name>` and `runs/<name>`.
 
     Args:
         root: Checkout that holds data/ and receives models/ and runs/.
-        name: Key of the strategy.
-        params: All parameters.
+        recipe: The strategy, and what else its training depends on.
         code: Digest of the code that trains.
         listener: Hears of every epoch.
     """
-    place = device.prepare(params.engine, read_json(root / "data/engine.json"))
-    known = read_json(root / "data/processed/classes.json")
-    images = resident(load_images(root / "data/processed/train", known["classes"]), place.device)
-    start = read_json(root / "data/weights/start.json")
-    weights = (
-        {} if starts_random(params.strategies[name]) else starting_weights(root, start["sha256"])
-    )
-    facts = {"dataset": known["dataset"], **describe(name, params, images, start["sha256"], place)}
-    machine = [
-        facts[key] for key in ("device", "threads", "precision", "memory_format", "versions")
-    ]
-    identity = [
-        {**facts["params"], "seeds": None},
-        images.digest,
-        start["sha256"],
-        code,
-        name,
-        machine,
-    ]
-    fraction = params.train.validation_fraction
-    splits = {
-        seed: stratified_split(images.labels, fraction, seed, "validation") for seed in params.seeds
-    }
-    together = (
-        {}
-        if starts_random(params.strategies[name])
-        else {seed: rows[0] for seed, rows in splits.items()}
-    )
-    heads: dict[int, tuple[probe.Solution, float]] = {}
-    shared, model = Shared(), None
-    history, seconds, checkpoints = [], {}, []
-    for seed, rows in splits.items():
-        key = content_hash([*identity, seed])
+    compute = settled_compute(root, recipe.engine)
+    setup, images = setup_for(recipe, compute), images_of(root, "train", compute)
+    table = root / "data/splits/validation.csv"
+    rows = {seed: division_of(table, images.ids, seed).training for seed in recipe.seeds}
+    random = starts_random(recipe.strategy)
+    weights = {} if random else without_head(starting_weights(root))
+    heads = None if random else Heads({seed: fit for seed, (fit, _) in rows.items()})
+    data = read_json(root / "data/processed/classes.json")["dataset"]
+    facts = {"dataset": data, **describe(recipe, images, start_sha256(root), compute)}
+    identity = [*what_names(facts), images.digest, code]
+    ledger, model, checkpoints = Ledger(facts=facts), None, []
+    for seed in recipe.seeds:
         task = Task(
-            params=params,
+            recipe=recipe,
+            setup=setup,
             images=images,
-            rows=rows,
+            rows=rows[seed],
             seed=seed,
-            place=place,
-            shared=shared,
-            seeds=together,
+            shared=ledger.shared,
             heads=heads,
         )
-        checkpoints.append(
-            Checkpoint(cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds)
-        )
+        key = content_hash([*identity, seed, *(part.tolist() for part in task.rows)])
+        path = cache_folder("resume") / f"{key}.pt"
+        checkpoints.append(Checkpoint(path, recipe.engine.checkpoint_seconds))
         listener.start(key, seed, facts)
-        model = starting_model(weights, name, task, model)
+        model = starting_model(weights, task, model)
         log = partial(listener.log, key, seed)
-        done, facts["trainable_parameters"] = learn(model, name, task, checkpoints[-1], log)
-        tensors = own_tensors(model, params.strategies[name], done)
+        done, facts["trainable_parameters"] = learn(model, task, checkpoints[-1], log)
+        tensors = own_tensors(model, recipe.strategy, done)
         weights = changed_tensors(weights, tensors)
-        sha256 = models.save(tensors, root / f"models/{name}/seed-{seed}.safetensors")
-        images_used = {"fit_images": len(rows[0]), "validation_images": len(rows[1])}
-        facts["seeds"][str(seed)] = {
-            "key": key,
-            **outcome(done),
-            "model_sha256": sha256,
-            **images_used,
-        }
-        for row in done.history:
-            history.append(
-                {
-                    "strategy": name,
-                    "seed": seed,
-                    **row,
-                    "chosen": int(row["epoch"] == done.best_epoch),
-                }
-            )
-        seconds[str(seed)] = done.seconds
-        shared.seconds.update(done.shared)
+        sha256 = models.save(tensors, root / f"models/{recipe.name}/seed-{seed}.safetensors")
+        ledger.add(seed, done, facts_of(key, task, done, sha256))
         listener.end(key, seed, outcome(done))
-    write_csv(root / f"runs/{name}/history.csv", ("strategy", "seed", *MEASURES, "chosen"), history)
-    write_json(root / f"runs/{name}/facts.json", facts)
-    costs = {
-        "train_seconds": sum(seconds.values()) + sum(shared.seconds.values()),
-        "seconds_per_seed": seconds,
-        "shared_seconds": sum(shared.seconds.values()),
-        "peak_memory_mb": device.peak_memory_mb(place.device),
-        "device": facts["device"],
-    }
-    write_json(root / f"runs/{name}/costs.json", costs)
+    ledger.write(root / f"runs/{recipe.name}", compute)
     for checkpoint in checkpoints:
         checkpoint.remove()
+
+
+def what_names(facts: Mapping[str, Any]) -> list[Any]:
+    """What names a training for ever, beside the images, the code and the seed."""
+    machine = [facts[key] for key in ("device", "threads", "precision", "memory_format")]
+    parameters = {**facts["params"], "seeds": None}
+    return [parameters, facts["start_sha256"], facts["strategy"], *machine, facts["versions"]]
+
+
+def facts_of(key: str, task: Task, done: Progress, sha256: str) -> dict[str, Any]:
+    """What is known of one seed's model."""
+    fit, validation = task.rows
+    return {
+        "key": key,
+        **outcome(done),
+        "model_sha256": sha256,
+        "fit_images": len(fit),
+        "validation_images": len(validation),
+    }

@@ -114,12 +114,3 @@ def keep_freed_memory() -> None:
     libc.mallopt(M_MMAP_MAX, 0)
     libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     libc.mallopt(M_TOP_PAD, 256 * 2**20)
-
-
-REFERENCE = {"precision": "fp32", "memory_format": "channels_last"}
-
-
-def reference_for(engine: Engine) -> dict[str, str]:
-    """The verdict without a measurement: what is pinned, and the reference for what is not."""
-    asked = {name: getattr(engine, name) for name in REFERENCE}
-    return {name: REFERENCE[name] if value == "auto" else value for name, value in asked.items()}

@@ -88,9 +88,3 @@ def overlay(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         )
     for name, value in tensors.items():
         known[name].copy_(value)
-
-
-def starting_weights(root: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors of `data/weights` but for their head."""
-    tensors = read(root / "data/weights/start.safetensors", sha256)
-    return {key: value for key, value in tensors.items() if not key.startswith("head.")}

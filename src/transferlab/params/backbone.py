@@ -32,9 +32,8 @@ class Backbone:
     """The network and the weights it starts from."""
 
     name: BackboneName
-    weights: Annotated[
-        str, Field(min_length=1)
-    ]  # official | none | source | a path | a file name in the mirror
+    # official | none | source | a path | a file name in the mirror
+    weights: Annotated[str, Field(min_length=1)]
     weights_sha256: Sha256 | None  # written by composition for a file of your own
     official_url: Url | None
     precision: Literal["fp32", "bf16", "auto"]  # what `engine.precision` is unless set

@@ -14,6 +14,5 @@ class Compare:
     confidence: Fraction  # of all intervals; the tests' level is 1 minus this
     resamples: Annotated[int, Field(ge=100)]  # of the bootstrap
     margin: Fraction  # "as good as": the accuracy that may be lost at most, by non-inferiority
-    calibration_bins: Annotated[
-        int, Field(ge=2, le=100)
-    ]  # of equal width, by the probability of the predicted class
+    # of equal width, by the probability of the predicted class
+    calibration_bins: Annotated[int, Field(ge=2, le=100)]

@@ -11,9 +11,8 @@ from .record import Count, Fraction, Name, section
 class Evaluate:
     """What is asked of a trained model."""
 
-    tta_views: Annotated[
-        int, Field(ge=0, le=1000)
-    ]  # random views of test-time augmentation; 0: none
+    # random views of test-time augmentation; 0: none
+    tta_views: Annotated[int, Field(ge=0, le=1000)]
 
 
 @section
@@ -34,6 +33,5 @@ class LearningCurve:
 
     strategies: tuple[Name, ...]
     each: dict[Name, Name]  # the same by name, written by composition: DVC has a stage for each
-    fractions: Annotated[
-        tuple[Fraction, ...], Field(min_length=1)
-    ]  # of every class; 1 is the run itself
+    # of every class; 1 is the run itself
+    fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)]

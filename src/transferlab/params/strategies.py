@@ -65,9 +65,8 @@ class GradientStrategy:
     head_dropout: (
         Annotated[float, Field(ge=0, lt=1)] | None
     )  # before the last layer; null: as the backbone has it
-    head_start: Literal[
-        "zero", "random", "probe"
-    ]  # of the last layer; probe: a logistic regression's solution
+    # of the last layer; probe: a logistic regression's solution
+    head_start: Literal["zero", "random", "probe"]
     probe: Regression | None
     lr: Annotated[float, Field(gt=0)]
     epochs: Count
@@ -87,16 +86,14 @@ class GradientStrategy:
     clip_norm: (
         Positive | None
     )  # of the gradient over all that trains, per step (Pascanu et al. 2013)
-    loss: Literal[
-        "cross_entropy", "nll"
-    ]  # nll: LogSoftmax and NLLLoss, the same function in two steps
+    # nll: LogSoftmax and NLLLoss, the same function in two steps
+    loss: Literal["cross_entropy", "nll"]
     select_by: Literal[
         "accuracy", "loss"
     ]  # the best epoch on the validation images; ties go to the other one
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    norm_statistics: Literal[
-        "frozen", "batch"
-    ]  # of norm layers that train; those of frozen parts never move
+    # of norm layers that train; those of frozen parts never move
+    norm_statistics: Literal["frozen", "batch"]
     interpolate: Annotated[tuple[Share, ...], Field(min_length=1)] | None
     """WiSE-FT: shares of the trained weights, the rest from the start; the best on the validation
     images is kept.

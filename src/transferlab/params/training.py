@@ -14,9 +14,8 @@ class Augment:
     the same.
     """
 
-    crop_scale: Annotated[
-        tuple[PositiveShare, ...], Field(min_length=2, max_length=2)
-    ]  # share of the area, ends
+    # share of the area, ends
+    crop_scale: Annotated[tuple[PositiveShare, ...], Field(min_length=2, max_length=2)]
     crop_ratio: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=2)]  # width / height
     flip: Share  # probability of a horizontal flip
     rotation: Annotated[float, Field(ge=0, le=180)]  # degrees to either side

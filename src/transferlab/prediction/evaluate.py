@@ -5,115 +5,106 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
-from ..data.chance import stratified_split
-from ..data.images import load_images
-from ..network import backbones, device, models
+from ..data.divisions import division_of
+from ..network import backbones, models
 from ..network.activations import Shared
-from ..network.device import Compute
-from ..network.views import resident
+from ..network.setup import (
+    Setup,
+    classes_of,
+    images_of,
+    settled_compute,
+    setup_for,
+    start_sha256,
+    starting_weights,
+    without_head,
+)
 from ..params.network import HEAD
+from ..params.recipe import Recipe
 from ..params.strategies import head_shape
-from ..params.whole import Params
-from ..pipeline.files import atomic, read_json, write_csv, write_json
+from ..pipeline.files import atomic, read_json, write_csv
 from ..training.facts import require_same
 from .observer import Observer, first_part
 from .shown import pictures
 from .table import columns, table
 
 
-def evaluate(root: Path, name: str, params: Params) -> None:
+def evaluate(root: Path, recipe: Recipe, tta_views: int) -> None:
     """Write what a strategy's models say about images that did not train them.
 
-    `predictions/<name>.csv` and `metrics/<name>.json` are about the test images,
-    `predictions/validation/<name>.csv` about those that each seed set aside,
-    `predictions/tta/<name>.csv` about the test images in random views, and
-    `predictions/pictures/<name>.npz` holds what figures show of the first seed, and the features
-    `before` training.
+    `predictions/<name>.csv` is about the test images, `predictions/validation/<name>.csv` about
+    those that each seed set aside, `predictions/tta/<name>.csv` about the test images in random
+    views, and `predictions/pictures/<name>.npz` holds what figures show of the first seed, and the
+    features `before` training.
+
+    Args:
+        root: Checkout that holds data/, models/ and runs/.
+        recipe: The strategy, and what its training depends on.
+        tta_views: Random views of test-time augmentation; 0: none.
 
     Raises:
         ValueError: The models were trained with other parameters or on other classes.
     """
-    place = device.prepare(params.engine, read_json(root / "data/engine.json"))
-    classes = read_json(root / "data/processed/classes.json")["classes"]
-    splits = (load_images(root / f"data/processed/{split}", classes) for split in ("train", "test"))
-    train, test = (resident(images, place.device) for images in splits)
-    everything, views = np.arange(len(test)), params.evaluate.tta_views
+    name, classes = recipe.name, classes_of(root)
+    setup = setup_for(recipe, settled_compute(root, recipe.engine))
+    train, test = (images_of(root, split, setup.compute) for split in ("train", "test"))
+    shared, net = Shared(), starting_network(root, recipe, setup, classes)
+    before = Observer(net=net, cut=HEAD, setup=setup, shared=shared).features(test)
+    everything = np.arange(len(test))
     rows: dict[str, list[dict[str, Any]]] = {"": [], "validation/": [], "tta/": []}
-    seeds: dict[str, dict[str, float]] = {}
     shown: dict[str, np.ndarray] = {}
-    for seed, observer in trained(root, name, params, classes, place):
-        if seed is None:
-            before = observer.features(test)
-            continue
-        shown = shown or pictures(observer, name, int(seed), (train, test))
-        probabilities = observer.predict(test, everything)
-        seeds[seed] = scores(probabilities, test.labels)
-        rows[""] += table(name, seed, test, everything, probabilities)
-        aside = stratified_split(
-            train.labels, params.train.validation_fraction, int(seed), "validation"
-        )[1]
-        rows["validation/"] += table(name, seed, train, aside, observer.predict(train, aside))
-        if views:
-            rows["tta/"] += table(
-                name, seed, test, everything, observer.predict(test, everything, views)
-            )
+    for seed, observer in trained(root, name, net, setup, shared):
+        division = division_of(root / "data/splits/validation.csv", train.ids, int(seed))
+        fit, validation = division.training
+        shown = shown or pictures(observer, recipe, int(seed), test=test, train=train, fit=fit)
+        rows[""] += table(name, seed, test, everything, observer.predict(test, everything))
+        held = observer.predict(train, validation)
+        rows["validation/"] += table(name, seed, train, validation, held)
+        if tta_views:
+            averaged = observer.predict(test, everything, tta_views)
+            rows["tta/"] += table(name, seed, test, everything, averaged)
     for kind, lines in rows.items():
         write_csv(root / f"predictions/{kind}{name}.csv", columns(classes), lines)
     with atomic(root / f"predictions/pictures/{name}.npz", "wb") as file:
         np.savez_compressed(file, allow_pickle=False, before=before.astype(np.float16), **shown)
-    means = {
-        key: float(np.mean([values[key] for values in seeds.values()]))
-        for key in ("accuracy", "loss")
-    }
-    write_json(
-        root / f"metrics/{name}.json",
-        {"strategy": name, "images": len(test), **means, "seeds": seeds},
-    )
+
+
+def starting_network(
+    root: Path, recipe: Recipe, setup: Setup, classes: Sequence[str]
+) -> nn.Sequential:
+    """The starting weights with a head of the strategy's shape, on the device.
+
+    Raises:
+        ValueError: The models of the strategy were trained with other parameters, from other
+            weights or on other classes, or the weights were damaged.
+    """
+    facts = read_json(root / f"runs/{recipe.name}/facts.json")
+    require_same(facts, recipe)
+    if facts["classes"] != list(classes) or facts["start_sha256"] != start_sha256(root):
+        raise ValueError(
+            f"runs/{recipe.name}: expected the classes and weights of data/, got others. "
+            "Run: dvc repro"
+        )
+    net = backbones.build(recipe.backbone["name"], len(classes))
+    backbones.new_head(net, len(classes), start="zero", seed=0, **head_shape(recipe.strategy))
+    backbones.move(net, setup.compute)
+    models.overlay(net, without_head(starting_weights(root)))
+    return net
 
 
 def trained(
-    root: Path, name: str, params: Params, classes: Sequence[str], place: Compute
-) -> Iterator[tuple[str | None, Observer]]:
-    """The models of a strategy, one after the other in the same network: first the starting
-    weights, as seed None.
+    root: Path, name: str, net: nn.Sequential, setup: Setup, shared: Shared
+) -> Iterator[tuple[str, Observer]]:
+    """The models of a strategy by seed, one after the other in the same network.
+
+    An observer therefore is that of its seed only until the next one is asked for.
 
     Raises:
-        ValueError: They were trained with other parameters or on other classes, or a file was
-            damaged.
+        ValueError: A file was damaged.
     """
-    facts, start = (
-        read_json(root / f"runs/{name}/facts.json"),
-        read_json(root / "data/weights/start.json"),
-    )
-    require_same(facts, name, params)
-    if facts["classes"] != classes or facts["start_sha256"] != start["sha256"]:
-        raise ValueError(
-            f"runs/{name}: expected the classes and weights of data/, got others. Run: dvc repro"
-        )
-    weights = models.read(root / "data/weights/start.safetensors", start["sha256"])
-    weights = {key: value for key, value in weights.items() if not key.startswith("head.")}
-    net = backbones.build(params.backbone.name, len(classes))
-    backbones.new_head(
-        net, len(classes), start="zero", seed=0, **head_shape(params.strategies[name])
-    )
-    backbones.move(net, place)
-    models.overlay(net, weights)
-    shared = Shared()
-    yield None, Observer(net=net, cut=HEAD, params=params, place=place, shared=shared)
+    facts = read_json(root / f"runs/{name}/facts.json")
     for seed, fact in sorted(facts["seeds"].items(), key=lambda item: int(item[0])):
         tensors = models.read(root / f"models/{name}/seed-{seed}.safetensors", fact["model_sha256"])
         models.overlay(net, tensors)  # of the same parts for every seed
-        yield (
-            seed,
-            Observer(net=net, cut=first_part(tensors), params=params, place=place, shared=shared),
-        )
-
-
-def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Accuracy and mean negative log-likelihood (nats) of one seed."""
-    truth = np.clip(probabilities[np.arange(len(labels)), labels].astype(float), 1e-12, None)
-    return {
-        "accuracy": float((probabilities.argmax(1) == labels).mean()),
-        "loss": float(-np.log(truth).mean()),
-    }
+        yield seed, Observer(net=net, cut=first_part(tensors), setup=setup, shared=shared)

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from ..data.images import Images
 from ..network import backbones
 from ..network.activations import CHUNK, Activations, Shared
-from ..network.device import Compute
+from ..network.setup import Setup
 from ..network.views import Views
 from ..params.network import HEAD, PARTS
-from ..params.whole import Params
 
 TTA_SEED = 0  # draws the views of test-time augmentation, the same ones for every model
 
@@ -26,15 +25,13 @@ class Observer:
         net: All parts; in eval mode whenever it is used.
         cut: Number of leading parts that hold the starting weights. When it is all but the head,
             what they make of the images is kept for other strategies and seeds.
-        params: Preprocessing, random views, memory.
-        place: Where the arithmetic runs, and how.
+        setup: How networks run and see images here.
         shared: With observers of other models.
     """
 
     net: nn.Sequential
     cut: int
-    params: Params
-    place: Compute
+    setup: Setup
     shared: Shared = field(default_factory=Shared)
 
     @torch.no_grad()
@@ -56,38 +53,33 @@ class Observer:
         """What enters the head, float32 [N, F], for the test view of every image."""
         self.net.eval()
         everything = np.arange(len(images))
-        found: np.ndarray = (
-            self._source(images, everything, HEAD, 0).test(everything).float().cpu().numpy()
-        )
-        return found
+        features = self._source(images, everything, HEAD, 0).test(everything)
+        as_array: np.ndarray = features.float().cpu().numpy()
+        return as_array
 
     def _source(self, images: Images, rows: np.ndarray, cut: int, views: int) -> Activations:
-        preprocessing, kept = self.params.backbone.preprocessing, cut == HEAD == self.cut
-        ranges = self.params.train.augment if views else None
+        setup = self.setup
         seen = Views(
             images=images,
-            preprocessing=preprocessing,
-            ranges=ranges,
+            preprocessing=setup.preprocessing,
+            ranges=setup.augment if views else None,
             seed=TTA_SEED,
-            side=preprocessing.crop_px,
+            side=setup.preprocessing.crop_px,
         )
+        kept = cut == HEAD == self.cut
+        tested = np.arange(len(images)) if kept else rows  # on disk all images serve everybody
         return Activations(
             backbones.below(self.net, cut),
             seen,
-            (
-                rows,
-                np.arange(len(images)) if kept else rows,
-            ),  # on disk the test view of all images serves everybody
+            (rows, tested),
             count=views or None,
-            place=self.place,
-            memory_mb=self.params.engine.memory_mb
-            if cut == HEAD
-            else 0,  # only what is used again is worth keeping
+            place=setup.compute,
+            memory_mb=setup.memory_mb if cut == HEAD else 0,  # what is not used again is not kept
             shared=self.shared if kept else None,
         )
 
     def _softmax(self, upper: nn.Module, entering: Iterable[Tensor]) -> np.ndarray:
-        with self.place.autocast():
+        with self.setup.compute.autocast():
             logits = torch.cat([upper(batch) for batch in entering])
         found: np.ndarray = logits.float().softmax(1).cpu().numpy()
         return found

@@ -4,12 +4,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..data.chance import stratified_split
 from ..data.images import Images
 from ..network.augment import training_side
 from ..network.views import Views
+from ..params.recipe import Recipe
 from ..params.strategies import GradientStrategy
-from ..params.whole import Params
 from . import attribution
 from .observer import Observer
 
@@ -17,51 +16,49 @@ VIEWED_IMAGES, VIEWED_EPOCHS = 3, 7
 
 
 def pictures(
-    observer: Observer, name: str, seed: int, images: tuple[Images, Images]
+    observer: Observer, recipe: Recipe, seed: int, *, test: Images, train: Images, fit: np.ndarray
 ) -> dict[str, np.ndarray]:
     """What figures show of one model.
 
     Args:
         observer: The model.
-        name: Key of its strategy.
+        recipe: Its strategy, and what its training depended on.
         seed: Of its training.
-        images: The training and the test split.
+        test: The test split.
+        train: The training split.
+        fit: Rows of it that the model was fitted to.
 
     Returns:
         `after`: features float16 [N, F] of the test images in the order of their manifest, `maps`:
         where the predicted class was seen in them, float16 [N, h, w], and `views`: what training
         saw, uint8 [I, V, S, S, 3].
     """
-    train, test = images
-    seen = Views(
-        images=test,
-        preprocessing=observer.params.backbone.preprocessing,
-        ranges=None,
-        seed=0,
-        side=0,
-    )
+    setup = observer.setup
+    seen = Views(images=test, preprocessing=setup.preprocessing, ranges=None, seed=0, side=0)
     return {
         "after": observer.features(test).astype(np.float16),
-        "maps": attribution.maps(observer.net, seen, observer.place).astype(np.float16),
-        "views": training_views(train, name, seed, observer.params),
+        "maps": attribution.maps(observer.net, seen, setup.compute).astype(np.float16),
+        "views": training_views(train, recipe, seed, fit),
     }
 
 
-def training_views(train: Images, name: str, seed: int, params: Params) -> np.ndarray:
+def training_views(train: Images, recipe: Recipe, seed: int, fit: np.ndarray) -> np.ndarray:
     """The test view and the random views of the first epochs of some images, uint8 [I, 1 + V, S, S,
     3]; S is 112.
 
     V is 0 for a strategy that trains on test views.
     """
-    preprocessing, strategy = params.backbone.preprocessing, params.strategies[name]
-    fit = stratified_split(train.labels, params.train.validation_fraction, seed, "validation")[0]
+    preprocessing, strategy = recipe.preprocessing, recipe.strategy
     rows = fit[np.linspace(0, len(fit) - 1, VIEWED_IMAGES).astype(int)].tolist()
     resolution, count = 1.0, 0
     if isinstance(strategy, GradientStrategy):
         resolution, count = strategy.resolution, min(strategy.views or VIEWED_EPOCHS, VIEWED_EPOCHS)
-    side = training_side(preprocessing, resolution)
     seen = Views(
-        images=train, preprocessing=preprocessing, ranges=params.train.augment, seed=seed, side=side
+        images=train,
+        preprocessing=preprocessing,
+        ranges=recipe.train.augment,
+        seed=seed,
+        side=training_side(preprocessing, resolution),
     )
     mean, std = (
         np.array(values, np.float32)[:, None, None]
@@ -69,13 +66,9 @@ def training_views(train: Images, name: str, seed: int, params: Params) -> np.nd
     )
     shown = []
     for view in (None, *range(count)):
-        pixels = (
-            seen.finish(seen.crops(rows, view), rows, view, torch.device("cpu")).numpy() * std
-            + mean
-        )
-        shown.append(
-            [_thumbnail((255 * image).round().clip(0, 255).astype(np.uint8)) for image in pixels]
-        )
+        pixels = seen.finish(seen.crops(rows, view), rows, view, torch.device("cpu")).numpy()
+        bytes_of = (255 * (pixels * std + mean)).round().clip(0, 255).astype(np.uint8)
+        shown.append([_thumbnail(image) for image in bytes_of])
     return np.array(shown).swapaxes(0, 1)
 
 

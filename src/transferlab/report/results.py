@@ -18,7 +18,7 @@ class Results:
     facts: Mapping[str, Mapping[str, Any]]  # runs/<strategy>/facts.json
     counts: Sequence[Mapping[str, str]]  # data/processed/class_counts.csv
     skipped: Sequence[Mapping[str, str]]  # data/processed/skipped.csv
-    alike: Sequence[Mapping[str, str]]  # data/processed/near_duplicates.csv
+    alike: Sequence[Mapping[str, str]]  # data/splits/near_duplicates.csv
     archive: Mapping[str, Any]  # data/raw/archive.json
     start: Mapping[str, Any]  # data/weights/start.json
 

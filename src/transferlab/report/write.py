@@ -74,7 +74,9 @@ def read_results(
     """Read what the Markdown is made of; see `write_report`."""
     names, processed = list(params["strategies"]), root / "data/processed"
     classes = files.read_json(processed / "classes.json")["classes"]
-    start = files.read_json(root / "data/weights/start.json")
+    weights = root / "data/weights"
+    start = files.read_json(weights / "start.json")
+    start["file"] = files.read_json(weights / "file.json")
     facts = {name: files.read_json(root / f"runs/{name}/facts.json") for name in names}
     for name in names:
         require_same(
@@ -95,7 +97,7 @@ def read_results(
         facts=facts,
         counts=files.read_csv(processed / "class_counts.csv"),
         skipped=files.read_csv(processed / "skipped.csv"),
-        alike=files.read_csv(processed / "near_duplicates.csv"),
+        alike=files.read_csv(root / "data/splits/near_duplicates.csv"),
         archive=files.read_json(root / "data/raw/archive.json"),
         start=start,
     )

@@ -8,6 +8,7 @@ comparison lists all its runs in `trainings.csv`.
 """
 
 import logging
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from .sender import RESEND, enabled, milliseconds, parent_identity
 from .store import prepare_store, reason
 
 logger = logging.getLogger(__name__)
+SMALLEST = 1e-12  # of a probability in a logarithm, as the evidence has it
 
 
 def sync(root: Path, strategies: Sequence[str], params: Mapping[str, Any]) -> bool:
@@ -85,11 +87,7 @@ class Results:
         self.facts = read_json(self.facts_file)
         self.history = read_csv(root / "runs" / strategy / "history.csv")
         self.costs = read_json(root / "runs" / strategy / "costs.json")
-        scores, predictions = (
-            root / "metrics" / f"{strategy}.json",
-            root / "predictions" / f"{strategy}.csv",
-        )
-        self.scores = read_json(scores)["seeds"] if scores.exists() else {}
+        predictions = root / "predictions" / f"{strategy}.csv"
         self.predictions = read_csv(predictions) if predictions.exists() else []
 
     def tables(self, seed: str) -> dict[str, list[dict[str, str]]]:
@@ -99,14 +97,24 @@ class Results:
 
     def finals(self, seed: str) -> dict[str, float | None]:
         """The numbers of one seed that have one value."""
-        outcome, score = self.facts["seeds"][seed], self.scores.get(seed, {})
+        outcome = self.facts["seeds"][seed]
+        accuracy, loss = scores(self.tables(seed)["predictions"])
         return {
-            "test_accuracy": score.get("accuracy"),
-            "test_loss": score.get("loss"),
+            "test_accuracy": accuracy,
+            "test_loss": loss,
             "best_validation_accuracy": outcome["validation_accuracy"],
             "best_epoch": outcome["best_epoch"],
             "train_seconds": self.costs["seconds_per_seed"].get(seed),
         }
+
+
+def scores(rows: Sequence[Mapping[str, str]]) -> tuple[float | None, float | None]:
+    """Accuracy and mean negative log-likelihood (nats) of one seed's predictions; None without."""
+    if not rows:
+        return None, None
+    hits = sum(row["predicted"] == row["label"] for row in rows)
+    losses = [-math.log(max(float(row[f"p_{row['label']}"]), SMALLEST)) for row in rows]
+    return hits / len(rows), sum(losses) / len(rows)
 
 
 def _send_training(
@@ -187,7 +195,7 @@ def _weights(root: Path) -> dict[str, str]:
     """Tags that say what the starting weights were, and how they came out of a file of others."""
     start = read_json(root / "data/weights/start.json")
     tags = {"weights.origin": start["origin"], "weights.sha256": start["sha256"]}
-    if file := start["file"]:
+    if file := read_json(root / "data/weights/file.json"):
         tags |= {"weights.file": file["name"], "weights.file_sha256": start["source_file_sha256"]}
         tags |= {"weights.tensors_used": f"{file['tensors_used']} of {file['tensors_held']}"}
         tags |= {"weights.undone": "; ".join(file["undone"])}

@@ -9,55 +9,42 @@ import torch
 from ..data.images import Images
 from ..network import device
 from ..network.device import Compute
+from ..params.recipe import Recipe
 from ..params.record import plain
-from ..params.whole import Params
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow")  # whose versions may move a number
 
 
-def trained_with(params: Params, name: str) -> dict[str, Any]:
-    """The parameters that a strategy's training depends on, as they stand in its facts."""
-    return {
-        "backbone": plain(params.backbone),
-        "seeds": list(params.seeds),
-        "train": plain(params.train),
-        "engine": plain(params.engine),
-        "strategy": plain(params.strategies[name]),
-    }
-
-
-def describe(
-    name: str, params: Params, images: Images, start_sha256: str, place: Compute
-) -> dict[str, Any]:
+def describe(recipe: Recipe, images: Images, start_sha256: str, compute: Compute) -> dict[str, Any]:
     """The facts that stand beside a strategy's models, before any seed has run."""
     return {
-        "strategy": name,
-        "title": params.strategies[name].title,
-        "learner": params.strategies[name].learner,
-        "backbone": params.backbone.name,
+        "strategy": recipe.name,
+        "title": recipe.strategy.title,
+        "learner": recipe.strategy.learner,
+        "backbone": recipe.backbone["name"],
         "classes": list(images.classes),
-        "preprocessing": plain(params.backbone.preprocessing),
-        "params": trained_with(params, name),
+        "preprocessing": plain(recipe.preprocessing),
+        "params": recipe.plain(),
         "start_sha256": start_sha256,
         "trainable_parameters": 0,
-        "device": device.describe(place.device),
+        "device": device.describe(compute.device),
         "threads": torch.get_num_threads(),
-        "precision": place.precision,
-        "memory_format": place.memory_format,
+        "precision": compute.precision,
+        "memory_format": compute.memory_format,
         "versions": {
             "python": platform.python_version(),
-            **{
-                package: version(package) for package in ("torch", "torchvision", "numpy", "pillow")
-            },
+            **{package: version(package) for package in PACKAGES},
         },
         "seeds": {},
     }
 
 
-def require_same(facts: dict[str, Any], name: str, params: Params) -> None:
+def require_same(facts: dict[str, Any], recipe: Recipe) -> None:
     """Refuse models that were trained with other parameters than `params.yaml` says now."""
-    for section, now in trained_with(params, name).items():
+    for section, now in recipe.plain().items():
         if facts["params"][section] != now:
             raise ValueError(
-                f"runs/{name}/facts.json: expected the {section} of params.yaml, got other "
-                "values: the model was "
-                f"trained with those. Run: dvc repro --force train@{name}"
+                f"runs/{recipe.name}/facts.json: expected the {section} of params.yaml, got other "
+                "values: the model was trained with those. "
+                f"Run: dvc repro --force train@{recipe.name}"
             )

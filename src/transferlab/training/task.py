@@ -15,9 +15,10 @@ from ..data.images import Images
 from ..network import backbones, models
 from ..network.activations import Activations, Shared
 from ..network.augment import training_side
-from ..network.device import Compute
+from ..network.setup import Setup
 from ..network.views import Views
 from ..params.network import HEAD, PARTS
+from ..params.recipe import Recipe
 from ..params.strategies import (
     GradientStrategy,
     LogisticStrategy,
@@ -26,11 +27,37 @@ from ..params.strategies import (
     head_shape,
     starts_random,
 )
-from ..params.whole import Params
 from . import loop, probe, strategies
 from .checkpoint import Checkpoint, Progress
 
 Log = Callable[[Mapping[str, Any]], None]
+Solved = tuple[probe.Solution, float]
+"""A head, and the seconds that it took."""
+
+
+class Heads:
+    """The regressions of all seeds that start from the same weights, solved at once.
+
+    Args:
+        rows: Rows to fit of every seed.
+    """
+
+    def __init__(self, rows: Mapping[int, np.ndarray]):
+        self.rows = rows
+        self._solved: dict[int, Solved] = {}
+
+    def of(self, seed: int, solve: Callable[[], tuple[dict[int, probe.Solution], float]]) -> Solved:
+        """The solution of one seed, and its share of the seconds that all took.
+
+        Args:
+            seed: One of those in `rows`.
+            solve: Called when the first seed asks: solutions of all, and the seconds.
+        """
+        if seed not in self._solved:
+            solutions, seconds = solve()
+            each = seconds / len(self.rows)
+            self._solved = {one: (solution, each) for one, solution in solutions.items()}
+        return self._solved[seed]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,72 +65,69 @@ class Task:
     """What one seed works on.
 
     Args:
-        params: All parameters.
+        recipe: The strategy, and what else its training depends on.
+        setup: How networks run and see images here.
         images: The training split.
         rows: Indices of the images to fit and of those to validate on.
         seed: Draws everything.
-        place: Where the arithmetic runs, and how.
         shared: What the sources of all seeds have in common.
-        seeds: Rows to fit of every seed that starts from the same weights: their regressions are
-            solved at once.
-        heads: Their solutions, with the seconds that each took.
+        heads: Regressions that are solved together with those of other seeds; None: alone.
     """
 
-    params: Params
+    recipe: Recipe
+    setup: Setup
     images: Images
     rows: tuple[np.ndarray, np.ndarray]
     seed: int
-    place: Compute
     shared: Shared = field(default_factory=Shared)
-    seeds: Mapping[int, np.ndarray] = field(default_factory=dict)
-    heads: dict[int, tuple[probe.Solution, float]] = field(default_factory=dict)
+    heads: Heads | None = None
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 [N] of all images of the split, on the device."""
+        return torch.from_numpy(self.images.labels).to(self.setup.compute.device)
 
     def source(
         self, model: nn.Sequential, views: int | None, resolution: float, cut: int
     ) -> Activations:
         """What enters the layers from part `cut` on."""
-        preprocessing, ranges = self.params.backbone.preprocessing, self.params.train.augment
-        side = training_side(preprocessing, resolution)
         seen = Views(
             images=self.images,
-            preprocessing=preprocessing,
-            ranges=ranges,
+            preprocessing=self.setup.preprocessing,
+            ranges=self.setup.augment,
             seed=self.seed,
-            side=side,
+            side=training_side(self.setup.preprocessing, resolution),
         )
-        shared = self.shared if cut else None
         return Activations(
             backbones.below(model, cut),
             seen,
             self.rows,
             count=views,
-            place=self.place,
-            memory_mb=self.params.engine.memory_mb,
-            shared=shared,
+            place=self.setup.compute,
+            memory_mb=self.setup.memory_mb,
+            shared=self.shared if cut else None,
         )
 
 
 def starting_model(
-    weights: Mapping[str, Tensor], name: str, task: Task, model: nn.Sequential | None = None
+    weights: Mapping[str, Tensor], task: Task, model: nn.Sequential | None = None
 ) -> nn.Sequential:
     """The backbone as the strategy starts from it, with a new head for the classes of the images.
 
     Args:
         weights: Tensors of all parts but the head, or of those that an earlier seed changed; none
             where the strategy starts from random ones.
-        name: Key of the strategy.
         task: What the seed works on.
         model: That of an earlier seed, to be written over: building one takes half as long as
             solving a probe.
     """
-    strategy, classes = task.params.strategies[name], len(task.images.classes)
+    strategy, classes = task.recipe.strategy, len(task.images.classes)
     if model is None or starts_random(strategy):
         drawn = int(named_generator(task.seed, "random weights").integers(2**63))
-        model = backbones.move(
-            backbones.build(task.params.backbone.name, classes, drawn), task.place
-        )
+        model = backbones.build(task.recipe.backbone["name"], classes, drawn)
+        backbones.move(model, task.setup.compute)
     models.overlay(model, weights)
-    head = int(named_generator(task.seed, f"head of {name}").integers(2**63))
+    head = int(named_generator(task.seed, f"head of {task.recipe.name}").integers(2**63))
     start = strategy.head_start if isinstance(strategy, GradientStrategy) else "zero"
     backbones.new_head(model, classes, start=start, seed=head, **head_shape(strategy))
     return model
@@ -127,20 +151,19 @@ def changed_tensors(
 
 
 def learn(
-    model: nn.Sequential, name: str, task: Task, checkpoint: Checkpoint, log: Log
+    model: nn.Sequential, task: Task, checkpoint: Checkpoint, log: Log
 ) -> tuple[Progress, int]:
     """Train one seed of one strategy; gives the result and the number of values that could
     change.
     """
-    strategy = task.params.strategies[name]
+    strategy = task.recipe.strategy
     if isinstance(strategy, LogisticStrategy):
         return solve(model, strategy, task, log)
-    settings = task.params.train
+    settings = task.recipe.train
     plans = strategies.plan(model, strategy, settings.max_epochs)
-    trainable = strategies.trainable_parameters(
-        model, [phase.rates for phase in strategy.phases.values()]
-    )
-    aside = 0.0 if strategy.probe is None else probe_head(model, strategy.probe, task)[1]
+    rates = [phase.rates for phase in strategy.phases.values()]
+    trainable = strategies.trainable_parameters(model, rates)
+    probe_seconds = 0.0 if strategy.probe is None else probe_head(model, strategy.probe, task)[1]
     start = models.tensors_of(model, loop.trained_parts(model, plans))
     done = loop.fit(
         model,
@@ -153,17 +176,38 @@ def learn(
         checkpoint=checkpoint,
         log=log,
     )
-    done.seconds += aside
+    done.seconds += probe_seconds
     if strategy.interpolate is not None and done.status == "finished":
-        begun, cut = time.perf_counter(), min(plan.cut for plan in plans)
-        source, labels = (
-            task.source(model, None, 1, cut),
-            torch.from_numpy(task.images.labels).to(task.place.device),
-        )
-        measure = partial(loop.validate, model[cut:], source, labels, task.rows[1])
-        log(loop.interpolate(model, start, done, strategy, measure))
-        done.seconds += time.perf_counter() - begun - source.aside
+        average(model, start, done, task=task, cut=min(plan.cut for plan in plans), log=log)
     return done, trainable
+
+
+def average(
+    model: nn.Sequential,
+    start: Mapping[str, Tensor],
+    done: Progress,
+    *,
+    task: Task,
+    cut: int,
+    log: Log,
+) -> None:
+    """Average the trained weights with those at the start; model and progress become the result.
+
+    Args:
+        model: As trained.
+        start: The tensors that training could change, as they were before it.
+        done: Of the training.
+        task: What the seed works on.
+        cut: Number of leading parts that never trained.
+        log: Receives the row of the history that stands for the average.
+    """
+    strategy = task.recipe.strategy
+    assert isinstance(strategy, GradientStrategy)
+    begun = time.perf_counter()
+    source = task.source(model, None, 1, cut)
+    measure = partial(loop.validate, model[cut:], source, task.labels, task.rows[1])
+    log(loop.interpolate(model, start, done, strategy, measure))
+    done.seconds += time.perf_counter() - begun - source.aside
 
 
 def all_features(model: nn.Sequential, task: Task) -> Activations:
@@ -180,18 +224,22 @@ def probe_head(
     Returns:
         The solution, and its seconds beside those of tables that are shared.
     """
-    if task.seed not in task.heads:
+    heads = task.heads or Heads({task.seed: task.rows[0]})
+
+    def solve_all() -> tuple[dict[int, probe.Solution], float]:
         started, source = time.perf_counter(), all_features(model, task)
         low, high = regression.log10_c
-        grid = np.logspace(low, high, regression.c_values).tolist()
-        features, labels = source.test(source.rows[1]), torch.from_numpy(task.images.labels)
-        classes, seeds = len(task.images.classes), task.seeds or {task.seed: task.rows[0]}
         solutions = probe.solve(
-            features, labels, classes, grid, folds=regression.folds, seeds=seeds
+            source.test(source.rows[1]),
+            torch.from_numpy(task.images.labels),
+            len(task.images.classes),
+            np.logspace(low, high, regression.c_values).tolist(),
+            folds=regression.folds,
+            seeds=heads.rows,
         )
-        each = (time.perf_counter() - started - source.aside) / len(seeds)
-        task.heads.update({seed: (solution, each) for seed, solution in solutions.items()})
-    solution, seconds = task.heads[task.seed]
+        return solutions, time.perf_counter() - started - source.aside
+
+    solution, seconds = heads.of(task.seed, solve_all)
     head = model.get_submodule("head")
     assert isinstance(head, nn.Sequential)
     models.overlay(head[-1], {"weight": solution.weight, "bias": solution.bias})
@@ -204,8 +252,9 @@ def solve(
     """A linear probe: its head is solved for, and no epoch is trained."""
     solution, seconds = probe_head(model, strategy, task)
     started, source = time.perf_counter(), all_features(model, task)
-    labels = torch.from_numpy(task.images.labels).to(task.place.device)
-    fitted, validated = (loop.validate(model[HEAD:], source, labels, rows) for rows in task.rows)
+    fitted, validated = (
+        loop.validate(model[HEAD:], source, task.labels, rows) for rows in task.rows
+    )
     row = {
         "phase": f"C = {solution.c:.3g}",
         "epoch": 0,

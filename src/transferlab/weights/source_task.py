@@ -1,63 +1,89 @@
 """Train the backbone on its source task."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from torch import Tensor, nn
+
 from ..data.archive import bring
 from ..data.chance import stratified_split
-from ..data.images import load_images
+from ..data.images import Images, load_images
 from ..data.ingest.pixels import preprocess
 from ..network import device
-from ..params.whole import Params
+from ..network.setup import setup_for
+from ..params.backbone import Backbone
+from ..params.dataset import Dataset
+from ..params.engine import Engine
+from ..params.recipe import Recipe
+from ..params.record import plain
+from ..params.training import Train
 from ..pipeline.files import content_hash, read_json
 from ..pipeline.places import cache_folder
 from ..training.checkpoint import Checkpoint
 from ..training.facts import describe
-from ..training.task import Task, learn, outcome, starting_model
+from ..training.task import Log, Task, learn, outcome, starting_model
 
-# of the source task and of random weights: every seed of a strategy starts from the same ones
-SEED = 0
+SEED = 0  # of the task and of its random start: all strategies start from the same weights
 
 
 def train_on_source(
-    params: Params, code: str, log: Callable[[Mapping[str, Any]], None]
-) -> tuple[Mapping[str, Any], str]:
-    """Train the backbone on its source task; gives its tensors and what they are."""
-    source = params.backbone.source
+    backbone: Backbone, train: Train, engine: Engine, code: str, log: Log
+) -> tuple[Mapping[str, Tensor], str]:
+    """Train the backbone on its source task; gives its tensors and what they are.
+
+    Raises:
+        ValueError: The training diverged.
+    """
+    source = backbone.source
     assert source is not None  # params asks for it
-    place = device.prepare(params.engine, device.reference_for(params.engine))
-    task_params = replace(
-        params, seeds=(SEED,), strategies={"source": source.strategy}, dataset=source.dataset
+    recipe = Recipe(
+        name="source",
+        strategy=source.strategy,
+        backbone=plain(backbone),
+        preprocessing=backbone.preprocessing,
+        seeds=(SEED,),
+        train=train,
+        engine=engine,
     )
     with TemporaryDirectory(dir=cache_folder("source")) as name:
-        folder = Path(name)
-        bring.bring(source.dataset, folder)
-        preprocess(folder / "archive.zip", source.dataset, folder / "processed")
-        classes = read_json(folder / "processed/classes.json")["classes"]
-        images = load_images(folder / "processed/train", classes)
-        rows = stratified_split(images.labels, params.train.validation_fraction, SEED, "validation")
-        task = Task(params=task_params, images=images, rows=rows, seed=SEED, place=place)
-        model = starting_model({}, "source", task)
-        key = content_hash(
-            [describe("source", task_params, images, "", place), images.digest, code]
-        )
-        checkpoint = Checkpoint(
-            cache_folder("resume") / f"{key}.pt", params.engine.checkpoint_seconds
-        )
-        done, _ = learn(model, "source", task, checkpoint, log)
-        checkpoint.remove()
-    found = outcome(done)
-    if found["status"] == "diverged":
+        images = source_images(source.dataset, Path(name))
+        model, done = train_once(recipe, images, code, log)
+    if done["status"] == "diverged":
         raise ValueError(
             "backbone.source.strategy: expected losses that are numbers, got one in epoch "
-            f"{found['diverged_epoch']} "
-            f"that is none. Lower backbone.source.strategy.lr."
+            f"{done['diverged_epoch']} that is none. Lower backbone.source.strategy.lr."
         )
-    accuracy = f"validation accuracy {found['validation_accuracy']:.3f}"
-    return (
-        model.state_dict(),
-        f"trained on {source.dataset.name} ({', '.join(classes)}), {accuracy}",
+    accuracy = f"validation accuracy {done['validation_accuracy']:.3f}"
+    origin = f"trained on {source.dataset.name} ({', '.join(images.classes)}), {accuracy}"
+    return model.state_dict(), origin
+
+
+def source_images(dataset: Dataset, folder: Path) -> Images:
+    """The training images of the source task, brought and decoded under `folder`."""
+    bring.bring(dataset, folder)
+    preprocess(folder / "archive.zip", dataset, folder / "processed")
+    classes = read_json(folder / "processed/classes.json")["classes"]
+    return load_images(folder / "processed/train", classes)
+
+
+def train_once(
+    recipe: Recipe, images: Images, code: str, log: Log
+) -> tuple[nn.Sequential, dict[str, Any]]:
+    """The trained model of one seed, and how its training ended."""
+    train, engine = recipe.train, recipe.engine
+    compute = device.prepare(engine, engine.pinned())
+    task = Task(
+        recipe=recipe,
+        setup=setup_for(recipe, compute),
+        images=images,
+        rows=stratified_split(images.labels, train.validation_fraction, SEED, "validation"),
+        seed=SEED,
     )
+    model = starting_model({}, task)
+    key = content_hash([describe(recipe, images, "", compute), images.digest, code])
+    checkpoint = Checkpoint(cache_folder("resume") / f"{key}.pt", engine.checkpoint_seconds)
+    done, _ = learn(model, task, checkpoint, log)
+    checkpoint.remove()
+    return model, outcome(done)

@@ -3,7 +3,7 @@ trained here.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ from ..data.archive import fetch
 from ..data.archive.request import Verified
 from ..network import backbones, models
 from ..network.backbones import IMAGENET_CLASSES
-from ..params.whole import Params
+from ..params.backbone import Backbone
+from ..params.engine import Engine
+from ..params.training import Train
 from ..pipeline.files import write_json
+from ..training.task import Log
 from . import published
 from .source_task import train_on_source
 
@@ -20,13 +23,15 @@ logger = logging.getLogger(__name__)
 
 
 def write_start(
-    root: Path, params: Params, code: str, log: Callable[[Mapping[str, Any]], None]
+    root: Path, backbone: Backbone, *, train: Train, engine: Engine, code: str, log: Log
 ) -> None:
     """Write `data/weights/start.safetensors` and the facts beside it.
 
     Args:
         root: Checkout that receives data/weights.
-        params: All parameters.
+        backbone: Says which.
+        train: What all trainings share, for a source task.
+        engine: Where and how a source task is computed.
         code: Digest of the code, which names the checkpoint of a source task.
         log: Receives each epoch of a source task.
 
@@ -34,40 +39,38 @@ def write_start(
         ValueError: The file is not there, has another hash than `params.yaml` says, or gives no
             weights of the backbone; or the source task diverged.
     """
-    backbone = params.backbone
-    facts: dict[str, Any] = {"backbone": backbone.name, "weights": backbone.weights, "file": None}
+    facts: dict[str, Any] = {"backbone": backbone.name, "weights": backbone.weights}
+    about = None
     if backbone.weights == "source":
-        tensors, origin = train_on_source(params, code, log)
+        tensors, origin = train_on_source(backbone, train, engine, code, log)
         facts |= {"origin": origin, "source_file_sha256": None}
     elif backbone.weights == "none":
         tensors = backbones.build(backbone.name, IMAGENET_CLASSES).state_dict()
         facts |= {"origin": "random", "source_file_sha256": None}
     else:
-        file = official(params) if backbone.weights == "official" else own(params)
-        tensors, about = from_file(file.path, params)
-        facts |= {"origin": file.origin, "source_file_sha256": file.sha256, "file": about}
+        file = official(backbone) if backbone.weights == "official" else own(backbone)
+        tensors, about = from_file(file.path, backbone)
+        facts |= {"origin": file.origin, "source_file_sha256": file.sha256}
     sha256 = models.save(tensors, root / "data/weights/start.safetensors")
     write_json(root / "data/weights/start.json", {**facts, "sha256": sha256})
+    write_json(root / "data/weights/file.json", about)  # apart: no training depends on its words
 
 
-def official(params: Params) -> Verified:
+def official(backbone: Backbone) -> Verified:
     """The published file; the end of its name is the beginning of its sha256."""
-    url = params.backbone.official_url
+    url = backbone.official_url
     assert url is not None  # params refuses official weights without an address
     prefix = Path(url).stem.rsplit("-", 1)[-1]
     return fetch.fetch(url, sha256_prefix=prefix, key="backbone", url_key="backbone.official_url")
 
 
-def own(params: Params) -> Verified:
+def own(backbone: Backbone) -> Verified:
     """The file of the user's own or of the mirror, as it was when `params.yaml` was composed."""
-    return fetch.own_file(
-        params.backbone.weights, sha256=params.backbone.weights_sha256, key="backbone.weights"
-    )
+    return fetch.own_file(backbone.weights, sha256=backbone.weights_sha256, key="backbone.weights")
 
 
-def from_file(path: Path, params: Params) -> tuple[Mapping[str, Any], dict[str, Any]]:
+def from_file(path: Path, backbone: Backbone) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """The tensors of a weights file under the names of the parts, and what was done to it."""
-    backbone = params.backbone
     source = backbone.official_url if backbone.weights == "official" else backbone.weights
     name = Path(str(source)).name  # the cache calls it by its hash
     found = published.read(path, backbone.name, name)

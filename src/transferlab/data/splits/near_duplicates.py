@@ -4,15 +4,15 @@ checksum finds.
 Mirrored copies are not found: their hashes differ in about half of the bits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ...pipeline.files import read_json, write_csv
-from ..images import SPLITS, Images, load_images
+from ...pipeline.files import write_csv
+from ..images import SPLITS, Images
 
 DISTANCE = 6  # bits of 64 in which two hashes may differ
 
@@ -21,17 +21,20 @@ CHUNK = 1000  # images that are compared with all others at once
 COLUMNS = ("id", "other", "split", "other_split", "distance")
 
 
-def write(processed: Path) -> None:
-    """Write `near_duplicates.csv` beside the images that preprocessing left under `processed`."""
-    classes = read_json(processed / "classes.json")["classes"]
-    images = {split: load_images(processed / split, classes) for split in SPLITS}
-    ids = [(id, split) for split in SPLITS for id in images[split].ids]
-    hashes = np.concatenate([perceptual_hashes(images[split]) for split in SPLITS])
+def write(images: Sequence[Images], path: Path) -> None:
+    """Write the table of pairs that look the same.
+
+    Args:
+        images: Of each split, in the order of `SPLITS`.
+        path: Of the CSV file.
+    """
+    ids = [(id, split) for split, some in zip(SPLITS, images, strict=True) for id in some.ids]
+    hashes = np.concatenate([perceptual_hashes(some) for some in images])
     lines = (
         dict(zip(COLUMNS, (ids[i][0], ids[j][0], ids[i][1], ids[j][1], distance), strict=True))
         for i, j, distance in near(hashes)
     )
-    write_csv(processed / "near_duplicates.csv", COLUMNS, lines)
+    write_csv(path, COLUMNS, lines)
 
 
 def perceptual_hashes(images: Images) -> npt.NDArray[np.uint64]:

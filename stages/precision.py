@@ -11,9 +11,10 @@ from transferlab.pipeline import stage
 
 
 def work(root: Path, params: Params, _: str) -> None:
-    """Write data/engine.json."""
-    precision.decide(root, params)
+    """Write data/precision.json and data/precision_times.json."""
+    backbone = params.backbone
+    precision.decide(root, backbone.name, backbone.preprocessing, params.engine)
 
 
 if __name__ == "__main__":
-    stage.main("engine", work)
+    stage.main("precision", work)

@@ -1,0 +1,97 @@
+"""Draw every division of the images, each from a chance of its own, so that none moves another."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...params.protocols import CrossValidation, LearningCurve
+from ...pipeline.files import read_csv
+from ..chance import stratified_split
+from ..divisions import Division, write_divisions
+from ..images import Images
+from .folds import folds
+from .near_duplicates import groups
+
+NOBODY = np.zeros(0, dtype=np.int64)
+
+
+def write_validation(path: Path, train: Images, seeds: Iterable[int], fraction: float) -> None:
+    """Write which training images each seed sets aside to validate on, stratified.
+
+    Args:
+        path: Of the table, see `divisions.write_divisions`.
+        train: The training split.
+        seeds: One division for each.
+        fraction: Share of every class that is set aside, in (0, 1).
+    """
+    divisions = {}
+    for seed in seeds:
+        fit, validation = stratified_split(train.labels, fraction, seed, "validation")
+        divisions[f"seed={seed}"] = Division(fit=fit, validation=validation, asked=NOBODY)
+    write_divisions(path, train.ids, names(train), divisions)
+
+
+def write_parts(
+    path: Path, train: Images, settings: LearningCurve, seeds: Sequence[int], fraction: float
+) -> None:
+    """Write parts of the training images for the learning curve.
+
+    They are stratified and nested: a larger one holds all of a smaller one of the same seed.
+    Validation images are set aside inside each part. The arguments are those of `write_validation`.
+    """
+    divisions = {}
+    for share in settings.fractions if settings.strategies else ():
+        for seed in seeds:
+            part = stratified_split(train.labels, share, seed, "learning curve")[1]
+            fit, validation = stratified_split(train.labels[part], fraction, seed, "validation")
+            divisions[f"fraction={share} seed={seed}"] = Division(
+                fit=part[fit], validation=part[validation], asked=NOBODY
+            )
+    write_divisions(path, train.ids, names(train), divisions)
+
+
+def write_folds(
+    path: Path,
+    images: Sequence[Images],
+    alike: Path,
+    settings: CrossValidation,
+    fraction: float,
+) -> None:
+    """Write the folds of cross-validation, in which near-duplicates stay on one side.
+
+    Every choice is made on a validation split inside the images of the other folds.
+
+    Args:
+        path: Of the table.
+        images: Training and test split; both take part alike.
+        alike: Table of near-duplicates.
+        settings: Repeats and folds.
+        fraction: About the share of the other folds' images to validate on.
+
+    Raises:
+        ValueError: A class has fewer groups than there are folds.
+    """
+    ids = [id for split in images for id in split.ids]
+    labels = np.concatenate([split.labels for split in images])
+    row_of = {id: row for row, id in enumerate(ids)}
+    pairs = [(row_of[line["id"]], row_of[line["other"]]) for line in read_csv(alike)]
+    together = groups(len(ids), pairs)
+    divisions = {}
+    for repeat in range(settings.repeats if settings.strategies else 0):
+        fold_of = folds(labels, together, settings.folds, repeat)
+        for fold in range(settings.folds):
+            inside = np.flatnonzero(fold_of != fold)
+            count = max(2, round(1 / fraction))
+            inner = folds(labels[inside], together[inside], count, repeat)
+            divisions[f"repeat={repeat} fold={fold}"] = Division(
+                fit=inside[inner != 0],
+                validation=inside[inner == 0],
+                asked=np.flatnonzero(fold_of == fold),
+            )
+    write_divisions(path, ids, [name for split in images for name in names(split)], divisions)
+
+
+def names(images: Images) -> list[str]:
+    """The class of each image."""
+    return [images.classes[label] for label in images.labels]

@@ -1,0 +1,44 @@
+"""All that a strategy's training depends on, as one record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .engine import Engine
+from .network import Preprocessing
+from .record import plain
+from .strategies import Strategy
+from .training import Train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A strategy, and the other parameters that its training depends on.
+
+    Args:
+        name: Key of the strategy.
+        strategy: What it says.
+        backbone: The section `backbone`, as plain data.
+        preprocessing: Of the backbone's weights.
+        seeds: One training for each.
+        train: What all strategies share.
+        engine: Where and how the arithmetic runs.
+    """
+
+    name: str
+    strategy: Strategy
+    backbone: Mapping[str, Any]
+    preprocessing: Preprocessing
+    seeds: tuple[int, ...]
+    train: Train
+    engine: Engine
+
+    def plain(self) -> dict[str, Any]:
+        """The parameters as they stand in the facts of a training."""
+        return {
+            "backbone": dict(self.backbone),
+            "seeds": list(self.seeds),
+            "train": plain(self.train),
+            "engine": plain(self.engine),
+            "strategy": plain(self.strategy),
+        }

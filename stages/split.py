@@ -1,0 +1,29 @@
+"""Images -> which are alike, and which each training fits, validates on and is asked about."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from transferlab.data.images import SPLITS, load_images
+from transferlab.data.splits import draw, near_duplicates
+from transferlab.params.whole import Params
+from transferlab.pipeline import stage
+from transferlab.pipeline.files import read_json
+
+
+def work(root: Path, params: Params, _: str) -> None:
+    """Write data/splits."""
+    processed, splits = root / "data/processed", root / "data/splits"
+    classes = read_json(processed / "classes.json")["classes"]
+    images = [load_images(processed / split, classes) for split in SPLITS]
+    alike, train = splits / "near_duplicates.csv", images[0]
+    seeds, fraction = params.seeds, params.train.validation_fraction
+    near_duplicates.write(images, alike)
+    draw.write_validation(splits / "validation.csv", train, seeds, fraction)
+    draw.write_folds(splits / "folds.csv", images, alike, params.cross_validation, fraction)
+    draw.write_parts(splits / "parts.csv", train, params.learning_curve, seeds, fraction)
+
+
+if __name__ == "__main__":
+    stage.main("split", work)
