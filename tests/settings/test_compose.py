@@ -155,6 +155,7 @@ def test_the_source_task_of_tiny_is_scratch_but_for_what_it_says() -> None:
     assert differing(scratch, source) == {"title", "lr", "resolution", "optimizer"}
 
 
+@pytest.mark.slow
 def test_a_strategy_is_the_same_alone_as_among_all() -> None:
     for name, strategy in composed()["strategies"].items():
         assert composed(f"strategy={name}")["strategies"] == {name: strategy}
@@ -318,6 +319,7 @@ compose_and_dump(Path(target), conf, None, "config", conf, overrides)
 """
 
 
+@pytest.mark.slow
 def test_dvc_composes_the_same_bytes_with_the_same_check(tmp_path: Path) -> None:
     def dvc(*overrides: str) -> subprocess.CompletedProcess[str]:
         command = [

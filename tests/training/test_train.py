@@ -747,6 +747,7 @@ def test_gradient_is_clipped_over_all_that_trains(clip_norm: float | None, tmp_p
     assert (length == pytest.approx(0.001, rel=1e-3)) == (clip_norm is not None)
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path: Path) -> None:
     strategy = strategy_of(
         "scratch", epochs=60, lr=0.01, optimizer="adamw", resolution=1.0, label_smoothing=0.0
