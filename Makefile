@@ -1,4 +1,5 @@
-# `make help` lists the targets. Everything but `help` first makes .venv from the hashed lock file.
+# `make help` lists the targets. Everything but `help` and `clean` first makes .venv from the hashed lock file.
+# With .venv active, DVC's own commands run the pipeline: docs/how-to/compare.md.
 PYTHON ?= python3
 BIN := .venv/bin
 SET ?=
@@ -14,6 +15,8 @@ setup: .venv/ready ## .venv with the locked dependencies, and a local git identi
 	@git config user.email >/dev/null || { git rev-parse --git-dir >/dev/null 2>&1 \
 	  && git config --local user.name transferlab && git config --local user.email transferlab@localhost; } || true
 
+# Bytecode is compiled here once: where PYTHONDONTWRITEBYTECODE is set, every process would do it anew
+# (benchmarks/results/building.md).
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo 'make: expected Python 3.11 or newer, got' "$$($(PYTHON) --version)."  'Set PYTHON=python3.12 or the like.'; exit 1; }
