@@ -28,14 +28,27 @@ class Progress:
     seconds: float = 0.0
     shared: dict[str, float] = field(default_factory=dict)
 
+    def passed(self, phase: str, seconds: float, shared: Mapping[str, float]) -> None:
+        """Count an epoch that is over, whatever came of it.
+
+        Args:
+            phase: It belongs to.
+            seconds: It took, beside those of tables that are shared.
+            shared: Seconds of these tables, by their names.
+        """
+        self.epoch += 1
+        self.phase = phase
+        self.seconds += seconds
+        self.shared |= shared
+
     def add(
         self, row: dict[str, Any], select_by: str, tensors: Callable[[], dict[str, Tensor]]
     ) -> None:
         """Append a row of the history, and keep the model when it is the best so far."""
         self.history.append(row)
-        found = rank(row, select_by)
-        if self.best is None or found > self.best:
-            self.best, self.best_epoch, self.best_tensors = found, row["epoch"], tensors()
+        reached = rank(row, select_by)
+        if self.best is None or reached > self.best:
+            self.best, self.best_epoch, self.best_tensors = reached, row["epoch"], tensors()
 
 
 def rank(row: Mapping[str, Any], select_by: str) -> tuple[float, float]:

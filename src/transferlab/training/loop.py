@@ -20,6 +20,8 @@ from .checkpoint import Checkpoint, Progress, rank
 from .schedule import Moment, rate
 from .strategies import PhasePlan
 
+LOSSES = ("train_loss", "validation_loss")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -66,56 +68,75 @@ def fit(
     targets = torch.from_numpy(labels).to(next(model.parameters()).device)
     parts = trained_parts(model, plans)
     progress = checkpoint.load()
-    done, first = progress.epoch, 0
     progress.best_tensors = progress.best_tensors or models.tensors_of(model, parts)
     models.overlay(model, progress.tensors)
+    end = 0
     for plan in plans:
-        epochs = range(max(first, done), first + plan.epochs)
-        first += plan.epochs
-        if progress.status != "running" or not epochs:
+        begun, end = end, end + plan.epochs
+        if progress.status != "running" or progress.epoch >= end:
             continue
         optimizer = begin_phase(model, plan, strategy)
         if progress.optimizer and progress.phase == plan.name:
             optimizer.load_state_dict(progress.optimizer)
         source, upper = source_of(plan.cut), model[plan.cut :]
-        for epoch in epochs:
-            started, aside = time.perf_counter(), source.aside
-            order = named_generator(settings.seed, f"order/{epoch}").permutation(rows[0])
-            batches = list(divide(order, settings.batch_size))
-            torch.manual_seed(
-                int(named_generator(settings.seed, f"dropout/{epoch}").integers(2**63))
-            )
-            set_modes(upper, strategy.norm_statistics)
-            begun = first - plan.epochs
+        for epoch in range(progress.epoch, end):
             losses = [row["validation_loss"] for row in progress.history[begun:]]
             now = Moment(epoch=epoch, phase_epoch=epoch - begun, length=plan.epochs, losses=losses)
-            row: dict[str, Any] = {
-                "phase": plan.name,
-                "epoch": epoch + 1,
-                **descend(
-                    upper, source, targets, batches, now=now, optimizer=optimizer, strategy=strategy
-                ),
-                **validate(upper, source, targets, rows[1]),
-            }
-            progress.epoch, progress.phase = epoch + 1, plan.name
-            progress.seconds += time.perf_counter() - started - (source.aside - aside)
-            progress.shared |= source.shared.seconds if source.shared else {}
-            if not all(math.isfinite(row[loss]) for loss in ("train_loss", "validation_loss")):
+            measured, seconds = one_epoch(
+                upper,
+                source,
+                targets,
+                rows,
+                now=now,
+                optimizer=optimizer,
+                strategy=strategy,
+                settings=settings,
+            )
+            progress.passed(plan.name, seconds, source.shared.seconds if source.shared else {})
+            if not all(math.isfinite(measured[loss]) for loss in LOSSES):
                 progress.status = "diverged"
                 break
+            row = {"phase": plan.name, "epoch": epoch + 1, **measured}
             progress.add(row, strategy.select_by, lambda: models.tensors_of(model, parts))
             log(row)
             if checkpoint.due():
-                progress.tensors, progress.optimizer = (
-                    models.tensors_of(model, parts),
-                    optimizer.state_dict(),
-                )
+                progress.tensors = models.tensors_of(model, parts)
+                progress.optimizer = optimizer.state_dict()
                 checkpoint.save(progress)
     models.overlay(model, progress.best_tensors)
-    progress.status = "finished" if progress.status == "running" else progress.status
+    if progress.status == "running":
+        progress.status = "finished"
     progress.tensors, progress.optimizer = {}, {}
     checkpoint.save(progress)
     return progress
+
+
+def one_epoch(
+    upper: nn.Module,
+    source: Activations,
+    targets: Tensor,
+    rows: tuple[np.ndarray, np.ndarray],
+    *,
+    now: Moment,
+    optimizer: torch.optim.Optimizer,
+    strategy: GradientStrategy,
+    settings: Settings,
+) -> tuple[dict[str, float], float]:
+    """Every row to fit once, in an order of its own, and what comes of it on those to validate on.
+
+    Returns:
+        What is measured, and the seconds it took beside those of tables that are shared.
+    """
+    started, shared = time.perf_counter(), source.aside
+    order = named_generator(settings.seed, f"order/{now.epoch}").permutation(rows[0])
+    batches = list(divide(order, settings.batch_size))
+    torch.manual_seed(int(named_generator(settings.seed, f"dropout/{now.epoch}").integers(2**63)))
+    set_modes(upper, strategy.norm_statistics)
+    trained = descend(
+        upper, source, targets, batches, now=now, optimizer=optimizer, strategy=strategy
+    )
+    validated = validate(upper, source, targets, rows[1])
+    return {**trained, **validated}, time.perf_counter() - started - (source.aside - shared)
 
 
 def descend(
@@ -153,10 +174,7 @@ def descend(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if strategy.clip_norm is not None:
-            trained = [
-                parameter for group in optimizer.param_groups for parameter in group["params"]
-            ]
-            nn.utils.clip_grad_norm_(trained, strategy.clip_norm)
+            nn.utils.clip_grad_norm_(_trained(optimizer), strategy.clip_norm)
         optimizer.step()
         loss_sum += loss.detach() * len(batch)
         correct += (logits.detach().argmax(1) == y).sum()
@@ -167,6 +185,10 @@ def descend(
         "train_loss": float(loss_sum) / images,
         "train_accuracy": float(correct) / images,
     }
+
+
+def _trained(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def begin_phase(
