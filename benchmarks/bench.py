@@ -295,82 +295,77 @@ def machine() -> str:
 def table(result: Run) -> str:
     """The result as Markdown."""
     given = result["command"]
-    counted = (
-        f"all {EPOCHS} epochs"
-        if given["full"]
-        else f"{given['epochs']} epochs, extrapolated to {EPOCHS}"
-    )
+    counted = f"{given['epochs']} epochs, extrapolated to {EPOCHS}"
+    if given["full"]:
+        counted = f"all {EPOCHS} epochs"
     lines = [
         f"# {given['backbone']}, weights {given['weights']}: the tutorial's loop and the engine",
         "",
         f"{result['machine']}; {given['rounds']} round(s). The loop was timed over {counted}; one "
-        "seed of ours against "
-        "one run of it unless the line says otherwise. Where ours took less than 20 s it is the "
-        "median of three. "
-        "Interpreter, imports and downloads are not counted. Memory is the peak of the main "
-        "process. Made by "
-        "`make bench`; every run stands in the JSON file beside this one.",
+        "seed of ours against one run of it unless the line says otherwise. Where ours took less "
+        "than 20 s it is the median of three. Interpreter, imports and downloads are not counted. "
+        "Memory is the peak of the main process. Made by `make bench`; every run stands in the "
+        "JSON file beside this one.",
         "",
-        (
-            "| | loop, s | engine, s | ratio | passes | decodes | test accuracy: loop last (best) "
-            "| "
-            "engine | peak MB |"
-        ),
+        "| | loop, s | engine, s | ratio | passes | decodes | test accuracy: loop last (best) "
+        "| engine | peak MB |",
         "| --- | --: | --: | --: | --: | --: | --: | --: | --: |",
-    ]
-    for row in result["rows"]:
-        theirs, ours = row["rounds"][0]["tutorial"], row["rounds"][0]["engine"]
-        last = theirs["epochs"][-1]
-        passes = EPOCHS * (last["train_passes"] + last["val_passes"])
-        reached = "not run to the end"
-        if len(theirs["epochs"]) == EPOCHS:
-            reached = (
-                f"{last['val_accuracy']:.3f} "
-                f"({max(epoch['val_accuracy'] for epoch in theirs['epochs']):.3f})"
-            )
-        accuracy = ", ".join(f"{value:.3f}" for value in (ours["accuracy"] or {}).values()) or "-"
-        lines.append(
-            f"| {row['title']} | {row['tutorial_seconds']:.1f} | {row['engine_seconds']:.2f} | "
-            f"**{row['ratio']:.1f}x** "
-            f"| {passes} / {ours['passes']} | {passes} / {ours['decodes']} | {reached} | "
-            f"{accuracy} "
-            f"| {theirs['peak_memory_mb']:.0f} / {ours['peak_memory_mb']:.0f} |"
-        )
-    lines += [
+        *(_compared(row) for row in result["rows"]),
         "",
         "One pass forward and one forward and backward, eight real images, against the first line:",
         "",
-    ]
-    lines += [
         "| precision | memory format | seconds | smallest cosine | same largest logit |",
         "| --- | --- | --: | --: | --- |",
+        *(_format(trial) for trial in result["formats"]),
     ]
-    for trial in result["formats"]:
-        how, agrees = (
-            f"{trial['precision']} | {trial['memory_format']}",
-            "yes" if trial["agrees"] else "no, or cosine < 0.999",
-        )
-        lines.append(f"| {how} | {trial['seconds']:.3f} | {trial['cosine']:.5f} | {agrees} |")
     for strategy, steps in result["ladders"].items():
-        lines += [
-            "",
-            f"What each step gives, {strategy}:",
-            "",
-            "| step | seconds | times faster than the loop |",
-            "| --- | --: | --: |",
-        ]
-        lines += [
-            (
-                f"| {step['title']} | {step['seconds']:.2f} | "
-                f"{steps[0]['seconds'] / step['seconds']:.1f} |"
-            )
-            for step in steps
-        ]
+        lines += _ladder(strategy, steps)
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Run everything and write the table."""
+def _compared(row: Run) -> str:
+    """The line of one strategy, by the first of its rounds but for the seconds."""
+    theirs, ours = row["rounds"][0]["tutorial"], row["rounds"][0]["engine"]
+    last = theirs["epochs"][-1]
+    passes = EPOCHS * (last["train_passes"] + last["val_passes"])
+    reached = "not run to the end"
+    if len(theirs["epochs"]) == EPOCHS:
+        best = max(epoch["val_accuracy"] for epoch in theirs["epochs"])
+        reached = f"{last['val_accuracy']:.3f} ({best:.3f})"
+    accuracy = ", ".join(f"{value:.3f}" for value in (ours["accuracy"] or {}).values()) or "-"
+    return (
+        f"| {row['title']} | {row['tutorial_seconds']:.1f} | {row['engine_seconds']:.2f} | "
+        f"**{row['ratio']:.1f}x** "
+        f"| {passes} / {ours['passes']} | {passes} / {ours['decodes']} | {reached} | "
+        f"{accuracy} "
+        f"| {theirs['peak_memory_mb']:.0f} / {ours['peak_memory_mb']:.0f} |"
+    )
+
+
+def _format(trial: Run) -> str:
+    agrees = "yes" if trial["agrees"] else "no, or cosine < 0.999"
+    return (
+        f"| {trial['precision']} | {trial['memory_format']} | {trial['seconds']:.3f} | "
+        f"{trial['cosine']:.5f} | {agrees} |"
+    )
+
+
+def _ladder(strategy: str, steps: list[Run]) -> list[str]:
+    loop = steps[0]["seconds"]
+    return [
+        "",
+        f"What each step gives, {strategy}:",
+        "",
+        "| step | seconds | times faster than the loop |",
+        "| --- | --: | --: |",
+        *(
+            f"| {step['title']} | {step['seconds']:.2f} | {loop / step['seconds']:.1f} |"
+            for step in steps
+        ),
+    ]
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument(
@@ -400,6 +395,12 @@ def main() -> None:
     given = parser.parse_args()
     if given.epochs < 3:
         parser.error("--epochs: expected 3 or more, or one slow epoch is the result.")
+    return given
+
+
+def main() -> None:
+    """Run everything and write the table."""
+    given = _arguments()
     with tempfile.TemporaryDirectory(prefix="transferlab-bench-") as name:
         bench = Bench(given, Path(name))
         result = {

@@ -9,6 +9,7 @@ the norm layers of frozen parts included. Prints one line of JSON.
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,40 @@ def network(given: argparse.Namespace, classes: int) -> nn.Module:
     return net.to(memory_format=torch.channels_last) if given.channels_last else net
 
 
-def main() -> None:
-    """Train and print what it took."""
+def epoch(
+    model: nn.Module,
+    batches: Mapping[str, DataLoader[Any]],
+    optimizer: torch.optim.Optimizer,
+    layout: torch.memory_format | None,
+) -> dict[str, float]:
+    """Accuracy and number of passes of both phases, of which only "train" descends.
+
+    Args:
+        model: Changed in place.
+        batches: Loader of each phase.
+        optimizer: Of what trains.
+        layout: Of the images; None: as they are loaded.
+    """
+    row: dict[str, float] = {}
+    for phase, loader in batches.items():
+        model.train(phase == "train")
+        correct = passes = 0
+        for loaded, labels in loader:
+            optimizer.zero_grad()
+            images = loaded if layout is None else loaded.contiguous(memory_format=layout)
+            with torch.set_grad_enabled(phase == "train"):
+                logits = model(images)
+                loss = nn.functional.cross_entropy(logits, labels)
+            if phase == "train":
+                loss.backward()
+                optimizer.step()
+            correct += int((logits.argmax(1) == labels).sum())
+            passes += len(images)
+        row |= {f"{phase}_accuracy": correct / passes, f"{phase}_passes": passes}
+    return row
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "data", type=Path, help="folder with train/ and val/, a folder per class in each"
@@ -98,54 +131,36 @@ def main() -> None:
         "--keep-memory", action="store_true", help="let the allocator keep freed memory"
     )
     parser.add_argument("--channels-last", action="store_true")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train and print what it took."""
+    given = _arguments()
     torch.manual_seed(given.seed)
     if given.keep_memory:
         device.keep_freed_memory()
     begun = time.perf_counter()
     batches = loaders(given)
     model = network(given, len(batches["train"].dataset.classes))  # type: ignore[attr-defined]
-    optimizer = torch.optim.SGD(
-        [p for p in model.parameters() if p.requires_grad], lr=0.001, momentum=0.9
-    )
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.001, momentum=0.9)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
+    layout = torch.channels_last if given.channels_last else None
     prepared = time.perf_counter() - begun
     epochs = []
     for _ in range(given.epochs):
-        begun, row = time.perf_counter(), {}
-        for phase, loader in batches.items():
-            model.train(phase == "train")
-            correct = passes = 0
-            for loaded, labels in loader:
-                optimizer.zero_grad()
-                images = (
-                    loaded.contiguous(memory_format=torch.channels_last)
-                    if given.channels_last
-                    else loaded
-                )
-                with torch.set_grad_enabled(phase == "train"):
-                    logits = model(images)
-                    loss = nn.functional.cross_entropy(logits, labels)
-                if phase == "train":
-                    loss.backward()
-                    optimizer.step()
-                correct += int((logits.argmax(1) == labels).sum())
-                passes += len(images)
-            row |= {f"{phase}_accuracy": correct / passes, f"{phase}_passes": passes}
-            if phase == "train":
-                schedule.step()
+        begun = time.perf_counter()
+        row = epoch(model, batches, optimizer, layout)
+        schedule.step()
         epochs.append({"seconds": time.perf_counter() - begun, **row})
-    peak = device.peak_memory_mb(torch.device("cpu"))
-    print(
-        json.dumps(
-            {
-                "prepared_seconds": prepared,
-                "epochs": epochs,
-                "peak_memory_mb": peak,
-                "workers": given.workers,
-            }
-        )
-    )
+    found = {
+        "prepared_seconds": prepared,
+        "epochs": epochs,
+        "peak_memory_mb": device.peak_memory_mb(torch.device("cpu")),
+        "workers": given.workers,
+    }
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
