@@ -24,7 +24,7 @@ from transferlab.network import augment, backbones, models
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, write_json
 from transferlab.prediction.table import read_predictions
-from transferlab.weights import published
+from transferlab.weights import head
 
 CLASSES = ["stripes", "dots", "noise"]
 COUNTS = {
@@ -161,7 +161,7 @@ def test_imagenet_head_is_absent_where_there_is_none(
     assert written(root) == {"majority.csv"}
 
 
-@pytest.mark.parametrize("outputs", [3, published.DRAWN, 1001])
+@pytest.mark.parametrize("outputs", [3, head.DRAWN, 1001])
 def test_imagenet_head_is_absent_where_the_head_has_another_size(outputs: int, root: Path) -> None:
     start_from(root, outputs)
     stage("controls")(root, small_params(), "")

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from transferlab.network import backbones
-from transferlab.weights import published
+from transferlab.weights import candidates, head, published
 
 NAME = "mobilenet_v3_small"
 COUNTER = "num_batches_tracked"
@@ -313,7 +313,7 @@ def test_file_is_read_and_what_was_done_is_said(case: str, tmp_path: Path) -> No
         assert value.dtype == expected.dtype
         assert torch.allclose(value, expected, rtol=rounding, atol=rounding), key
     assert found.used == len(own) - 34 * (FILLED in undone)
-    assert found.outputs == (7 if found.own_head else published.DRAWN)
+    assert found.outputs == (7 if found.own_head else head.DRAWN)
 
 
 def test_head_of_any_number_of_classes_is_kept(tmp_path: Path) -> None:
@@ -416,7 +416,7 @@ def test_torchvision_loads_the_published_form_to_the_same_names(name: str) -> No
         net = torchvision.models.get_model(name, num_classes=1000, weights=None)
     content = as_published(name)
     net.load_state_dict(content, assign=True)
-    modern, _ = published._modern(content)
+    modern, _ = candidates.modern(content)
     for key, value in net.state_dict().items():
         assert key.endswith(COUNTER) or torch.equal(value.flatten()[:1], modern[key].flatten()[:1])
 

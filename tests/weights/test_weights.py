@@ -20,7 +20,7 @@ from transferlab.params.whole import Params
 from transferlab.pipeline.files import file_hash, read_json
 from transferlab.pipeline.places import cache_folder, from_home
 from transferlab.settings import compose
-from transferlab.weights import published
+from transferlab.weights import head
 from transferlab.weights.start import write_start
 
 SMALL = [
@@ -149,10 +149,8 @@ def test_headless_file_gives_a_head_that_is_none_of_imagenet_s(
     )
     _, tensors = prepare(tmp_path, composed("backbone.weights=own.pth"))
     assert file_facts(tmp_path)["head_outputs"] is None
-    assert tensors["head.0.bias"].shape == (published.DRAWN,)
-    assert published.DRAWN != backbones.IMAGENET_CLASSES, (
-        "by which `controls` knows ImageNet's head"
-    )
+    assert tensors["head.0.bias"].shape == (head.DRAWN,)
+    assert head.DRAWN != backbones.IMAGENET_CLASSES, "by which `controls` knows ImageNet's head"
 
 
 def test_numbers_that_are_none_stop_the_stage_before_anything_is_trained(

@@ -197,9 +197,9 @@ def _line(error: Exception) -> str:
 def few(names: Sequence[str]) -> str:
     """The first names; a file's own names are quoted and cut, so that they stay in the line."""
     more = [f"{len(names) - FEW} more"] if len(names) > FEW else []
-    return ", ".join([*map(_quoted, names[:FEW]), *more])
+    return ", ".join([*map(quoted, names[:FEW]), *more])
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A text of the file's, in quotes and no line of its own."""
     return repr(text if len(text) <= 100 else f"{text[:97]}...")
