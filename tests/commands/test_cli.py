@@ -336,10 +336,6 @@ def test_the_demo_is_expected_to_take_minutes() -> None:
     assert expected_minutes("preset=demo") < 10
 
 
-def test_every_backbone_has_a_cost() -> None:
-    assert set(cost.COST) == {path.stem for path in (ROOT / "conf/backbone").glob("*.yaml")}
-
-
 # demo
 
 

@@ -12,7 +12,7 @@ from torchvision.transforms import InterpolationMode
 
 from transferlab.network import backbones
 from transferlab.params.network import PARTS, BackboneName
-from transferlab.settings import compose
+from transferlab.settings import compose, cost
 
 CONF = ROOT / "conf" / "backbone"
 PUBLISHED = sorted(set(backbones.BACKBONES) - {"tiny"})
@@ -23,12 +23,11 @@ def small_input(name: str) -> torch.Tensor:
     return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
-def test_table_params_and_conf_know_the_same_backbones() -> None:
-    assert (
-        set(backbones.BACKBONES)
-        == set(get_args(BackboneName))
-        == {path.stem for path in CONF.glob("*.yaml")}
-    )
+def test_division_params_conf_and_cost_know_the_same_backbones() -> None:
+    names = set(get_args(BackboneName))
+    assert names == set(backbones.BACKBONES)
+    assert names == {path.stem for path in CONF.glob("*.yaml")}
+    assert names == set(cost.COST)
 
 
 LARGE = ("vgg16_bn", "vit_b_16")

@@ -1,56 +1,67 @@
 """What a run will take, to an order of magnitude."""
 
+from typing import NamedTuple
+
+from ..params.backbone import Backbone
 from ..params.dataset import Dataset
+from ..params.network import BackboneName
 from ..params.strategies import LogisticStrategy, Strategy
 from ..params.whole import Params
 from ..pipeline.places import home
 
-COST = {
-    "tiny": (3000, 1),
-    "resnet18": (35, 47),
-    "resnet50": (15, 102),
-    "mobilenet_v2": (75, 14),
-    "mobilenet_v3_small": (200, 10),
-    "efficientnet_b0": (40, 21),
-    "efficientnet_b4": (7, 78),
-    "convnext_tiny": (18, 114),
-    "densenet121": (16, 32),
-    "vgg16_bn": (9, 553),
-    "vit_b_16": (8, 346),
+
+class Cost(NamedTuple):
+    """What a backbone costs, roughly."""
+
+    images_per_second: int  # forward, on two cores
+    megabytes: int  # of one model
+
+
+COST: dict[BackboneName, Cost] = {
+    "tiny": Cost(3000, 1),
+    "resnet18": Cost(35, 47),
+    "resnet50": Cost(15, 102),
+    "mobilenet_v2": Cost(75, 14),
+    "mobilenet_v3_small": Cost(200, 10),
+    "efficientnet_b0": Cost(40, 21),
+    "efficientnet_b4": Cost(7, 78),
+    "convnext_tiny": Cost(18, 114),
+    "densenet121": Cost(16, 32),
+    "vgg16_bn": Cost(9, 553),
+    "vit_b_16": Cost(8, 346),
 }
-"""Images per second forward on two cores, roughly, and megabytes of one model."""
+"""It stands here and not among the parameters, because no result depends on it."""
+
+MINUTES_TO_START = 0.25  # a stage; each strategy has one that trains and one that evaluates
+
+COPIES = 3  # of every model: the file, DVC's and MLflow's
 
 
 def expectation(values: Params) -> str:
     """What a run takes, to an order of magnitude: minutes on two cores, and space."""
-    strategies, seeds, source = (
-        values.strategies.values(),
-        len(values.seeds),
-        values.backbone.source,
+    name, models = values.backbone.name, len(values.strategies) * len(values.seeds)
+    images, max_epochs = training_images(values.dataset), values.train.max_epochs
+    forward = sum(passes(strategy, max_epochs) for strategy in values.strategies.values())
+    work = forward * len(values.seeds) * (images or 1000) + _source_work(
+        values.backbone, max_epochs
     )
-    speed, megabytes = COST[values.backbone.name]
-    images = training_images(values.dataset)
-    work = (
-        sum(passes(strategy, values.train.max_epochs) for strategy in strategies)
-        * seeds
-        * (images or 1000)
-    )
-    if source is not None and values.backbone.weights == "source":
-        work += passes(source.strategy, values.train.max_epochs) * (
-            training_images(source.dataset) or 1000
-        )
-    minutes = (
-        1 + len(strategies) / 2 + work / speed / 60
-    )  # a stage starts up and evaluates in a quarter of a minute
-    gigabytes = (
-        0.3 + len(strategies) * seeds * megabytes * 3 / 1000
-    )  # the file, DVC's copy and MLflow's
+    starts = 1 + 2 * MINUTES_TO_START * len(values.strategies)
+    minutes = starts + work / COST[name].images_per_second / 60
+    gigabytes = 0.3 + models * COST[name].megabytes * COPIES / 1000
     return (
-        f"{len(strategies)} strategies x {seeds} seeds of {values.backbone.name} on "
+        f"{len(values.strategies)} strategies x {len(values.seeds)} seeds of {name} on "
         f"{values.dataset.name}: "
         f"about {minutes:.0f} minutes on 2 CPU cores{'' if images else ' per 1000 images'}, "
         f"less on a GPU and where results are cached; up to {gigabytes:.1f} GB in {home()}"
     )
+
+
+def _source_work(backbone: Backbone, max_epochs: int | None) -> float:
+    """Images that pass through the network for weights that the pipeline trains itself."""
+    if backbone.source is None or backbone.weights != "source":
+        return 0.0
+    images = training_images(backbone.source.dataset) or 1000
+    return passes(backbone.source.strategy, max_epochs) * images
 
 
 def passes(strategy: Strategy, max_epochs: int | None) -> float:
@@ -60,16 +71,16 @@ def passes(strategy: Strategy, max_epochs: int | None) -> float:
     if isinstance(strategy, LogisticStrategy):
         return 1
     epochs = min(strategy.epochs, max_epochs or strategy.epochs)
-    whole = sum(phase.share for phase in strategy.phases.values() if all(phase.rates.values()))
-    whole /= sum(phase.share for phase in strategy.phases.values())
+    views = min(strategy.views or epochs, epochs)
+    phases = strategy.phases.values()
+    trained = sum(phase.share for phase in phases if all(phase.rates.values()))
+    trained /= sum(phase.share for phase in phases)
     # What is frozen is passed once per view.
-    return strategy.resolution**2 * (
-        3 * epochs * whole + min(strategy.views or epochs, epochs) * (1 - whole)
-    )
+    return strategy.resolution**2 * (3 * epochs * trained + views * (1 - trained))
 
 
 def training_images(dataset: Dataset) -> int | None:
-    """How many there are, where that is known without looking."""
+    """How many there are, where the parameters say so."""
     if dataset.textures is not None:
         return len(dataset.textures.classes) * dataset.textures.train_per_class
-    return {"hymenoptera": 244}.get(dataset.name)
+    return None
