@@ -677,10 +677,10 @@ def test_a_full_disk_is_noticed_before_the_first_byte(
     server: Server, mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=9))
-    refused(server, r"Need 0\.3 MB in .*downloads, 0\.0 MB free\. Free some space")
+    refused(server, r"downloads: need 0\.3 MB, 0\.0 MB are free\. Free some space")
     assert len(server.seen) == 1
     (mirror / "a.zip").write_bytes(BODY)
-    refused(server, r"Need 0\.3 MB in .*downloads, 0\.0 MB free\. Free some space")
+    refused(server, r"downloads: need 0\.3 MB, 0\.0 MB are free\. Free some space")
     assert len(server.seen) == 1
 
 
@@ -833,7 +833,8 @@ def test_no_address_reaches_outside_the_mirror_or_the_cache(
         pytest.param(
             FILES
             | {"__MACOSX/top/._a.jpg": b"x", "top/.DS_Store": b"x", "top/train/ants/._a.jpg": b"x"}
-            | {"Thumbs.db": b"x", "top/val/desktop.ini": b"x", "top/empty/": b""},
+            | {"Thumbs.db": b"x", "top/val/DESKTOP.INI": b"x", "top/empty/": b""}
+            | {"top/.gitignore": b"x", "top/.thumbnails/a.jpg": b"x"},
             id="clutter",
         ),
     ],

@@ -6,20 +6,20 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from .pack import METHODS, clutter
+
 CHUNK_BYTES = 1 << 16
 
 MAX_UNPACKED_BYTES = 20 * 10**9
 
 MAX_RATIO = 200  # unpacked bytes per byte of archive
 
-CLUTTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
-
 
 def contents_sha256(archive: Path) -> str:
     """Digest of what is inside a zip, however it was packed.
 
     The sha256 of the text that `sha256sum` prints for all files, sorted bytewise by path. A single
-    top folder is not part of the paths; clutter of desktop systems does not count.
+    top folder is not part of the paths; what `pack.clutter` knows does not count.
 
     Raises:
         ValueError: not a readable zip, or one that unpacks to more than 20 GB or 200 times its
@@ -32,7 +32,7 @@ def contents_sha256(archive: Path) -> str:
             members = [
                 info
                 for info in source.infolist()
-                if not info.is_dir() and not _is_clutter(info.filename)
+                if not info.is_dir() and not clutter(info.filename)
             ]
             tops = {info.filename.partition("/")[0] for info in members}
             strip = len(tops) == 1 and all("/" in info.filename for info in members)
@@ -58,14 +58,9 @@ def contents_sha256(archive: Path) -> str:
     return hashlib.sha256(b"".join(lines[path] for path in sorted(lines))).hexdigest()
 
 
-def _is_clutter(name: str) -> bool:
-    return any(part in CLUTTER or part.startswith("._") for part in name.split("/"))
-
-
 def _member_digest(source: zipfile.ZipFile, info: zipfile.ZipInfo, budget: int) -> tuple[str, int]:
     """sha256 and size of a member; counts real bytes, because a header can lie."""
-    # Python unpacks bzip2 and LZMA without bound: one chunk of a bomb would fill the memory.
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    if info.compress_type not in METHODS:
         raise zipfile.BadZipFile(f"{info.filename!r} is neither stored nor deflated")
     digest, size = hashlib.sha256(), 0
     with source.open(info) as member:

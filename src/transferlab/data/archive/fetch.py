@@ -20,7 +20,8 @@ import filelock
 
 from ...pipeline import files, places
 from .contents import contents_sha256
-from .request import DISK_FULL, Refused, Request, Verified, logger, need_space, suffix_of
+from .pack import check_space
+from .request import DISK_FULL, Refused, Request, Verified, logger, suffix_of
 from .transfer import Transfer
 
 
@@ -250,7 +251,7 @@ def _from_mirror(request: Request, folder: Path) -> Verified | None:
 def _copy(source: Path, part: IO[bytes]) -> None:
     if not source.is_file():
         raise Refused(f"it has no {source.name}.", "")
-    need_space(Path(part.name).parent, source.stat().st_size)
+    check_space(Path(part.name).parent, source.stat().st_size)
     with source.open("rb") as file:
         shutil.copyfileobj(file, part)
 

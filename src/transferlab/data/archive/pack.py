@@ -11,6 +11,11 @@ from ...pipeline import files
 
 MB = 10**6
 
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Of packing, that are read; Python unpacks bzip2 and LZMA without bound: one chunk of a bomb would
+fill the memory.
+"""
+
 
 def pack_folder(folder: Path, archive: Path) -> None:
     """Pack a folder into a stored zip that depends on names and bytes alone, atomically.
@@ -82,9 +87,13 @@ def check_space(folder: Path, need: int) -> None:
     free = shutil.disk_usage(existing).free
     if need > free:
         raise ValueError(
-            f"{folder}: need {need / MB:,.0f} MB, {free / MB:,.0f} MB are free. Free some space "
-            "and run again."
+            f"{folder}: need {_size(need)}, {_size(free)} are free. Free some space and run again."
         )
+
+
+def _size(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _walk(root: Path) -> dict[str, Path]:

@@ -3,7 +3,6 @@
 import errno
 import logging
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -79,18 +78,3 @@ def suffix_of(name: str) -> str | None:
     """The digits that published weights carry at the end of their names: resnet18-f37072fd.pth."""
     found = re.search(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$", name)
     return found[1] if found else None
-
-
-def need_space(folder: Path, size: int) -> None:
-    """Raise ValueError when the disk of `folder` has less than `size` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise ValueError(
-            f"Need {size_of(size)} in {folder}, {size_of(free)} free. Free some space and run "
-            "again."
-        )
-
-
-def size_of(count: int) -> str:
-    """Bytes in words."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -15,7 +15,8 @@ import requests
 import tqdm
 
 from .contents import CHUNK_BYTES
-from .request import Broken, Refused, Request, logger, need_space
+from .pack import check_space
+from .request import Broken, Refused, Request, logger
 
 TRIES = 3
 
@@ -126,7 +127,7 @@ class Transfer:
             tag = response.headers.get("ETag", "W/")
             self.validator = response.headers.get("Last-Modified") if tag.startswith("W/") else tag
         if self.total is not None:
-            need_space(Path(self.file.name).parent, self.total)
+            check_space(Path(self.file.name).parent, self.total)
 
     def _read(self, response: requests.Response) -> None:
         bar: Any = tqdm.tqdm(

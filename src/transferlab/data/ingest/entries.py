@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...params.dataset import Dataset
-from ..archive.pack import MB
+from ..archive.pack import MB, METHODS
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def _entry_problem(info: zipfile.ZipInfo, dataset: Dataset) -> str | None:
         "link or special file": kind not in (0, stat.S_IFREG, stat.S_IFDIR),
         "encrypted file": info.flag_bits & 0x1,
         "neither stored nor deflated, the only two methods that are read:": (
-            info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            info.compress_type not in METHODS
         ),
         "name longer than 255 bytes:": max(len(part.encode()) for part in parts) > 255,
         f"{info.file_size / MB:,.0f} MB, more than dataset.max_file_mb={dataset.max_file_mb}, in": (
