@@ -6,12 +6,36 @@ import numpy as np
 import numpy.typing as npt
 
 
+PURPOSES = (
+    "test",  # images that are held out of an archive without a test folder
+    "validation",  # images that a training sets aside
+    "cross-validation",  # the order in which groups go to folds
+    "learning curve",  # the part of the training images
+    "probe/folds",  # of the regression's own cross-validation
+    "random weights",  # of a network
+    "head of *",  # of a strategy
+    "order/*",  # of the images in an epoch
+    "dropout/*",  # in an epoch
+    "view/*",  # crops and flips of every image
+    "view/*/colour and angle",  # of every image in that view
+    "texture/*/*/*",  # an image by split, class and number
+)
+"""All that anything is drawn for; two that are the same would be drawn alike. A star stands for a
+name or a number. The tests hold this list against the code.
+"""
+
+
 def named_generator(seed: int, purpose: str) -> np.random.Generator:
     """A generator that depends on (seed, purpose) alone, so that no other use of chance can shift
     it.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "big")))
+
+
+def drawn_seed(seed: int, purpose: str) -> int:
+    """A seed for a generator that is not NumPy's, in [0, 2**63)."""
+    return int(named_generator(seed, purpose).integers(2**63))
 
 
 def stratified_split(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, nll_loss
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..data.chance import named_generator
+from ..data.chance import drawn_seed, named_generator
 from ..network import models
 from ..network.activations import CHUNK, Activations
 from ..params.strategies import GradientStrategy
@@ -130,7 +130,7 @@ def one_epoch(
     started, shared = time.perf_counter(), source.aside
     order = named_generator(settings.seed, f"order/{now.epoch}").permutation(rows[0])
     batches = list(divide(order, settings.batch_size))
-    torch.manual_seed(int(named_generator(settings.seed, f"dropout/{now.epoch}").integers(2**63)))
+    torch.manual_seed(drawn_seed(settings.seed, f"dropout/{now.epoch}"))
     set_modes(upper, strategy.norm_statistics)
     trained = descend(
         upper, source, targets, batches, now=now, optimizer=optimizer, strategy=strategy
