@@ -63,10 +63,10 @@ def small_params() -> Params:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = prepare(tmp_path_factory.mktemp("prepared"), small_params())
     lines = (
-        dict.fromkeys(near_duplicates.COLUMNS, "") | {"id": first, "other": second}
+        dict.fromkeys(near_duplicates.PAIR, "") | {"id": first, "other": second}
         for first, second in NEAR
     )
-    write_csv(root / "data/splits/near_duplicates.csv", near_duplicates.COLUMNS, lines)
+    write_csv(root / "data/splits/near_duplicates.csv", near_duplicates.PAIR, lines)
     return root
 
 

@@ -5,7 +5,6 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
-
 PURPOSES = (
     "test",  # images that are held out of an archive without a test folder
     "validation",  # images that a training sets aside

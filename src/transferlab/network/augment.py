@@ -61,10 +61,10 @@ def random_view(
     Returns:
         uint8 [B, 3, side, side], where the images are.
     """
-    chance = _draws(seed, f"view/{view}", len(images), 2 * TRIES + 3)
+    table = _draws(seed, f"view/{view}", len(images), 2 * TRIES + 3)
     crops = []
     for row in rows:
-        image, draws = images[row], chance[row]
+        image, draws = images[row], table[row]
         top, left, height, width = crop_box(image.shape[0], image.shape[1], draws, augment)
         crop = _resize(
             _pixels(image[top : top + height, left : left + width]), side, side, interpolation
@@ -91,10 +91,8 @@ def crop_box(
     log_low, log_high = np.log(augment.crop_ratio)
     areas = height * width * (low + draws[:TRIES] * (high - low))
     ratios = np.exp(log_low + draws[TRIES : 2 * TRIES] * (log_high - log_low))
-    widths, heights = (
-        np.rint(np.sqrt(areas * ratios)).astype(int),
-        np.rint(np.sqrt(areas / ratios)).astype(int),
-    )
+    widths = np.rint(np.sqrt(areas * ratios)).astype(int)
+    heights = np.rint(np.sqrt(areas / ratios)).astype(int)
     fits = np.flatnonzero((widths > 0) & (widths <= width) & (heights > 0) & (heights <= height))
     if len(fits):
         box = int(heights[fits[0]]), int(widths[fits[0]])
@@ -132,16 +130,15 @@ def disturb(
     ranges = [augment.brightness, augment.contrast, augment.saturation]
     if not any([augment.rotation, *ranges, augment.hue]):
         return pixels
-    chance = _draws(seed, f"view/{view}/colour and angle", images, 5)[rows]
-    draws = (
-        torch.from_numpy(chance).to(pixels.device, torch.float32).T[..., None, None, None]
-    )  # [5, B, 1, 1, 1]
+    table = _draws(seed, f"view/{view}/colour and angle", images, 5)[rows]
+    draws = torch.from_numpy(table).to(pixels.device, torch.float32)
+    draws = draws.T[..., None, None, None]  # [5, B, 1, 1, 1]
     if augment.rotation:
         pixels = _rotate(pixels, (2 * draws[0] - 1) * augment.rotation)
-    for place, (reach, base) in enumerate(zip(ranges, (_black, _mean_grey, _grey), strict=True), 1):
+    for index, (reach, base) in enumerate(zip(ranges, (_black, _mean_grey, _grey), strict=True), 1):
         if reach:
             low = max(0.0, 1 - reach)
-            factor = low + draws[place] * (1 + reach - low)
+            factor = low + draws[index] * (1 + reach - low)
             pixels = (factor * pixels + (1 - factor) * base(pixels)).clamp_(0, 1)
     return _turn_hue(pixels, (2 * draws[4] - 1) * augment.hue) if augment.hue else pixels
 

@@ -130,11 +130,11 @@ def compose(overrides: Sequence[str] = (), root: Path | None = None) -> str:
             ]
             if added != list(overrides):
                 compose(added, root)  # our own check names the keys that there are
-        raise ValueError(reason(error)) from error
+        raise ValueError(composing_problem(error)) from error
     return OmegaConf.to_yaml(config)
 
 
-def reason(error: Exception) -> str:
+def composing_problem(error: Exception) -> str:
     """What went wrong: one line of Hydra's, or the lines of our own check without OmegaConf's
     wrapping.
     """

@@ -10,7 +10,7 @@ import traceback
 from typing import Any
 
 from .mlflow_runs import Store, Writer
-from .store import expect_answer, prepare_store, reason, tracking_uri, without_password
+from .store import expect_answer, in_one_line, prepare_store, tracking_uri, without_password
 
 Messages = queue.SimpleQueue[dict[str, Any] | None]
 
@@ -35,7 +35,7 @@ def main() -> int:
     except Exception as error:
         print(without_password(traceback.format_exc()), file=sys.stderr, flush=True)
         with contextlib.suppress(BrokenPipeError):
-            os.write(reasons, reason(error).encode())
+            os.write(reasons, in_one_line(error).encode())
         return 1
     return 0
 

@@ -169,7 +169,7 @@ def experiment_of(client: Any, artifacts: str | None) -> str:
     return str(found.experiment_id)
 
 
-def reason(error: Exception) -> str:
+def in_one_line(error: Exception) -> str:
     """An error in one line that shows no password."""
     text = " ".join(without_password(str(error) or type(error).__name__).split())
     return text if len(text) <= 400 else f"{text[:400]}..."

@@ -19,7 +19,7 @@ import psutil
 from ..pipeline.files import content_hash, file_hash, read_csv, read_json, write_csv
 from .mlflow_runs import COMPLETE, KEY, SENDER_SECONDS, Store, Writer, flat, sender_lock
 from .sender import RESEND, enabled, milliseconds, parent_identity
-from .store import prepare_store, reason
+from .store import in_one_line, prepare_store
 
 logger = logging.getLogger(__name__)
 SMALLEST = 1e-12  # of a probability in a logarithm, as the evidence has it
@@ -42,7 +42,7 @@ def sync(root: Path, strategies: Sequence[str], params: Mapping[str, Any]) -> bo
     try:
         _sync(root, strategies, params)
     except Exception as error:  # tracking never decides whether a pipeline succeeds
-        logger.warning("Tracking failed: %s. %s", reason(error), RESEND)
+        logger.warning("Tracking failed: %s. %s", in_one_line(error), RESEND)
         return False
     return True
 

@@ -150,7 +150,10 @@ def _refused(path: Path, title: str, error: Exception) -> tuple[str, str]:
             f"{trusted} {export}.",
         )
     if "weights_only" in str(error):
-        return f"a pickle that is no plain state dict ({_reason(error)}), refused always", EXPORT
+        return (
+            f"a pickle that is no plain state dict ({_unpickling_problem(error)}), refused always",
+            EXPORT,
+        )
     return f"a damaged or truncated file ({_line(error)})", AGAIN
 
 
@@ -183,7 +186,7 @@ def _opening(operations: Iterator[tuple[Any, Any, Any]]) -> str | None:
     return None
 
 
-def _reason(error: Exception) -> str:
+def _unpickling_problem(error: Exception) -> str:
     """What torch's unpickler stumbled over, without its advice to load the file all the same."""
     found = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
     return found[1][:80].rstrip(". ") if found else type(error).__name__

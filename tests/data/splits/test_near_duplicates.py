@@ -118,7 +118,7 @@ def test_hashes_are_near_up_to_six_bits() -> None:
 def test_every_pair_is_found_once_and_in_order_wherever_chunks_end(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(near_duplicates, "CHUNK", chunk)
+    monkeypatch.setattr(near_duplicates, "AT_ONCE", chunk)
     chance = np.random.default_rng(0)
     drawn = chance.integers(0, 2**64, 6, dtype=np.uint64)
     flips = np.uint64(1) << chance.integers(0, 64, (14, 2), dtype=np.uint64)

@@ -97,7 +97,7 @@ class Transfer:
         except requests.exceptions.ChunkedEncodingError as error:
             raise Broken(self._truncated()) from error
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
-            raise Broken(_reason(error)) from error
+            raise Broken(_innermost_cause(error)) from error
         except requests.exceptions.RequestException as error:
             raise Refused(
                 f"Could not download {self.url} ({error}).", f"Check {self.request.url_key}."
@@ -197,10 +197,10 @@ def _reach(url: str) -> None:
     except queue.Empty:
         error = TimeoutError(f"no connection within {CONNECT_SECONDS:g} s")
     if error:
-        raise Broken(_reason(error)) from error
+        raise Broken(_innermost_cause(error)) from error
 
 
-def _reason(error: BaseException) -> str:
+def _innermost_cause(error: BaseException) -> str:
     """The innermost cause, in the operating system's words where it has some."""
     while inner := error.__cause__ or error.__context__:
         error = inner

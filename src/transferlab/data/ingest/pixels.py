@@ -29,7 +29,7 @@ from .entries import members_of, opened_zip, read_entry
 from .layout import Entry, Skipped, arrange
 from .sheet import write_samples
 
-COLUMNS = (
+MANIFEST = (
     "id",
     "split",
     "label",
@@ -223,7 +223,9 @@ def _write_tables(
 ) -> None:
     for split in SPLITS:
         files.write_csv(
-            folder / split / "manifest.csv", COLUMNS, (row for row in rows if row["split"] == split)
+            folder / split / "manifest.csv",
+            MANIFEST,
+            (row for row in rows if row["split"] == split),
         )
     facts = {"dataset": dataset.name, "classes": list(classes), "store_px": dataset.store_px}
     files.write_json(folder / "classes.json", facts)

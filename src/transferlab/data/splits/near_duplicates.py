@@ -16,9 +16,9 @@ from ..images import SPLITS, Images
 
 DISTANCE = 6  # bits of 64 in which two hashes may differ
 
-CHUNK = 1000  # images that are compared with all others at once
+AT_ONCE = 1000  # images that are compared with all others at once
 
-COLUMNS = ("id", "other", "split", "other_split", "distance")
+PAIR = ("id", "other", "split", "other_split", "distance")
 
 
 def write(images: Sequence[Images], path: Path) -> None:
@@ -31,10 +31,10 @@ def write(images: Sequence[Images], path: Path) -> None:
     ids = [(id, split) for split, some in zip(SPLITS, images, strict=True) for id in some.ids]
     hashes = np.concatenate([perceptual_hashes(some) for some in images])
     lines = (
-        dict(zip(COLUMNS, (ids[i][0], ids[j][0], ids[i][1], ids[j][1], distance), strict=True))
+        dict(zip(PAIR, (ids[i][0], ids[j][0], ids[i][1], ids[j][1], distance), strict=True))
         for i, j, distance in near(hashes)
     )
-    write_csv(path, COLUMNS, lines)
+    write_csv(path, PAIR, lines)
 
 
 def perceptual_hashes(images: Images) -> npt.NDArray[np.uint64]:
@@ -49,8 +49,8 @@ def perceptual_hashes(images: Images) -> npt.NDArray[np.uint64]:
 
 def near(hashes: npt.NDArray[np.uint64]) -> Iterator[tuple[int, int, int]]:
     """Every pair (i, j, bits in which they differ) with i < j and at most `DISTANCE` bits."""
-    for start in range(0, len(hashes), CHUNK):
-        distances = np.bitwise_count(hashes[start : start + CHUNK, None] ^ hashes[None, start:])
+    for start in range(0, len(hashes), AT_ONCE):
+        distances = np.bitwise_count(hashes[start : start + AT_ONCE, None] ^ hashes[None, start:])
         for i, j in zip(*np.nonzero(distances <= DISTANCE), strict=True):
             if i < j:
                 yield start + int(i), start + int(j), int(distances[i, j])
