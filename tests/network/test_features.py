@@ -57,7 +57,7 @@ def views(**changes: Any) -> Views:
 
 def source(cut: int = 5, seen: Views | None = None, **changes: Any) -> Activations:
     model = backbones.build("tiny", 2)
-    settings = {"count": 2, "place": PLACE, "memory_mb": 100, "shared": None, **changes}
+    settings = {"count": 2, "compute": PLACE, "memory_mb": 100, "shared": None, **changes}
     return Activations(
         backbones.below(model, cut), seen or views(), settings.pop("rows", ROWS), **settings
     )
@@ -162,7 +162,7 @@ def test_seeds_that_share_a_table_read_it_once() -> None:
         path.unlink()
     second = source(shared=shared, rows=(ROWS[1], everything))
     assert torch.equal(second.test(ROWS[1]), expected)
-    assert not kept_files() and second.aside == 0
+    assert not kept_files() and second.shared_seconds == 0
     for other in (source(4, shared=shared, rows=(ROWS[0], everything)), source(shared=shared)):
         assert not other.kept
 
@@ -196,11 +196,11 @@ def test_table_larger_than_its_room_is_not_kept_and_costs_no_other(
 
 
 def test_where_only_whole_tables_are_kept_those_of_some_images_are_not() -> None:
-    found = source(shared=Shared(whole=True))
+    found = source(shared=Shared(only_full_tables=True))
     one(found, ROWS[0], 0)
     found.test(ROWS[1])
     assert not kept_files()
-    source(shared=Shared(whole=True), rows=(ROWS[0], np.arange(10))).test(ROWS[1])
+    source(shared=Shared(only_full_tables=True), rows=(ROWS[0], np.arange(10))).test(ROWS[1])
     assert len(kept_files()) == 1
 
 
@@ -282,9 +282,9 @@ CHANGES: dict[str, Callable[[], Activations]] = {
     "weights": other_weights,
     "buffers": other_statistics,
     "cut": lambda: source(4, shared=Shared()),
-    "precision": lambda: source(place=replace(PLACE, precision="bf16"), shared=Shared()),
+    "precision": lambda: source(compute=replace(PLACE, precision="bf16"), shared=Shared()),
     "memory format": lambda: source(
-        place=replace(PLACE, memory_format="contiguous"), shared=Shared()
+        compute=replace(PLACE, memory_format="contiguous"), shared=Shared()
     ),
     "images": lambda: source(seen=views(images=replace(drawn(), digest="others")), shared=Shared()),
     "preprocessing": lambda: source(
@@ -345,5 +345,5 @@ def test_seconds_of_a_kept_table_are_those_it_took_at_first_and_stand_aside() ->
     assert first.shared is not None and second.shared is not None
     assert first.shared.seconds == second.shared.seconds
     (seconds,) = first.shared.seconds.values()
-    assert first.aside >= seconds > 0
-    assert source().aside == 0
+    assert first.shared_seconds >= seconds > 0
+    assert source().shared_seconds == 0

@@ -161,7 +161,7 @@ def test_phases_divide_all_epochs_by_their_shares_to_within_one() -> None:
     tables: list[list[float]] = [[1], [1, 1], [1, 1, 1], [3, 1], [1e-9, 1], [0.1, 0.2, 0.7]]
     tables += [[0.3, 0.3, 0.3, 0.1]]
     for epochs, shares in product([1, 2, 3, 5, 7, 12, 100], tables):
-        lengths = strategies.divide(epochs, shares)
+        lengths = strategies.phase_lengths(epochs, shares)
         assert sum(lengths) == epochs
         assert min(lengths) >= 0
         for length, share in zip(lengths, shares, strict=True):

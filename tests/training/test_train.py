@@ -531,7 +531,7 @@ def test_later_divergence_names_the_epoch_and_keeps_the_best_before_it(tmp_path:
 def test_last_single_image_joins_the_batch_before_it(
     images: int, size: int, lengths: list[int]
 ) -> None:
-    batches = list(loop.divide(np.arange(images), size))
+    batches = list(loop.batches_of(np.arange(images), size))
     assert [len(batch) for batch in batches] == lengths
     assert np.concatenate(batches).tolist() == list(range(images))
 
@@ -651,7 +651,7 @@ def test_losses_are_means_over_images_whatever_the_batches(
 
 
 def test_validation_sums_over_images_of_unequal_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "CHUNK", 5)
+    monkeypatch.setattr(loop, "IMAGES_A_PASS", 5)
     task, model = task_of(strategy_of("finetune")), model_of()
     task = replace(task, rows=task.rows[::-1])  # the larger part, for several batches
     new_head(model, "random", seed=3)

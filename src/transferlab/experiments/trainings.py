@@ -78,7 +78,7 @@ class Trainings:
         self.identity = [facts, self.images.digest, code]
         random = starts_random(recipe.strategy)
         self.weights = {} if random else without_head(starting_weights(root))
-        self.shared = Shared(whole=True)
+        self.shared = Shared(only_full_tables=True)
         self.net: nn.Sequential | None = None
         self.checkpoints: list[Checkpoint] = []
 

@@ -22,7 +22,7 @@ from .kept import keep_table, read_table
 from .models import tensors_sha256
 from .views import Views
 
-CHUNK = 64  # images per pass through frozen layers
+IMAGES_A_PASS = 64  # images per pass through frozen layers
 
 # Modules of the package that what is kept on disk depends on.
 CODE = (
@@ -41,13 +41,14 @@ class Shared:
     last frozen parts.
 
     Args:
-        whole: Keep only tables of all images on disk, where those of some are not asked for again.
+        only_full_tables: Keep only tables of all images on disk, where those of some are not asked
+            for again.
         seconds: Of every table that was used, by its name, from when it was made.
         table: Name and content of the last table of a test view, which the next seed may read
             again.
     """
 
-    whole: bool = False
+    only_full_tables: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     table: tuple[str, Tensor] | None = None
     _parts: tuple[list[Tensor], list[tuple[int, int]], list[str]] | None = None
@@ -75,7 +76,7 @@ class Activations:
             latter for as many sources as possible the same, since they share a table with the same
             rows.
         count: Number of random views used in turn; None: a fresh one every epoch.
-        place: Where the arithmetic runs, and how.
+        compute: Where the arithmetic runs, and how.
         memory_mb: What the kept results may occupy.
         shared: With other sources; tables are kept on disk then. None: none is.
     """
@@ -87,19 +88,19 @@ class Activations:
         rows: tuple[np.ndarray, np.ndarray],
         *,
         count: int | None,
-        place: Compute,
+        compute: Compute,
         memory_mb: int,
         shared: Shared | None,
     ):
         self.prefix, self.views, self.count = prefix.eval(), views, count
-        self.place, self.memory_mb, self.shared = place, memory_mb, shared
+        self.compute, self.memory_mb, self.shared = compute, memory_mb, shared
         self.rows = np.sort(rows[0]), np.sort(rows[1])
         self.kept: dict[int | None, Tensor] = {}
-        self.ahead = place.device.type == "cuda" and isinstance(views.images.pixels, np.ndarray)
+        self.ahead = compute.device.type == "cuda" and isinstance(views.images.pixels, np.ndarray)
         """Whether crops are made on the cores while a device computes; without one, the cores are
         busy already.
         """
-        self.aside = 0.0
+        self.shared_seconds = 0.0
         """Seconds spent here on tables whose cost stands in `shared`."""
         if (
             shared is not None
@@ -141,7 +142,7 @@ class Activations:
                 return self._pass(rows, view)
             self.kept[view] = self._table(view)
         places = np.searchsorted(self.rows[view is None], rows)
-        return self.kept[view][torch.from_numpy(places).to(self.place.device)]
+        return self.kept[view][torch.from_numpy(places).to(self.compute.device)]
 
     def _keeps(self, view: int | None) -> bool:
         """Whether a view is used again and all of them fit."""
@@ -157,7 +158,7 @@ class Activations:
     def _table(self, view: int | None) -> Tensor:
         """The activations of all rows for one view [N, ...], from the disk when they are there."""
         some = len(self.rows[view is None]) < len(self.views.images)
-        if self.shared is None or (self.shared.whole and some):
+        if self.shared is None or (self.shared.only_full_tables and some):
             return self._all(view)
         started, path = time.perf_counter(), self._path(view)
         found = read_table(path)
@@ -165,29 +166,28 @@ class Activations:
             computed = self._all(view).cpu()  # waits for the device
             found = computed, time.perf_counter() - started
             keep_table(*found, path)
-        table = found[0].to(self.place.device)
+        table = found[0].to(self.compute.device)
         if table.dim() == 4:  # a file knows no memory format
-            table = table.contiguous(memory_format=self.place.layout)
+            table = table.contiguous(memory_format=self.compute.layout)
         self.shared.seconds[path.stem] = found[1]
         if view is None:
             self.shared.table = path.stem, table
-        self.aside += time.perf_counter() - started
+        self.shared_seconds += time.perf_counter() - started
         return table
 
     def _all(self, view: int | None) -> Tensor:
         rows = self.rows[view is None]
-        return torch.cat(
-            [self._pass(rows[i : i + CHUNK], view) for i in range(0, len(rows), CHUNK)]
-        )
+        passes = np.split(rows, range(IMAGES_A_PASS, len(rows), IMAGES_A_PASS))
+        return torch.cat([self._pass(some, view) for some in passes])
 
     @torch.no_grad()
     def _pass(self, rows: np.ndarray, view: int | None, crops: Tensor | None = None) -> Tensor:
         seen = rows.tolist()
         crops = self.views.crops(seen, view) if crops is None else crops
-        pixels = self.views.finish(crops, seen, view, self.place.device).contiguous(
-            memory_format=self.place.layout
+        pixels = self.views.finish(crops, seen, view, self.compute.device).contiguous(
+            memory_format=self.compute.layout
         )
-        with self.place.autocast():
+        with self.compute.autocast():
             out: Tensor = self.prefix(pixels)
         return out
 
@@ -204,12 +204,12 @@ class Activations:
         ]
         code = [file_hash(Path(__file__).parents[1] / f"{name}.py") for name in CODE]
         how = [
-            self.place.precision,
-            self.place.memory_format,
+            self.compute.precision,
+            self.compute.memory_format,
             isinstance(views.images.pixels, np.ndarray),
         ]
         machine = [
-            describe(self.place.device),
+            describe(self.compute.device),
             *how,
             torch.get_num_threads(),
             torch.__version__,

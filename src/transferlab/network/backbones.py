@@ -200,10 +200,10 @@ def below(model: nn.Sequential, cut: int) -> nn.Sequential:
     return parts
 
 
-def move(model: nn.Sequential, place: Compute) -> nn.Sequential:
+def move(model: nn.Sequential, compute: Compute) -> nn.Sequential:
     """Move a model to its device, its convolutions in the memory format chosen there."""
     # torch's stubs know no format
-    model.to(place.device, memory_format=place.layout)  # type: ignore[call-overload]
+    model.to(compute.device, memory_format=compute.layout)  # type: ignore[call-overload]
     return model
 
 

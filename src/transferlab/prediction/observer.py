@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..data.images import Images
 from ..network import backbones
-from ..network.activations import CHUNK, Activations, Shared
+from ..network.activations import IMAGES_A_PASS, Activations, Shared
 from ..network.setup import Setup
 from ..network.views import Views
 from ..params.network import HEAD, PARTS
@@ -41,7 +41,7 @@ class Observer:
         """
         kept = self.cut if self.cut == HEAD else 0
         source, upper = self._source(images, rows, kept, views), self.net.eval()[kept:]
-        batches = np.split(rows, range(CHUNK, len(rows), CHUNK))
+        batches = np.split(rows, range(IMAGES_A_PASS, len(rows), IMAGES_A_PASS))
         if not views:
             return self._softmax(upper, map(source.test, batches))
         seen = [self._softmax(upper, source.train(batches, view)) for view in range(views)]
@@ -73,7 +73,7 @@ class Observer:
             seen,
             (rows, tested),
             count=views or None,
-            place=setup.compute,
+            compute=setup.compute,
             memory_mb=setup.memory_mb if cut == HEAD else 0,  # what is not used again is not kept
             shared=self.shared if kept else None,
         )

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.chance import drawn_seed, named_generator
 from ..network import models
-from ..network.activations import CHUNK, Activations
+from ..network.activations import IMAGES_A_PASS, Activations
 from ..params.strategies import GradientStrategy
 from .checkpoint import Checkpoint, Progress, rank
 from .schedule import Moment, rate
@@ -24,14 +24,18 @@ LOSSES = ("train_loss", "validation_loss")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What the loop needs to know beside the strategy.
+class Examples:
+    """What is learned from, and in which portions.
 
     Args:
+        labels: int64 [N] of all images of the training split, where the model is.
+        rows: Indices of the images to fit and of those to validate on.
         seed: Draws the order and the dropout.
         batch_size: Images per step.
     """
 
+    labels: Tensor
+    rows: tuple[np.ndarray, np.ndarray]
     seed: int
     batch_size: int
 
@@ -42,9 +46,7 @@ def fit(
     strategy: GradientStrategy,
     source_of: Callable[[int], Activations],
     *,
-    labels: np.ndarray,
-    rows: tuple[np.ndarray, np.ndarray],
-    settings: Settings,
+    examples: Examples,
     checkpoint: Checkpoint,
     log: Callable[[Mapping[str, Any]], None],
 ) -> Progress:
@@ -55,9 +57,7 @@ def fit(
         plans: The phases.
         strategy: Optimiser, schedule, regularisation, selection.
         source_of: Number of frozen leading parts -> what enters the others.
-        labels: int64 [N] of all images of the training split.
-        rows: Indices of the images to fit and of those to validate on.
-        settings: Seed and batch size.
+        examples: Labels, rows, seed and batch size.
         checkpoint: Where the training saves itself, and goes on from.
         log: Receives each row of the history.
 
@@ -65,7 +65,6 @@ def fit(
         The finished progress; `diverged` when a loss was not finite, then with the best epoch
         before it.
     """
-    targets = torch.from_numpy(labels).to(next(model.parameters()).device)
     parts = trained_parts(model, plans)
     progress = checkpoint.load()
     progress.best_tensors = progress.best_tensors or models.tensors_of(model, parts)
@@ -83,14 +82,7 @@ def fit(
             losses = [row["validation_loss"] for row in progress.history[begun:]]
             now = Moment(epoch=epoch, phase_epoch=epoch - begun, length=plan.epochs, losses=losses)
             measured, seconds = one_epoch(
-                upper,
-                source,
-                targets,
-                rows,
-                now=now,
-                optimizer=optimizer,
-                strategy=strategy,
-                settings=settings,
+                upper, source, examples, now=now, optimizer=optimizer, strategy=strategy
             )
             progress.passed(plan.name, seconds, source.shared.seconds if source.shared else {})
             if not all(math.isfinite(measured[loss]) for loss in LOSSES):
@@ -114,29 +106,28 @@ def fit(
 def one_epoch(
     upper: nn.Module,
     source: Activations,
-    targets: Tensor,
-    rows: tuple[np.ndarray, np.ndarray],
+    examples: Examples,
     *,
     now: Moment,
     optimizer: torch.optim.Optimizer,
     strategy: GradientStrategy,
-    settings: Settings,
 ) -> tuple[dict[str, float], float]:
     """Every row to fit once, in an order of its own, and what comes of it on those to validate on.
 
     Returns:
         What is measured, and the seconds it took beside those of tables that are shared.
     """
-    started, shared = time.perf_counter(), source.aside
-    order = named_generator(settings.seed, f"order/{now.epoch}").permutation(rows[0])
-    batches = list(divide(order, settings.batch_size))
-    torch.manual_seed(drawn_seed(settings.seed, f"dropout/{now.epoch}"))
+    started, shared = time.perf_counter(), source.shared_seconds
+    fitted, validated = examples.rows
+    order = named_generator(examples.seed, f"order/{now.epoch}").permutation(fitted)
+    batches = list(batches_of(order, examples.batch_size))
+    torch.manual_seed(drawn_seed(examples.seed, f"dropout/{now.epoch}"))
     set_modes(upper, strategy.norm_statistics)
-    trained = descend(
-        upper, source, targets, batches, now=now, optimizer=optimizer, strategy=strategy
+    measured = descend(
+        upper, source, examples.labels, batches, now=now, optimizer=optimizer, strategy=strategy
     )
-    validated = validate(upper, source, targets, rows[1])
-    return {**trained, **validated}, time.perf_counter() - started - (source.aside - shared)
+    measured |= validate(upper, source, examples.labels, validated)
+    return measured, time.perf_counter() - started - (source.shared_seconds - shared)
 
 
 def descend(
@@ -168,7 +159,7 @@ def descend(
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * multiplier
         y = targets[torch.from_numpy(batch).to(targets.device)]
-        with source.place.autocast():
+        with source.compute.autocast():
             logits = upper(entering).float()
         loss = loss_of(strategy, logits, y)
         optimizer.zero_grad(set_to_none=True)
@@ -231,16 +222,16 @@ def validate(
     """Loss and accuracy on the test view of the given rows: sums over images, divided once."""
     upper.eval()
     loss, correct = 0.0, 0
-    for batch in divide(rows, CHUNK):
+    for batch in batches_of(rows, IMAGES_A_PASS):
         y = targets[torch.from_numpy(batch).to(targets.device)]
-        with source.place.autocast():
+        with source.compute.autocast():
             logits = upper(source.test(batch)).float()
         loss += float(cross_entropy(logits, y, reduction="sum"))
         correct += int((logits.argmax(1) == y).sum())
     return {"validation_loss": loss / len(rows), "validation_accuracy": correct / len(rows)}
 
 
-def divide(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def batches_of(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Batches in order; a last single row joins the batch before it, since BatchNorm cannot train
     on one image.
     """

@@ -37,7 +37,7 @@ def plan(
         ValueError: A part of the model is not covered by the table of rates.
     """
     shares = [phase.share for phase in strategy.phases.values()]
-    lengths = divide(min(strategy.epochs, max_epochs or strategy.epochs), shares)
+    lengths = phase_lengths(min(strategy.epochs, max_epochs or strategy.epochs), shares)
     return [
         PhasePlan(
             name=name,
@@ -49,7 +49,7 @@ def plan(
     ]
 
 
-def divide(epochs: int, shares: Sequence[float]) -> list[int]:
+def phase_lengths(epochs: int, shares: Sequence[float]) -> list[int]:
     """Divide whole epochs by shares, the rounding going to the last phases; a phase may end up with
     none.
     """

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.chance import named_generator
+from ..data.chance import drawn_seed
 from ..data.images import Images
 from ..network import backbones, models
 from ..network.activations import Activations, Shared
@@ -103,7 +103,7 @@ class Task:
             seen,
             self.rows,
             count=views,
-            place=self.setup.compute,
+            compute=self.setup.compute,
             memory_mb=self.setup.memory_mb,
             shared=self.shared if cut else None,
         )
@@ -123,11 +123,11 @@ def starting_model(
     """
     strategy, classes = task.recipe.strategy, len(task.images.classes)
     if model is None or starts_random(strategy):
-        drawn = int(named_generator(task.seed, "random weights").integers(2**63))
+        drawn = drawn_seed(task.seed, "random weights")
         model = backbones.build(task.recipe.backbone["name"], classes, drawn)
         backbones.move(model, task.setup.compute)
     models.overlay(model, weights)
-    head = int(named_generator(task.seed, f"head of {task.recipe.name}").integers(2**63))
+    head = drawn_seed(task.seed, f"head of {task.recipe.name}")
     start = strategy.head_start if isinstance(strategy, GradientStrategy) else "zero"
     backbones.new_head(model, classes, start=start, seed=head, **head_shape(strategy))
     return model
@@ -170,9 +170,9 @@ def learn(
         plans,
         strategy,
         partial(task.source, model, strategy.views, strategy.resolution),
-        labels=task.images.labels,
-        rows=task.rows,
-        settings=loop.Settings(seed=task.seed, batch_size=settings.batch_size),
+        examples=loop.Examples(
+            labels=task.labels, rows=task.rows, seed=task.seed, batch_size=settings.batch_size
+        ),
         checkpoint=checkpoint,
         log=log,
     )
@@ -207,7 +207,7 @@ def average(
     source = task.source(model, None, 1, cut)
     measure = partial(loop.validate, model[cut:], source, task.labels, task.rows[1])
     log(loop.interpolate(model, start, done, strategy, measure))
-    done.seconds += time.perf_counter() - begun - source.aside
+    done.seconds += time.perf_counter() - begun - source.shared_seconds
 
 
 def all_features(model: nn.Sequential, task: Task) -> Activations:
@@ -237,7 +237,7 @@ def probe_head(
             folds=regression.folds,
             seeds=heads.rows,
         )
-        return solutions, time.perf_counter() - started - source.aside
+        return solutions, time.perf_counter() - started - source.shared_seconds
 
     solution, seconds = heads.of(task.seed, solve_all)
     head = model.get_submodule("head")
@@ -269,7 +269,7 @@ def solve(
         best_epoch=0,
         best_tensors=models.tensors_of(model, ["head"]),
         history=[row],
-        seconds=seconds + time.perf_counter() - started - source.aside,
+        seconds=seconds + time.perf_counter() - started - source.shared_seconds,
     ), solution.weight.numel() + solution.bias.numel()
 
 

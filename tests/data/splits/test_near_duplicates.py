@@ -185,7 +185,7 @@ def written(folder: Path) -> None:
     """The table of what preprocessing left in a folder."""
     classes = read_json(folder / "classes.json")["classes"]
     images = [load_images(folder / split, classes) for split in SPLITS]
-    near_duplicates.write(images, folder / "near_duplicates.csv")
+    near_duplicates.write_pairs(images, folder / "near_duplicates.csv")
 
 
 def test_file_names_both_images_and_their_splits(

@@ -21,7 +21,7 @@ AT_ONCE = 1000  # images that are compared with all others at once
 PAIR = ("id", "other", "split", "other_split", "distance")
 
 
-def write(images: Sequence[Images], path: Path) -> None:
+def write_pairs(images: Sequence[Images], path: Path) -> None:
     """Write the table of pairs that look the same.
 
     Args:
