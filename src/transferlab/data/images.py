@@ -48,9 +48,8 @@ class Images:
     """Names this data in caches: sha256 of the manifest, which holds the hash and stored size of
     every image.
     """
-    pixels: npt.NDArray[
-        np.uint8
-    ]  # all images one after the other, memory-mapped; a tensor once on a device
+    # all images one after the other, memory-mapped; a tensor once on a device
+    pixels: npt.NDArray[np.uint8]
     places: npt.NDArray[np.int64]  # offset, height and width of each, [N, 3]
 
     def __len__(self) -> int:

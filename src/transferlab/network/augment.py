@@ -165,9 +165,8 @@ def _pixels(image: np.ndarray | Tensor) -> Tensor:
     """uint8 [H, W, 3] -> [1, 3, H, W], channels last in memory: the layout the uint8 resize is fast
     in.
     """
-    pixels = (
-        image if isinstance(image, Tensor) else torch.from_numpy(np.array(image))
-    )  # a copy: maps are read-only
+    # a copy: maps are read-only
+    pixels = image if isinstance(image, Tensor) else torch.from_numpy(np.array(image))
     return pixels.permute(2, 0, 1)[None]
 
 

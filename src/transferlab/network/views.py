@@ -73,7 +73,6 @@ def resident(images: Images, device: torch.device) -> Images:
     """
     if device.type != "cuda" or images.pixels.nbytes > torch.cuda.mem_get_info(device)[1] / 4:
         return images
-    pixels: Any = torch.from_numpy(np.array(images.pixels)).to(
-        device
-    )  # sliced like the array that it replaces
+    # sliced like the array that it replaces
+    pixels: Any = torch.from_numpy(np.array(images.pixels)).to(device)
     return replace(images, pixels=pixels)

@@ -49,18 +49,15 @@ class Dataset:
     url: Url | None  # address of a zip
     sha1: Sha1 | None  # published digest of that zip
     sha256: Sha256 | None
-    contents_sha256: (
-        Sha256 | None
-    )  # digest of the listing of what is inside, whatever the packaging
+    # digest of the listing of what is inside, whatever the packaging
+    contents_sha256: Sha256 | None
     path: str | None  # a folder or zip of your own; relative paths count from the repository
     path_sha256: Sha256 | None  # written by composition, so that a changed folder is noticed
     textures: Textures | None
-    classes: (
-        Annotated[tuple[str, ...], Field(min_length=2)] | None
-    )  # null: the folders of the training split
-    train_folder: (
-        str | None
-    )  # null: class folders stand at the top and `test_fraction` of them is held out
+    # null: the folders of the training split
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] | None
+    # null: class folders stand at the top and `test_fraction` of them is held out
+    train_folder: str | None
     test_folder: str | None
     test_fraction: Fraction | None
     split_seed: Seed  # draws that held-out part

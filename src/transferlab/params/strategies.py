@@ -62,9 +62,8 @@ class GradientStrategy:
     learner: Literal["gradient"]
     start: Literal["weights", "random"]
     head_hidden: Count | None  # width of a hidden layer with ReLU; null: the head is linear
-    head_dropout: (
-        Annotated[float, Field(ge=0, lt=1)] | None
-    )  # before the last layer; null: as the backbone has it
+    # before the last layer; null: as the backbone has it
+    head_dropout: Annotated[float, Field(ge=0, lt=1)] | None
     # of the last layer; probe: a logistic regression's solution
     head_start: Literal["zero", "random", "probe"]
     probe: Regression | None
@@ -79,18 +78,15 @@ class GradientStrategy:
     weight_decay: NotNegative  # not on norm layers and biases
     schedule: Literal["constant", "cosine", "step", "plateau"]
     step_epochs: Count | None  # of `step`: the rate is multiplied by 0.1 every so many epochs
-    patience: (
-        Annotated[int, Field(ge=0)] | None
-    )  # of `plateau`: by 0.1 after more epochs than this without progress
+    # of `plateau`: by 0.1 after more epochs than this without progress
+    patience: Annotated[int, Field(ge=0)] | None
     warmup: Annotated[float, Field(ge=0, lt=1)]  # share of a phase's steps
-    clip_norm: (
-        Positive | None
-    )  # of the gradient over all that trains, per step (Pascanu et al. 2013)
+    # of the gradient over all that trains, per step (Pascanu et al. 2013)
+    clip_norm: Positive | None
     # nll: LogSoftmax and NLLLoss, the same function in two steps
     loss: Literal["cross_entropy", "nll"]
-    select_by: Literal[
-        "accuracy", "loss"
-    ]  # the best epoch on the validation images; ties go to the other one
+    # the best epoch on the validation images; ties go to the other one
+    select_by: Literal["accuracy", "loss"]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     # of norm layers that train; those of frozen parts never move
     norm_statistics: Literal["frozen", "batch"]

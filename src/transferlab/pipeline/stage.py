@@ -35,9 +35,8 @@ def main(name: str, work: Callable[[Path, Params, str], None]) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     root, key = checkout(), sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        before = fingerprint(
-            root, name, key
-        )  # ahead of loading: what is loaded is never older than the marks
+        # ahead of loading: what is loaded is never older than the marks
+        before = fingerprint(root, name, key)
         checked = load_params(root / "params.yaml")
         if "${key}" in declaration(root, name)["cmd"] and key not in checked.strategies:
             raise ValueError(

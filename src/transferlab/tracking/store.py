@@ -28,9 +28,8 @@ ENVIRONMENT = {
 
 HEALTH_SECONDS = 3.0  # for a server to answer at all
 
-KIND = {
-    "mlflow.experimentKind": "custom_model_development"
-}  # the pages then show what belongs to training
+# the pages then show what belongs to training
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def tracking_uri() -> str:

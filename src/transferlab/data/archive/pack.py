@@ -74,9 +74,8 @@ def write_zip(archive: Path, members: Mapping[str, Path | bytes]) -> None:
             elif isinstance(content, bytes):
                 opened.writestr(info, content)
             else:
-                info.file_size = (
-                    content.stat().st_size
-                )  # decides whether the entry needs 64-bit sizes
+                # decides whether the entry needs 64-bit sizes
+                info.file_size = content.stat().st_size
                 with content.open("rb") as source, opened.open(info, "w") as target:
                     shutil.copyfileobj(source, target, MB)
 

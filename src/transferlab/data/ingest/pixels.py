@@ -67,9 +67,8 @@ def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
     """
     with opened_zip(archive) as opened:
         entries, skipped, classes = arrange(members_of(opened, archive, dataset), archive, dataset)
-        check_space(
-            out, 4 * dataset.store_px**2 * len(entries)
-        )  # 3 bytes a pixel, photographs of about 4:3
+        # 3 bytes a pixel, photographs of about 4:3
+        check_space(out, 4 * dataset.store_px**2 * len(entries))
         with _all_or_nothing(out) as building:
             rows, unusable = _write_pixels(opened, entries, dataset, building)
             skipped += unusable
@@ -87,9 +86,8 @@ def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
 def _all_or_nothing(out: Path) -> Iterator[Path]:
     """A folder to build in, beside `out`; what is in it moves to `out` when the block ends well."""
     building = out.parent / f".{out.name}.part"
-    shutil.rmtree(
-        building, ignore_errors=True
-    )  # of a killed attempt; DVC's lock keeps a second writer away
+    # of a killed attempt; DVC's lock keeps a second writer away
+    shutil.rmtree(building, ignore_errors=True)
     try:
         building.mkdir(parents=True)
         yield building
@@ -153,9 +151,8 @@ def _prepare(item: tuple[Entry, bytes, Dataset]) -> tuple[dict[str, Any], Pixels
             return Skipped(id=entry.id, reason=reason, kind=other or "not an image", place=place)
         reason = str(error) if content else "is empty"
         return Skipped(id=entry.id, reason=reason, kind="bad image", bad=True, place=place)
-    pixels = np.asarray(
-        resized(image, dataset.store_px)
-    )  # not `decode`: full-size arrays would cost half the time
+    # not `decode`: full-size arrays would cost half the time
+    pixels = np.asarray(resized(image, dataset.store_px))
     row = {
         "id": entry.id,
         "split": entry.split,
