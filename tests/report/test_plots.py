@@ -22,7 +22,7 @@ from transferlab.report.figures import (
     training,
     verdicts,
 )
-from transferlab.report.figures.sheet import amount, nothing, save
+from transferlab.report.figures.sheet import nothing, save
 from transferlab.report.figures.style import KNOWN, looks
 
 SIZES = [
@@ -482,11 +482,3 @@ def test_no_text_is_cut_or_covered_by_another(strategies: int) -> None:
     }
     found = {name: overlapping(figure) for name, figure in figures.items()}
     assert found == {name: [] for name in figures}
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0"), (1026, "1,026"), (131_842, "132 k"), (11_177_538, "11.2 M"), (2_000_000_000, "2 G")],
-)
-def test_parameters_are_counted_in_the_unit_a_person_says(count: int, text: str) -> None:
-    assert amount(count) == text

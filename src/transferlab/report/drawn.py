@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from ..data.images import load_images
 from ..pipeline import files
 from ..prediction.table import seed_accuracies
+from . import words
 from .figures import (
     accuracy,
     confusion,
@@ -138,7 +139,10 @@ def _attributions(
     return photographs.attributions(
         [_centre(test[places[row["id"]]], share) for row in rows],
         [kept[name]["maps"][places[row["id"]]] for row in rows],
-        [f"{row['label']}\nseen as {row['predicted']}, {100 * row['sure']:.0f} %" for row in rows],
+        [
+            f"{row['label']}\nseen as {row['predicted']}, {words.percent(row['sure'], 0)}"
+            for row in rows
+        ],
     )
 
 

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
+from .. import words
 from .sheet import (
     accuracy_limits,
     accuracy_ticks,
-    amount,
     axes_at,
     logarithmic,
     shown,
@@ -56,7 +56,7 @@ def draw(summary: Mapping[str, Mapping[str, Any]]) -> Figure:
     counts = [
         step * 10**power for power in range(13) for step in ((1,) if decades > 1.5 else (1, 2, 5))
     ]
-    amounts = {float(count): amount(count) for count in counts}
+    amounts = {float(count): words.amount(count) for count in counts}
     panels = (
         ("training time, all seeds together", seconds, TIMES),
         ("trainable parameters", parameters, amounts),
