@@ -15,7 +15,7 @@ from scipy.stats import binomtest, norm, t  # type: ignore[import-untyped]
 
 from transferlab.evidence import comparison, intervals
 from transferlab.evidence.recommendation import recommend
-from transferlab.prediction.table import between
+from transferlab.evidence.records import between
 
 SEEDS, IMAGES = 5, 153
 CLASSES = np.array(["ants", "bees", "wasps"])

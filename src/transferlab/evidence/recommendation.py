@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..params.compare import Compare
-from ..prediction.table import between
 from .comparison import Tables, compare
 from .numbers import control_numbers, details, finished, summarise, validation_scores
+from .records import Compared, Evidence, Recommended, between
 
 
 def evidence(
@@ -19,7 +19,7 @@ def evidence(
     facts: Mapping[str, Mapping[str, Any]],
     costs: Mapping[str, Mapping[str, Any]],
     settings: Compare,
-) -> dict[str, dict[str, Any]]:
+) -> Evidence:
     """All that the predictions show: the contents of `metrics/numbers.json`, `summary.json` and
     `comparison.json`.
 
@@ -66,10 +66,10 @@ def evidence(
 
 
 def recommend(
-    comparison: Mapping[str, Any],
+    comparison: Compared,
     validation: Mapping[str, Mapping[str, float]],
     seconds: Mapping[str, float],
-) -> dict[str, Any] | None:
+) -> Recommended | None:
     """The cheapest strategy that is not shown to be worse than the one that validates best.
 
     Args:

@@ -1,9 +1,8 @@
 """Results -> the Markdown of the report; every number of it stands in a file of the run."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from ..prediction.table import between
+from ..evidence.records import Compared, LeastSplit, between
 from . import words
 from .method import caveats, method, provenance, settings
 from .results import Results, confidence_of, shared_by, those_finished
@@ -111,6 +110,7 @@ def _answer(results: Results) -> str:
 
 def _reason(results: Results, best: str) -> str:
     found, finished = results.comparison["recommended"], those_finished(results)
+    assert found is not None
     top = found["best_validation"]
     validated = (
         "the highest validation accuracy "
@@ -136,9 +136,14 @@ def _tie(results: Results, top: str) -> str:
     equal = [
         n
         for n in those_finished(results)
-        if n != top and round(results.summary[n]["validation_accuracy"] - own, 9) == 0
+        if n != top and _equal(results.summary[n]["validation_accuracy"], own)
     ]
     return f", as high as that of {words.listed(equal)} and with the lower loss" if equal else ""
+
+
+def _equal(one: float | None, other: float | None) -> bool:
+    """Whether two shares are the same but for the order in which seeds are summed."""
+    return one is not None and other is not None and round(one - other, 9) == 0
 
 
 def _measured(results: Results, name: str) -> str:
@@ -312,7 +317,7 @@ def _pairs(results: Results) -> str:
     return f"{words.table(header, rows, left=(0, 6, 7))}\n\n{_least(found)} {margin} {others}"
 
 
-def _least(found: Mapping[str, Any]) -> str:
+def _least(found: Compared) -> str:
     """What so few images can show at all; with a single pair there is nothing to adjust for."""
     images, pairs = found["images"], len(found["pairs"])
     needed = _split(found["least_split"])
@@ -327,7 +332,7 @@ def _least(found: Mapping[str, Any]) -> str:
     )
 
 
-def _split(least: Mapping[str, Any]) -> str:
+def _split(least: LeastSplit) -> str:
     """Such as `a split of 6 images to none, 3.9 points`."""
     share = least["difference"]
     size = words.points(share) if share is not None else "more than there are"

@@ -1,8 +1,10 @@
 """Numbers in words, for text and figures."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from ..evidence.records import Measured
 
 NONE = "\N{EN DASH}"
 
@@ -60,10 +62,10 @@ def number(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
 
 
-def with_ends(record: Mapping[str, Any]) -> str:
+def with_ends(record: Measured) -> str:
     """Such as `0.958 (0.917 to 0.989)`."""
-    ends = (number(record[end]) for end in ("images_low", "images_high"))
-    return f"{number(record['mean'])} ({' to '.join(ends)})"
+    ends = f"{number(record['images_low'])} to {number(record['images_high'])}"
+    return f"{number(record['mean'])} ({ends})"
 
 
 def signed(share: float, digits: int = 1) -> str:
