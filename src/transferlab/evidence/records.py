@@ -158,10 +158,18 @@ class CrossValidated(Compared):
     accuracy: dict[str, Control]
 
 
+class Front(TypedDict):
+    """By what is paid, the strategies that nothing beats, see `recommendation.front`."""
+
+    train_seconds: list[str]
+    trainable_parameters: list[str]
+
+
 class Comparison(Compared):
     """`metrics/comparison.json`."""
 
     recommended: Recommended | None
+    front: Front
     controls: dict[str, Control]
     cross_validation: CrossValidated
 

@@ -23,6 +23,7 @@ from .figures import (
     verdicts,
 )
 from .figures.sheet import nothing
+from .layout import in_two_dimensions
 from .results import Results
 
 ATTRIBUTED = 6  # test images under heat maps
@@ -48,7 +49,7 @@ def draw_numbers(
     return {
         "accuracy": (accuracy.draw(results.summary, seeds, results.comparison["controls"]), True),
         "verdicts": or_nothing(paired, "no pairs: fewer than two strategies finished"),
-        "cost": (cost.draw(results.summary), True),
+        "cost": (cost.draw(results.summary, results.comparison["front"]), True),
         "curves": (training.curves(histories), True),
         "reliability": or_nothing(calibrated, "no probabilities: no strategy finished"),
         "confusion": (confusion.draw(predictions, classes), True),
@@ -115,7 +116,7 @@ def _features(kept: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray) 
     rows = np.unique(np.linspace(0, len(labels) - 1, LAID_OUT).astype(int))
     return features.draw(
         {
-            name: (features.in_two_dimensions(found[rows].astype(np.float32)), labels[rows])
+            name: (in_two_dimensions(found[rows].astype(np.float32)), labels[rows])
             for name, found in sets.items()
         }
     )
