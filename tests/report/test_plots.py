@@ -23,7 +23,7 @@ from transferlab.report.figures import (
     training,
     verdicts,
 )
-from transferlab.report.figures.sheet import nothing, save
+from transferlab.report.figures.sheet import save
 from transferlab.report.figures.style import KNOWN, looks
 from transferlab.report.layout import in_two_dimensions
 
@@ -322,12 +322,6 @@ def test_verdicts_show_each_pair_from_both_sides_with_the_better_row_on_top() ->
         "row minus column in points of test accuracy, with its 95 % interval; better rows on top"
         in said
     )
-
-
-def test_where_there_is_nothing_to_draw_stands_why(tmp_path: Path) -> None:
-    figure = nothing("no pairs: fewer than two strategies finished")
-    save(figure, tmp_path / "verdicts.png")
-    assert words(figure) == ["no pairs: fewer than two strategies finished"]
 
 
 def test_verdicts_leave_out_what_has_no_difference() -> None:

@@ -26,7 +26,7 @@ from matplotlib.ticker import (
 from PIL import Image
 
 from ...pipeline import files
-from .style import DPI, GREY, WIDTH, styled
+from .style import WIDTH, styled
 
 
 def with_interval(record: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -90,16 +90,6 @@ def save(figure: Figure, path: Path) -> None:
         drawing, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
     )
     files.write_text(path.with_suffix(".svg"), drawing.getvalue())
-
-
-@styled
-def nothing(reason: str) -> Figure:
-    """In the place of a figure that there is nothing to draw in, so that its file is there all the
-    same.
-    """
-    figure = Figure(figsize=(WIDTH, 0.5), dpi=DPI)
-    write(figure, 0.1, 0.25, shown(reason, 110), color=GREY)
-    return figure
 
 
 def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
