@@ -170,14 +170,15 @@ def test_training_depends_on_training_images_and_weights_and_on_no_times() -> No
     ]
 
 
-def test_outputs_at_the_root_of_metrics_and_reports_are_single_files_kept_by_git() -> None:
+def test_metrics_and_reports_are_single_files_and_one_folder_of_figures_kept_by_git() -> None:
     for stage in NAMES:
         outs = declared(stage).get("outs", []) + declared(stage).get("metrics", [])
         for out in outs:
             path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
             if path.startswith(("metrics/", "reports/")):
-                assert options == {"cache": False}
-                assert Path(path).suffix
+                assert options["cache"] is False
+                assert options.get("persist", False) is (stage == "report")
+                assert Path(path).suffix or path == "reports/figures"
 
 
 def test_summary_is_the_one_declared_metric() -> None:

@@ -14,8 +14,8 @@ import pytest
 from scipy.stats import binomtest, norm, t  # type: ignore[import-untyped]
 
 from transferlab.evidence import comparison, intervals
-from transferlab.evidence.recommendation import recommend
-from transferlab.prediction.table import between
+from transferlab.evidence.recommendation import front, fronts, recommend
+from transferlab.evidence.records import between
 
 SEEDS, IMAGES = 5, 153
 CLASSES = np.array(["ants", "bees", "wasps"])
@@ -437,3 +437,35 @@ def test_comparing_needs_no_torch() -> None:
     )
     source = Path(comparison.__file__).parents[2]
     subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(source)}, check=True)
+
+
+@pytest.mark.parametrize(
+    ("costs", "gains", "best"),
+    [
+        ([], [], []),
+        ([5], [1], [0]),
+        ([1, 2, 3], [1, 2, 3], [0, 1, 2]),
+        ([3, 2, 1], [1, 2, 3], [2]),
+        ([1, 1, 2], [5, 6, 6], [1]),  # as cheap and better; as good and cheaper
+        ([1, 1], [5, 5], [0, 1]),  # the same: neither beats the other
+        ([30, 10, 20, 40], [0.95, 0.9, 0.85, 0.96], [1, 0, 3]),
+    ],
+)
+def test_the_front_holds_what_nothing_beats(
+    costs: list[float], gains: list[float], best: list[int]
+) -> None:
+    names = [f"strategy_{i}" for i in range(len(costs))]
+    found = front(dict(zip(names, costs, strict=True)), dict(zip(names, gains, strict=True)))
+    assert found == [names[i] for i in best]
+
+
+def test_each_cost_has_its_own_front_and_the_diverged_are_in_none() -> None:
+    lines: Any = {
+        name: {"accuracy": accuracy, "train_seconds": seconds, "trainable_parameters": parameters}
+        for name, accuracy, seconds, parameters in (
+            ("quick", 0.9, 1.0, 1000),
+            ("small", 0.8, 2.0, 10),
+            ("gone", None, 0.5, 1),
+        )
+    }
+    assert fronts(lines) == {"train_seconds": ["quick"], "trainable_parameters": ["small", "quick"]}

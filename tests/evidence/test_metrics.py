@@ -17,13 +17,13 @@ from sklearn import metrics as sklearn_metrics  # type: ignore[import-untyped]
 from transferlab.evidence import intervals, measures, numbers
 from transferlab.evidence.numbers import (
     FLAT,
-    RECORD,
     control_numbers,
     details,
     finished,
     status,
     summarise,
 )
+from transferlab.evidence.records import Measured
 from transferlab.evidence.temperature import TEMPERATURES, fit_temperature, rescaled, temperature_of
 from transferlab.prediction.table import confusion_counts, read_predictions, seed_accuracies
 
@@ -602,7 +602,9 @@ def test_details_hold_every_measure_with_its_six_numbers() -> None:
         *("macro_f1", "auroc", "nll", "brier", "ece", "nll_scaled", "ece_scaled"),
         "tta_accuracy",
     ]
-    assert {tuple(numbers) for numbers in record["measures"].values()} == {RECORD}
+    assert {tuple(numbers) for numbers in record["measures"].values()} == {
+        tuple(Measured.__annotations__)
+    }
     assert 0.05 <= record["temperature"] <= 20
     assert len(record["reliability"]) == len(record["reliability_scaled"]) == record["bins"] == 10
     json.dumps(record, allow_nan=False)

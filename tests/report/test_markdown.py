@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 
 from transferlab.pipeline import files
 from transferlab.report import text
+from transferlab.report.figures import verdicts
 from transferlab.report.method import changed_settings
 from transferlab.report.results import Results
 from transferlab.report.text import CAPTIONS
@@ -133,6 +134,40 @@ def test_every_other_strategy_is_compared_with_the_recommended_one(root: Path) -
     assert "Indistinguishable does not mean equal." in table
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ("scratch", "probe"),
+            "McNemar's test needs a split of 6 images to none (15.0 points). Indistinguishable",
+        ),
+        (("scratch", "frozen", "probe"), "for the clearest of these 3 pairs. Indistinguishable"),
+    ],
+)
+def test_a_single_pair_is_not_called_the_clearest(
+    root: Path, names: tuple[str, ...], said: str
+) -> None:
+    compare(root, parameters(*names))
+    assert said in text_of(root, parameters(*names))
+
+
+def test_the_sign_of_a_difference_is_that_of_the_figure(results: Any) -> None:
+    some = results()
+    pair = {"difference": -0.0001, "low": -0.05, "high": 0.0, "verdict": "indistinguishable"}
+    comparison = {
+        **some.comparison,
+        "pairs": [old | pair for old in some.comparison["pairs"]],
+    }
+    figure = verdicts.draw(comparison)
+    drawn = {text.get_text() for text in figure.axes[0].texts}
+    assert drawn == {"\N{ALMOST EQUAL TO} 0.0", "\N{MINUS SIGN}5.0 to 0.0", "0.0 to +5.0"}
+    rows = render(results(comparison=comparison)).split("### Compared")[1]
+    assert re.findall(r"^\| `(\w+)` \| (\S+) \| (.+?) \|", rows, re.MULTILINE)[:2] == [
+        ("scratch", "0.0", "0.0 to +5.0"),
+        ("frozen", "0.0", "0.0 to +5.0"),
+    ]
+
+
 def test_controls_are_shown_beside_the_strategies(root: Path) -> None:
     row = "| `majority` | always the class with most training images | 50.0 % | 35.2 to 64.8 % |"
     assert row in text_of(root)
@@ -209,7 +244,7 @@ def test_images_that_look_the_same_are_reported(results: Any, across: bool) -> N
     }
     text = render(results(alike=[{**row, "distance": "3"}]))
     assert (
-        f"1 pair of images look the same (perceptual hashes), {int(across)} of them across "
+        f"1 pair of images looks the same (perceptual hashes), {int(across)} of them across "
         "training and test"
     ) in text
     assert ("easier than it should be" in text) is across

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from transferlab.evidence.recommendation import fronts
 from transferlab.report.figures import (
     accuracy,
     confusion,
@@ -22,8 +23,9 @@ from transferlab.report.figures import (
     training,
     verdicts,
 )
-from transferlab.report.figures.sheet import amount, nothing, save
+from transferlab.report.figures.sheet import save
 from transferlab.report.figures.style import KNOWN, looks
+from transferlab.report.layout import in_two_dimensions
 
 SIZES = [
     (1, 2, 1),
@@ -165,7 +167,7 @@ def all_figures(strategies: int, count: int, seeds: int) -> dict[str, Figure]:
         "accuracy": accuracy.draw(
             summary, {key: dict.fromkeys(range(seeds), 0.9) for key in keys}, controls
         ),
-        "cost": cost.draw(summary),
+        "cost": cost.draw(summary, fronts(summary)),
         "confusion": confusion.draw(tables, labels),
         "verdicts": verdicts.draw(comparison(keys)),
         "reliability": reliability.draw(dict.fromkeys(keys, numbers(count)) | {"diverged": None}),
@@ -216,7 +218,8 @@ def test_the_same_table_gives_the_same_bytes_whatever_the_users_style(tmp_path: 
 def test_the_drawing_beside_the_picture_carries_its_own_letters_and_neither_date_nor_version(
     tmp_path: Path,
 ) -> None:
-    figure = cost.draw({"probe": record(0.8)})
+    some = {"probe": record(0.8)}
+    figure = cost.draw(some, fronts(some))
     save(figure, tmp_path / "cost.png")
     first = (tmp_path / "cost.svg").read_bytes()
     save(figure, tmp_path / "cost.png")
@@ -281,33 +284,16 @@ def test_accuracy_keeps_the_order_and_shows_a_diverged_strategy_by_its_status() 
     assert [list(map(float, line.get_xdata())) for line in rings] == [[75, 85], [90]]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("costs", "gains", "best"),
-    [
-        ([], [], []),
-        ([5], [1], [0]),
-        ([1, 2, 3], [1, 2, 3], [0, 1, 2]),
-        ([3, 2, 1], [1, 2, 3], [2]),
-        ([1, 1, 2], [5, 6, 6], [1]),  # as cheap and better; as good and cheaper
-        ([1, 1], [5, 5], [0, 1]),  # the same: neither beats the other
-        ([30, 10, 20, 40], [0.95, 0.9, 0.85, 0.96], [1, 0, 3]),
-    ],
-)
-def test_the_front_holds_what_nothing_beats(
-    costs: list[float], gains: list[float], best: list[int]
-) -> None:
-    assert cost.front(costs, gains) == best
-
-
 def test_cost_leaves_out_what_has_no_accuracy_and_names_the_others_in_both_panels() -> None:
-    said = words(cost.draw({"probe": record(0.8), "frozen": record(None), "lp_ft": record(0.7)}))
+    some = {"probe": record(0.8), "frozen": record(None), "lp_ft": record(0.7)}
+    said = words(cost.draw(some, fronts(some)))
     assert [said.count(name) for name in ("probe", "lp_ft", "frozen")] == [2, 2, 0]
 
 
 @pytest.mark.parametrize("parameters", [0, 1, 10**12])
 def test_cost_has_room_for_any_number_of_parameters(tmp_path: Path, parameters: int) -> None:
     some = {"few": record(0.8, trainable_parameters=parameters), "many": record(0.9)}
-    save(cost.draw(some), tmp_path / "cost.png")
+    save(cost.draw(some, fronts(some)), tmp_path / "cost.png")
 
 
 def test_controls_are_named_with_their_accuracy_and_far_ones_at_the_edge() -> None:
@@ -338,12 +324,6 @@ def test_verdicts_show_each_pair_from_both_sides_with_the_better_row_on_top() ->
     )
 
 
-def test_where_there_is_nothing_to_draw_stands_why(tmp_path: Path) -> None:
-    figure = nothing("no pairs: fewer than two strategies finished")
-    save(figure, tmp_path / "verdicts.png")
-    assert words(figure) == ["no pairs: fewer than two strategies finished"]
-
-
 def test_verdicts_leave_out_what_has_no_difference() -> None:
     figure = verdicts.draw({"pairs": [pair("a", "b", 0.1), pair("a", "gone", None)]})
     assert not {"gone", "None"} & set(words(figure))
@@ -369,9 +349,9 @@ def test_features_name_every_class_once_and_stop_after_some_lines() -> None:
 def test_a_layout_is_the_same_every_time_and_keeps_groups_together() -> None:
     rows = np.random.default_rng(0).normal(0, 0.1, (24, 8))
     rows[12:] += 5
-    places = features.in_two_dimensions(rows)
+    places = in_two_dimensions(rows)
     assert places.shape == (24, 2)
-    assert np.array_equal(places, features.in_two_dimensions(rows))
+    assert np.array_equal(places, in_two_dimensions(rows))
     middle = [places[:12].mean(axis=0), places[12:].mean(axis=0)]
     near = np.linalg.norm(places[:, None] - np.array(middle)[None], axis=2).argmin(axis=1)
     assert near.tolist() == [0] * 12 + [1] * 12
@@ -392,7 +372,7 @@ def test_figures_of_nothing_but_diverged_strategies_are_drawn(tmp_path: Path) ->
     summary, none = {"frozen": record(None)}, table(["a", "b"], 0)
     figures = [
         accuracy.draw(summary, {"frozen": {}}),
-        cost.draw(summary),
+        cost.draw(summary, fronts(summary)),
         confusion.draw({"frozen": none}, ["a", "b"]),
     ]
     figures += [verdicts.draw({"pairs": []}), reliability.draw({"frozen": None}), features.draw({})]
@@ -475,18 +455,10 @@ def test_no_text_is_cut_or_covered_by_another(strategies: int) -> None:
         "reliability of 12 classes": reliability.draw(dict.fromkeys(keys, numbers(12))),
         "learning curve": training.learning_curve(growth(keys, 2)),
         "curves": training.curves({key: history(2, 0 if key == "probe" else 30) for key in keys}),
-        "cost": cost.draw(summary),
+        "cost": cost.draw(summary, fronts(summary)),
         "features": features.draw(
             {key: (np.zeros((12, 2)), np.array(classes(12))) for key in keys}
         ),
     }
     found = {name: overlapping(figure) for name, figure in figures.items()}
     assert found == {name: [] for name in figures}
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0"), (1026, "1,026"), (131_842, "132 k"), (11_177_538, "11.2 M"), (2_000_000_000, "2 G")],
-)
-def test_parameters_are_counted_in_the_unit_a_person_says(count: int, text: str) -> None:
-    assert amount(count) == text

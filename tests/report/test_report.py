@@ -1,31 +1,35 @@
 """The files of a run in, `reports/` out."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from finished import CLASSES, TEST, compare, diverge, parameters, rows_of, write_all, write_data
 
 from transferlab.pipeline import files, places
-from transferlab.report import words
+from transferlab.report import words, write
 from transferlab.report.drawn import _centre, attributed
 from transferlab.report.tables import write_confusion
 from transferlab.report.text import CAPTIONS, render
 from transferlab.report.write import read_results, write_report
 
+SHOWN = set(CAPTIONS) - {"features", "learning_curve"}
+"""No strategy of the fixture changed the backbone, and learning curves are off."""
 OUTPUTS = {
     "report.md",
     "report.html",
     *("curves.csv", "confusion.csv", "learning_curve.csv"),
     "figures/samples.png",
-    *(f"figures/{name}.{kind}" for name in CAPTIONS for kind in ("png", "svg")),
+    *(f"figures/{name}.{kind}" for name in SHOWN for kind in ("png", "svg")),
 }
-SHOWN = set(CAPTIONS) - {"features", "learning_curve"}
-"""No strategy of the fixture changed the backbone, and learning curves are off."""
 
 
 def written(root: Path) -> dict[str, bytes]:
@@ -72,7 +76,7 @@ def test_no_date_and_no_time_of_day_is_written(reported: Path) -> None:
     )
 
 
-def test_figures_that_show_something_are_shown_and_the_others_are_there(reported: Path) -> None:
+def test_every_figure_that_is_written_is_shown_in_the_order_of_the_captions(reported: Path) -> None:
     shown = re.findall(
         r"!\[.*\]\((.*)\)", (reported / "reports/report.md").read_text(encoding="utf-8")
     )
@@ -138,6 +142,59 @@ def test_every_number_stands_in_a_file_of_the_run(reported: Path) -> None:
     text = (reported / "reports/report.md").read_text(encoding="utf-8").replace("abc1234", "")
     text = re.sub(r"`[0-9a-f]{64}`|https?://\S+|imageNotFound|F1|sha256|ImageNet-1k", "", text)
     assert [number for number in re.findall(r"\d+(?:[.,]\d+)*", text) if number not in known] == []
+
+
+@pytest.mark.parametrize("error", [ValueError("no words"), KeyboardInterrupt])
+def test_a_report_that_fails_leaves_the_last_one_whole(
+    root: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_report(root, parameters(), parameters(), "abc1234")
+    before = written(root)
+
+    def fail(*_: Any) -> str:
+        raise error
+
+    monkeypatch.setattr(write, "render", fail)
+    with pytest.raises(type(error) if isinstance(error, Exception) else KeyboardInterrupt):
+        write_report(root, parameters(), parameters(), "other")
+    assert written(root) == before
+
+
+@pytest.mark.slow
+def test_dvc_leaves_the_last_report_where_the_next_one_fails(root: Path) -> None:
+    declared = yaml.safe_load((places.checkout() / "dvc.yaml").read_text(encoding="utf-8"))
+    script = (
+        "import sys, yaml; from pathlib import Path; "
+        "from transferlab.report.write import write_report; "
+        "params = yaml.safe_load(Path('values.yaml').read_text()); "
+        "write_report(Path('.'), params, params, None)"
+    )
+    stage = {"cmd": f'{sys.executable} -c "{script}"', "deps": ["values.yaml"]}
+    stage["outs"] = declared["stages"]["report"]["outs"]
+    files.write_text(root / "dvc.yaml", yaml.safe_dump({"stages": {"report": stage}}))
+    environment = {**os.environ, "PYTHONPATH": str(places.checkout() / "src")}
+
+    def dvc(*words: str) -> int:
+        command = [sys.executable, "-m", "dvc", *words]
+        return subprocess.run(command, cwd=root, env=environment, check=False).returncode
+
+    assert dvc("init", "--no-scm") == 0
+    files.write_text(root / "values.yaml", yaml.safe_dump(parameters(), sort_keys=False))
+    assert dvc("repro") == 0
+    before = written(root)
+    assert set(before) == OUTPUTS
+    other = parameters(train={"validation_fraction": 0.3, "max_epochs": None})
+    files.write_text(root / "values.yaml", yaml.safe_dump(other, sort_keys=False))
+    assert dvc("repro") != 0
+    assert written(root) == before
+
+
+def test_a_report_that_succeeds_leaves_nothing_of_the_last_one_and_all_else(root: Path) -> None:
+    lingering = ("figures/old.png", ".part/figures/half.png", "examples/mine/report.md")
+    for name in lingering:
+        files.write_text(root / "reports" / name, "older")
+    write_report(root, parameters(), parameters(), "abc1234")
+    assert set(written(root)) == OUTPUTS | {"examples/mine/report.md"}
 
 
 def test_files_of_other_strategies_that_lie_around_do_not_show(root: Path) -> None:

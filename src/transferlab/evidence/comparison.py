@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, count
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,13 +13,14 @@ import pandas as pd
 from ..prediction.table import common_ids
 from . import intervals, measures
 from .measures import Outcomes
+from .records import Compared, Estimate, LeastSplit, Pair, Split, Verdict
 
 DIGITS = 12  # of a drawn difference; what is left of equal sums in another order is no difference
 
 Tables = Mapping[str, pd.DataFrame]
 
 
-def compare(tables: Tables, *, confidence: float, resamples: int, margin: float) -> dict[str, Any]:
+def compare(tables: Tables, *, confidence: float, resamples: int, margin: float) -> Compared:
     """The numbers of `metrics/comparison.json`: every pair of strategies, in the order of the
     tables.
 
@@ -62,12 +62,7 @@ def compare(tables: Tables, *, confidence: float, resamples: int, margin: float)
         "least_split": least_split(images, level),
         "least_split_holm": least_split(images, level / max(1, len(tests))),
         "pairs": [
-            {
-                "first": first,
-                "second": second,
-                **_conclude({**estimates[first, second], **test}, level, margin),
-            }
-            for (first, second), test in tests.items()
+            _conclude(pair, estimates[pair], split, level, margin) for pair, split in tests.items()
         ],
     }
 
@@ -203,7 +198,7 @@ def _seeds_share(right: np.ndarray) -> float:
     return max(0.0, 1 - float(noise / (images * spread)))
 
 
-def _estimate(right: np.ndarray, draws: np.ndarray, confidence: float) -> dict[str, float]:
+def _estimate(right: np.ndarray, draws: np.ndarray, confidence: float) -> Estimate:
     """From the correctness of the first less that of the second, [S, N], and draws of its mean."""
     low, high = intervals.percentiles(draws, confidence)
     return {
@@ -214,7 +209,7 @@ def _estimate(right: np.ndarray, draws: np.ndarray, confidence: float) -> dict[s
     }
 
 
-def _tests(given: Mapping[str, Outcomes]) -> dict[tuple[str, str], dict[str, Any]]:
+def _tests(given: Mapping[str, Outcomes]) -> dict[tuple[str, str], Split]:
     """Of every pair its `wins`, `losses`, `mcnemar_p` and `holm_p`, see `compare`."""
     right = {name: _mean_prediction(each) == each.labels for name, each in given.items()}
     splits = {
@@ -251,7 +246,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in multipletests(p_values, method="holm")[1]] if p_values else []
 
 
-def least_split(images: int, level: float) -> dict[str, float | None]:
+def least_split(images: int, level: float) -> LeastSplit:
     """The fewest images that must all be one strategy's wins for McNemar's exact test to reject.
 
     Args:
@@ -272,22 +267,28 @@ def _mean_prediction(given: Outcomes) -> np.ndarray:
     return np.asarray(given.probabilities.mean(axis=0).argmax(axis=1))
 
 
-def _conclude(numbers: Mapping[str, Any], level: float, margin: float) -> dict[str, Any]:
+def _conclude(
+    pair: tuple[str, str], estimate: Estimate, split: Split, level: float, margin: float
+) -> Pair:
     """A pair's numbers and what follows from them."""
-    low, high = numbers["low"], numbers["high"]
+    low, high = estimate["low"], estimate["high"]
+    told_apart = split["holm_p"] <= level
     return {
-        **numbers,
-        "verdict": _verdict(numbers) if numbers["holm_p"] <= level else "indistinguishable",
+        "first": pair[0],
+        "second": pair[1],
+        **estimate,
+        **split,
+        "verdict": _verdict(estimate, split) if told_apart else "indistinguishable",
         "first_as_good": low > -margin,
         "second_as_good": high < margin,
         "detectable": (high - low) / 2,
     }
 
 
-def _verdict(numbers: Mapping[str, Any]) -> str:
+def _verdict(estimate: Estimate, split: Split) -> Verdict:
     """Of a pair that the test tells apart: the interval has to say the same."""
-    if numbers["wins"] > numbers["losses"] and numbers["low"] > 0:
+    if split["wins"] > split["losses"] and estimate["low"] > 0:
         return "better"
-    if numbers["wins"] < numbers["losses"] and numbers["high"] < 0:
+    if split["wins"] < split["losses"] and estimate["high"] < 0:
         return "worse"
     return "indistinguishable"

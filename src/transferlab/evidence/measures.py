@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..prediction.table import COLUMNS
+from .records import Bin, ClassRow
 
 SMALLEST = 1e-12  # a probability below it counts as this, since the logarithm of 0 is infinite
 
@@ -207,7 +208,7 @@ def or_none(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def class_report(given: Outcomes) -> dict[str, dict[str, float | None]]:
+def class_report(given: Outcomes) -> dict[str, ClassRow]:
     """Precision, recall, F1 (means over seeds, between 0 and 1) and support (images) of each class.
 
     A ratio 0 / 0, as the precision of a class that a seed never predicted, is left out of the mean;
@@ -224,14 +225,16 @@ def class_report(given: Outcomes) -> dict[str, dict[str, float | None]]:
     means = {key: _mean_of_defined(values, axis=0) for key, values in ratios.items()}
     return {
         name: {
-            **{key: or_none(values[place]) for key, values in means.items()},
+            "precision": or_none(means["precision"][place]),
+            "recall": or_none(means["recall"][place]),
+            "f1": or_none(means["f1"][place]),
             "support": int(support[0, place]),
         }
         for place, name in enumerate(given.classes)
     }
 
 
-def reliability(given: Outcomes, bins: int) -> list[dict[str, float | None]]:
+def reliability(given: Outcomes, bins: int) -> list[Bin]:
     """Confidence against accuracy in bins of equal width, all seeds pooled.
 
     Args:
@@ -247,11 +250,14 @@ def reliability(given: Outcomes, bins: int) -> list[dict[str, float | None]]:
         np.bincount(place, weights=values, minlength=bins)
         for values in (None, given.confidence.ravel(), given.right.ravel())
     )
-    columns = {
-        "low": edges[:-1],
-        "high": edges[1:],
-        "images": counts / len(given.seeds),
-        "confidence": _ratio(confidence, counts),
-        "accuracy": _ratio(right, counts),
-    }
-    return [{key: or_none(values[row]) for key, values in columns.items()} for row in range(bins)]
+    confidence, right = _ratio(confidence, counts), _ratio(right, counts)
+    return [
+        {
+            "low": float(edges[row]),
+            "high": float(edges[row + 1]),
+            "images": float(counts[row] / len(given.seeds)),
+            "confidence": or_none(confidence[row]),
+            "accuracy": or_none(right[row]),
+        }
+        for row in range(bins)
+    ]

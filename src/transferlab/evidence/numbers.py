@@ -7,7 +7,7 @@ from here on.
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from .measures import (
     outcomes,
     reliability,
 )
+from .records import Control, Line, Measured, Measures, Numbers
 from .temperature import LARGEST, rescaled, temperature_of
 
 MEASURE_RESAMPLES = (
@@ -47,9 +48,6 @@ FLAT = {
 }
 """Key of a strategy's summary -> measure of its details and which of that measure's numbers."""
 
-RECORD = ("mean", "images_low", "images_high", "seeds_low", "seeds_high", "sd")
-"""Of every measure, see `details`."""
-
 
 def details(
     predictions: Mapping[str, pd.DataFrame],
@@ -59,7 +57,7 @@ def details(
     confidence: float,
     resamples: int,
     bins: int,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Numbers]:
     """The numbers of `metrics/numbers.json`, one record per strategy that finished.
 
     `measures` holds for each measure the mean over seeds and two intervals of it. `images_low` and
@@ -109,7 +107,7 @@ def _details(
     confidence: float,
     resamples: int,
     bins: int,
-) -> dict[str, Any]:
+) -> Numbers:
     given = outcomes(table)
     temperature = temperature_of(name, validation, given.seeds)
     # A temperature never changes which class is the most probable.
@@ -143,7 +141,7 @@ def _measures(given: Outcomes, scaled: Outcomes, bins: int) -> dict[str, Measure
 
 def _measured(
     measures: Mapping[str, Measure], images: int, confidence: float, resamples: int
-) -> dict[str, dict[str, float | None]]:
+) -> dict[str, Measured]:
     """Every measure's record; all see the same resamples."""
     draws: dict[str, list[np.ndarray]] = {name: [] for name in measures}
     for weights in resampled(images, resamples):
@@ -162,12 +160,20 @@ def _measured(
     return records
 
 
-def _share(
-    given: Outcomes | None, confidence: float, name: str
-) -> dict[str, dict[str, float | None]]:
+NOTHING: Measured = {
+    "mean": None,
+    "images_low": None,
+    "images_high": None,
+    "seeds_low": None,
+    "seeds_high": None,
+    "sd": None,
+}
+
+
+def _share(given: Outcomes | None, confidence: float, name: str) -> dict[str, Measured]:
     """An accuracy's record under its name, of None where there are no predictions."""
     if given is None:
-        return {name: dict.fromkeys(RECORD)}
+        return {name: NOTHING}
     values = given.right.mean(axis=1)
     images = len(given.labels)
     ends = wilson(float(values.mean()) * images, images, confidence)
@@ -179,16 +185,22 @@ def _record(
     over_images: tuple[float | None, float | None],
     confidence: float,
     largest: float,
-) -> dict[str, float | None]:
+) -> Measured:
     """The six numbers of a measure from its values [S], one per seed."""
     spread = float(values.std(ddof=1)) if len(values) > 1 else None
-    numbers = (float(values.mean()), *over_images, *over_seeds(values, confidence, largest), spread)
-    return dict(zip(RECORD, map(or_none, numbers), strict=True))
+    images_low, images_high = over_images
+    seeds_low, seeds_high = over_seeds(values, confidence, largest)
+    return {
+        "mean": or_none(float(values.mean())),
+        "images_low": or_none(images_low),
+        "images_high": or_none(images_high),
+        "seeds_low": or_none(seeds_low),
+        "seeds_high": or_none(seeds_high),
+        "sd": or_none(spread),
+    }
 
 
-def control_numbers(
-    tables: Mapping[str, pd.DataFrame], confidence: float
-) -> dict[str, dict[str, float | None]]:
+def control_numbers(tables: Mapping[str, pd.DataFrame], confidence: float) -> dict[str, Control]:
     """Accuracy with Wilson's interval over images, and macro F1, of predictions that nothing was
     trained for.
 
@@ -200,7 +212,7 @@ def control_numbers(
     return {name: _control(given, confidence) for name, given in found.items()}
 
 
-def _control(given: Outcomes, confidence: float) -> dict[str, float | None]:
+def _control(given: Outcomes, confidence: float) -> Control:
     accuracy = _share(given, confidence, "accuracy")["accuracy"]
     return {
         "accuracy": accuracy["mean"],
@@ -253,8 +265,8 @@ def summarise(
     predictions: Mapping[str, pd.DataFrame],
     facts: Mapping[str, Mapping[str, Any]],
     costs: Mapping[str, Mapping[str, Any]],
-    numbers: Mapping[str, Mapping[str, Any]],
-) -> dict[str, dict[str, Any]]:
+    numbers: Mapping[str, Numbers],
+) -> dict[str, Line]:
     """The numbers of `metrics/summary.json`, one flat record per strategy.
 
     `accuracy` is the mean over seeds. `accuracy_low` and `accuracy_high` take the images as the
@@ -284,13 +296,16 @@ def summarise(
     }
 
 
-def _line(numbers: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dict[str, float | None]:
+def _line(numbers: Numbers | None, facts: Mapping[str, Any]) -> Measures:
     if numbers is None:
-        return dict.fromkeys([*FLAT, "validation_accuracy"])
+        measures = dict.fromkeys([*FLAT, "validation_accuracy"])
+        return cast(Measures, measures)
     measures = {
-        key: numbers["measures"][measure][number] for key, (measure, number) in FLAT.items()
+        key: cast(dict[str, float | None], numbers["measures"][measure])[number]
+        for key, (measure, number) in FLAT.items()
     }
-    return {**measures, "validation_accuracy": validation_scores(facts)["accuracy"]}
+    measures["validation_accuracy"] = validation_scores(facts)["accuracy"]
+    return cast(Measures, measures)
 
 
 def status(facts: Mapping[str, Any]) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..params.compare import Compare
-from ..prediction.table import between
 from .comparison import Tables, compare
 from .numbers import control_numbers, details, finished, summarise, validation_scores
+from .records import Compared, Evidence, Front, Line, Recommended, between
 
 
 def evidence(
@@ -19,7 +19,7 @@ def evidence(
     facts: Mapping[str, Mapping[str, Any]],
     costs: Mapping[str, Mapping[str, Any]],
     settings: Compare,
-) -> dict[str, dict[str, Any]]:
+) -> Evidence:
     """All that the predictions show: the contents of `metrics/numbers.json`, `summary.json` and
     `comparison.json`.
 
@@ -51,14 +51,16 @@ def evidence(
         for tables in (done, folds)
     )
     scores = {name: validation_scores(facts[name]) for name in done}
+    summary = summarise(predictions, facts, costs, numbers)
     return {
         "numbers": numbers,
-        "summary": summarise(predictions, facts, costs, numbers),
+        "summary": summary,
         "comparison": {
             **found,
             "recommended": recommend(
                 found, scores, {name: costs[name]["train_seconds"] for name in done}
             ),
+            "front": fronts(summary),
             "controls": control_numbers(controls, confidence),
             "cross_validation": {**ranked, "accuracy": control_numbers(folds, confidence)},
         },
@@ -66,10 +68,10 @@ def evidence(
 
 
 def recommend(
-    comparison: Mapping[str, Any],
+    comparison: Compared,
     validation: Mapping[str, Mapping[str, float]],
     seconds: Mapping[str, float],
-) -> dict[str, Any] | None:
+) -> Recommended | None:
     """The cheapest strategy that is not shown to be worse than the one that validates best.
 
     Args:
@@ -103,3 +105,33 @@ def recommend(
         ],
         "as_good": [name for name, pair in others.items() if pair["first_as_good"]],
     }
+
+
+def fronts(summary: Mapping[str, Line]) -> Front:
+    """For each kind of cost the strategies that are worth it on the test images.
+
+    Args:
+        summary: Of `numbers.summarise`; strategies without an accuracy are left out.
+    """
+    gains = {
+        name: line["accuracy"] for name, line in summary.items() if line["accuracy"] is not None
+    }
+    return {
+        "train_seconds": front({name: summary[name]["train_seconds"] for name in gains}, gains),
+        "trainable_parameters": front(
+            {name: summary[name]["trainable_parameters"] for name in gains}, gains
+        ),
+    }
+
+
+def front(costs: Mapping[str, float], gains: Mapping[str, float]) -> list[str]:
+    """Names of what nothing beats, by rising cost: all that is no dearer gains less, or is the
+    same.
+    """
+    chosen: list[str] = []
+    for name in sorted(costs, key=lambda name: (costs[name], -gains[name])):
+        best = chosen[-1] if chosen else None
+        same = best is not None and (costs[name], gains[name]) == (costs[best], gains[best])
+        if best is None or gains[name] > gains[best] or same:
+            chosen.append(name)
+    return chosen

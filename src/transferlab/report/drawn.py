@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from ..data.images import load_images
 from ..pipeline import files
 from ..prediction.table import seed_accuracies
+from . import words
 from .figures import (
     accuracy,
     confusion,
@@ -21,17 +22,12 @@ from .figures import (
     training,
     verdicts,
 )
-from .figures.sheet import nothing
+from .layout import in_two_dimensions
 from .results import Results
 
 ATTRIBUTED = 6  # test images under heat maps
 
 LAID_OUT = 500  # test images whose features are shown at most: t-SNE takes the square of their time
-
-Drawn = tuple[Figure, bool]
-"""A figure, and whether it shows anything: the files are always there, because DVC knows them by
-name.
-"""
 
 
 def draw_numbers(
@@ -39,25 +35,23 @@ def draw_numbers(
     predictions: Mapping[str, pd.DataFrame],
     histories: Mapping[str, pd.DataFrame],
     classes: Sequence[str],
-) -> dict[str, Drawn]:
-    """The figures made of numbers."""
+) -> dict[str, Figure]:
+    """The figures made of numbers that show something."""
     seeds = {name: seed_accuracies(table) for name, table in predictions.items()}
-    paired = verdicts.draw(results.comparison) if results.comparison["pairs"] else None
-    calibrated = reliability.draw(results.numbers) if results.numbers else None
-    return {
-        "accuracy": (accuracy.draw(results.summary, seeds, results.comparison["controls"]), True),
-        "verdicts": or_nothing(paired, "no pairs: fewer than two strategies finished"),
-        "cost": (cost.draw(results.summary), True),
-        "curves": (training.curves(histories), True),
-        "reliability": or_nothing(calibrated, "no probabilities: no strategy finished"),
-        "confusion": (confusion.draw(predictions, classes), True),
-    }
+    drawn = {"accuracy": accuracy.draw(results.summary, seeds, results.comparison["controls"])}
+    if results.comparison["pairs"]:
+        drawn["verdicts"] = verdicts.draw(results.comparison)
+    drawn["cost"] = cost.draw(results.summary, results.comparison["front"])
+    drawn["curves"] = training.curves(histories)
+    if results.numbers:
+        drawn["reliability"] = reliability.draw(results.numbers)
+    return {**drawn, "confusion": confusion.draw(predictions, classes)}
 
 
 def draw_photographs(
     root: Path, results: Results, predictions: Mapping[str, pd.DataFrame]
-) -> dict[str, Drawn]:
-    """The figures made of images, and of what evaluation kept of them."""
+) -> dict[str, Figure]:
+    """Those made of images, and of what evaluation kept of them, that show something."""
     kept = {name: _kept(root, name) for name, table in predictions.items() if len(table)}
     test = load_images(
         root / "data/processed/test",
@@ -81,16 +75,13 @@ def draw_photographs(
     views = None
     if shown is not None and shown.shape[1] > 1:
         views = photographs.views([seen[0] for seen in shown], [list(seen[1:]) for seen in shown])
-    return {
-        "features": or_nothing(
-            _features(kept, labels), "no features: no strategy changed the backbone"
-        ),
-        "gallery": or_nothing(gallery, "no predictions: no strategy finished"),
-        "attributions": or_nothing(
-            _attributions(results, kept, predictions, test, places), "no attribution maps"
-        ),
-        "views": or_nothing(views, "no random views: no strategy trains on them"),
+    drawn = {
+        "features": _features(kept, labels),
+        "gallery": gallery,
+        "attributions": _attributions(results, kept, predictions, test, places),
+        "views": views,
     }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def _kept(root: Path, name: str) -> dict[str, np.ndarray]:
@@ -114,7 +105,7 @@ def _features(kept: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray) 
     rows = np.unique(np.linspace(0, len(labels) - 1, LAID_OUT).astype(int))
     return features.draw(
         {
-            name: (features.in_two_dimensions(found[rows].astype(np.float32)), labels[rows])
+            name: (in_two_dimensions(found[rows].astype(np.float32)), labels[rows])
             for name, found in sets.items()
         }
     )
@@ -138,7 +129,10 @@ def _attributions(
     return photographs.attributions(
         [_centre(test[places[row["id"]]], share) for row in rows],
         [kept[name]["maps"][places[row["id"]]] for row in rows],
-        [f"{row['label']}\nseen as {row['predicted']}, {100 * row['sure']:.0f} %" for row in rows],
+        [
+            f"{row['label']}\nseen as {row['predicted']}, {words.percent(row['sure'], 0)}"
+            for row in rows
+        ],
     )
 
 
@@ -163,8 +157,3 @@ def _centre(image: np.ndarray, share: float) -> np.ndarray:
     side = round(min(image.shape[:2]) * share)
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     return image[top : top + side, left : left + side]
-
-
-def or_nothing(figure: Figure | None, reason: str) -> Drawn:
-    """A figure, or one that says why there is none."""
-    return (nothing(reason), False) if figure is None else (figure, True)

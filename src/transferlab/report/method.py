@@ -24,13 +24,14 @@ def method(results: Results) -> str:
         [seed for fact in results.facts.values() for seed in fact["seeds"].values()],
     )
     fit, validation = (
-        words.span(record[key] for record in records) for key in ("fit_images", "validation_images")
+        words.span((record[key] for record in records), "image")
+        for key in ("fit_images", "validation_images")
     )
     aside, found = f"{100 * params['train']['validation_fraction']:g} %", results.comparison
     lines = [
         f"**Splits.** Every seed ({words.listed(params['seeds'], '')}) sets {aside} of each "
         "class's training images "
-        f"aside: {fit} images to fit, {validation} to validate, the same for every strategy.",
+        f"aside: {fit} to fit, {validation} to validate, the same for every strategy.",
         f"**Selection.** By validation alone: {_selection(params)}.",
         "**Tuning.** Every strategy had the same budget: one run of each seed with the one "
         "configuration that stands "
@@ -111,9 +112,9 @@ def caveats(results: Results) -> str:
     if len(params["seeds"]) == 1:
         caveats.append("With one seed nothing is known about what retraining would change.")
     if params["train"]["max_epochs"] is not None:
-        most = params["train"]["max_epochs"]
+        most = words.counted(params["train"]["max_epochs"], "epoch")
         caveats.append(
-            f"Training was capped at {most} epochs (`train.max_epochs`): a look, not what "
+            f"Training was capped at {most} (`train.max_epochs`): a look, not what "
             "strategies can do."
         )
     for name, row in summary.items():
@@ -151,10 +152,9 @@ def _about_weights(results: Results) -> list[str]:
         )
         return [
             "The starting weights come from a source task inside the pipeline: "
-            f"{len(drawn['classes'])} drawn classes "
+            f"{words.counted(len(drawn['classes']), 'drawn class', 'drawn classes')} "
             f"({words.listed(map(words.escaped, drawn['classes']), '')}; {apart}), "
-            f"{drawn['train_per_class']} training "
-            "images of each."
+            f"{words.counted(drawn['train_per_class'], 'training image')} of each."
         ]
     if dataset["name"] != "hymenoptera":
         return []
@@ -164,7 +164,8 @@ def _about_weights(results: Results) -> list[str]:
         if section.get("start") == "random"
     ]
     spared = (
-        f" {words.listed(random)} start{'s' * (len(random) == 1)} from random weights and cannot."
+        f" {words.listed(random)} {words.agreeing(len(random), 'starts', 'start')} from random "
+        "weights and cannot."
         if random
         else ""
     )

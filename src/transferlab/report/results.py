@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..evidence.records import Comparison, Line, Numbers
+
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
@@ -12,9 +14,9 @@ class Results:
     params: Mapping[str, Any]
     defaults: Mapping[str, Any]  # what `conf/` composes to without overrides
     baseline: str | None  # the commit that the run started from
-    summary: Mapping[str, Mapping[str, Any]]  # metrics/summary.json
-    numbers: Mapping[str, Mapping[str, Any]]  # metrics/numbers.json
-    comparison: Mapping[str, Any]  # metrics/comparison.json
+    summary: Mapping[str, Line]  # metrics/summary.json
+    numbers: Mapping[str, Numbers]  # metrics/numbers.json
+    comparison: Comparison  # metrics/comparison.json
     facts: Mapping[str, Mapping[str, Any]]  # runs/<strategy>/facts.json
     counts: Sequence[Mapping[str, str]]  # data/processed/class_counts.csv
     skipped: Sequence[Mapping[str, str]]  # data/processed/skipped.csv
@@ -26,7 +28,7 @@ class Results:
     def recommended(self) -> str | None:
         """Key of the strategy to use; None where nothing finished."""
         found = self.comparison["recommended"]
-        return found and str(found["strategy"])
+        return found and found["strategy"]
 
     @property
     def viewed(self) -> str | None:

@@ -1,9 +1,8 @@
 """Results -> the Markdown of the report; every number of it stands in a file of the run."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from ..prediction.table import between
+from ..evidence.records import Compared, LeastSplit, between
 from . import words
 from .method import caveats, method, provenance, settings
 from .results import Results, confidence_of, shared_by, those_finished
@@ -34,7 +33,7 @@ CAPTIONS = {
     "heart.",
     "reliability": "When a strategy says 90 %, is it right in 90 % of the cases? Confidence "
     "against accuracy in {bins} "
-    "bins of equal width, all seeds pooled; on the diagonal they agree. Solid: as trained; "
+    "of equal width, all seeds pooled; on the diagonal they agree. Solid: as trained; "
     "dashed: after its "
     "temperature was fitted on the validation images. The bars show how many images a bin holds.",
     "confusion": "Rows are the actual classes, columns what was predicted; numbers, where they "
@@ -111,6 +110,7 @@ def _answer(results: Results) -> str:
 
 def _reason(results: Results, best: str) -> str:
     found, finished = results.comparison["recommended"], those_finished(results)
+    assert found is not None
     top = found["best_validation"]
     validated = (
         "the highest validation accuracy "
@@ -118,8 +118,8 @@ def _reason(results: Results, best: str) -> str:
     )
     validated += f"{words.counted(results.summary[top]['seeds'], 'seed')}{_tie(results, top)})"
     rank = (
-        f"of {len(finished)} "
-        f"strategies{'' if len(finished) == len(results.summary) else ' that finished'}"
+        f"of {words.counted(len(finished), 'strategy', 'strategies')}"
+        f"{'' if len(finished) == len(results.summary) else ' that finished'}"
     )
     if best != top:
         return f"{rank} it is the cheapest that cannot be told from `{top}`, which has {validated}"
@@ -136,15 +136,21 @@ def _tie(results: Results, top: str) -> str:
     equal = [
         n
         for n in those_finished(results)
-        if n != top and round(results.summary[n]["validation_accuracy"] - own, 9) == 0
+        if n != top and _equal(results.summary[n]["validation_accuracy"], own)
     ]
     return f", as high as that of {words.listed(equal)} and with the lower loss" if equal else ""
 
 
+def _equal(one: float | None, other: float | None) -> bool:
+    """Whether two shares are the same but for the order in which seeds are summed."""
+    return one is not None and other is not None and round(one - other, 9) == 0
+
+
 def _measured(results: Results, name: str) -> str:
     row = results.summary[name]
+    images = words.counted(row["images"], "held-out test image")
     return (
-        f"{words.percent(row['accuracy'])} of the {row['images']} held-out test images "
+        f"{words.percent(row['accuracy'])} of the {images} "
         f"({confidence_of(results)} interval "
         f"{words.interval(row['accuracy_low'], row['accuracy_high'])})"
     )
@@ -166,7 +172,9 @@ def _told_apart(results: Results, best: str) -> str:
         )
     lost = [name for name, row in results.summary.items() if row["accuracy"] is None]
     not_ranked = (
-        f"; {words.listed(lost)} diverged and {words.is_or_are(lost)} not ranked" if lost else ""
+        f"; {words.listed(lost)} diverged and {words.agreeing(len(lost), 'is', 'are')} not ranked"
+        if lost
+        else ""
     )
     return (f"it is {', '.join(said)}" if said else "nothing else finished") + not_ranked
 
@@ -299,14 +307,6 @@ def _pairs(results: Results) -> str:
             rows.append(
                 [f"`{name}`", *numbers, verdict, "yes" if pair["first_as_good"] else "not shown"]
             )
-    single, first = found["least_split"], found["least_split_holm"]
-    least = (
-        f"These {found['images']} images can show little: McNemar's test needs {_split(single)} "
-        "for one pair that was "
-        f"chosen beforehand, and {_split(first)} for the clearest of these "
-        f"{words.counted(len(found['pairs']), 'pair')}. "
-        "Indistinguishable does not mean equal."
-    )
     margin = (
         f"`as good`: the interval excludes that `{best}` loses more than "
         f"{words.points(found['margin'])} "
@@ -314,14 +314,29 @@ def _pairs(results: Results) -> str:
         "which it wins."
     )
     others = "The figure below and `metrics/comparison.json` hold every pair."
-    return f"{words.table(header, rows, left=(0, 6, 7))}\n\n{least} {margin} {others}"
+    return f"{words.table(header, rows, left=(0, 6, 7))}\n\n{_least(found)} {margin} {others}"
 
 
-def _split(least: Mapping[str, Any]) -> str:
+def _least(found: Compared) -> str:
+    """What so few images can show at all; with a single pair there is nothing to adjust for."""
+    images, pairs = found["images"], len(found["pairs"])
+    needed = _split(found["least_split"])
+    if pairs > 1:
+        needed += (
+            f" for one pair that was chosen beforehand, and {_split(found['least_split_holm'])} "
+            f"for the clearest of these {words.counted(pairs, 'pair')}"
+        )
+    return (
+        f"{words.agreeing(images, 'This', 'These')} {words.counted(images, 'image')} can show "
+        f"little: McNemar's test needs {needed}. Indistinguishable does not mean equal."
+    )
+
+
+def _split(least: LeastSplit) -> str:
     """Such as `a split of 6 images to none, 3.9 points`."""
     share = least["difference"]
     size = words.points(share) if share is not None else "more than there are"
-    return f"a split of {least['images']} images to none ({size})"
+    return f"a split of {words.counted(least['images'], 'image')} to none ({size})"
 
 
 def _folds(results: Results) -> str:
@@ -343,9 +358,8 @@ def _folds(results: Results) -> str:
     )
     note = (
         f"Training and test images together, {found['images']:,}, in {settings['folds']} folds, "
-        "repeated "
-        f"{settings['repeats']} times; near-duplicates stay together, and every choice is made "
-        "inside the other folds. "
+        f"repeated {words.counted(settings['repeats'], 'time')}; near-duplicates stay together, "
+        "and every choice is made inside the other folds. "
         "It ranks, with a narrower interval; the accuracy to expect is the one on the held-out "
         "images above. "
         f"Told apart: {said or 'no pair'}."
@@ -366,7 +380,8 @@ MEASURES |= {"nll_scaled": "log loss, scaled", "ece_scaled": "ECE, scaled"}
 
 def _measures(results: Results) -> str:
     views = results.params["evaluate"]["tta_views"]
-    header = ["strategy", *MEASURES.values(), *([f"accuracy over {views} views"] if views else [])]
+    over = f"accuracy over {words.counted(views, 'view')}"
+    header = ["strategy", *MEASURES.values(), *([over] if views else [])]
     rows = []
     for name, record in results.numbers.items():
         found = record["measures"]
@@ -377,13 +392,13 @@ def _measures(results: Results) -> str:
             f"({words.interval(augmented['images_low'], augmented['images_high'])})"
         )
         rows.append([*cells, *([both] if views else [])])
-    bins = results.params["compare"]["calibration_bins"]
+    bins = words.counted(results.params["compare"]["calibration_bins"], "bin")
     note = (
         f"Means over seeds with {confidence_of(results)} intervals over images; those over seeds "
         "stand in "
         "`metrics/numbers.json`. Log loss in nats; Brier summed over classes; ECE, the expected "
         "calibration error, "
-        f"with {bins} bins of equal width. Scaled: after temperature scaling, one temperature per "
+        f"with {bins} of equal width. Scaled: after temperature scaling, one temperature per "
         "strategy, "
         "fitted on the validation images of all seeds."
     )
@@ -405,9 +420,9 @@ def _classes(results: Results) -> str:
 
 
 def _figures(results: Results, figures: Sequence[str]) -> str:
-    values = {
+    values: dict[str, str | None] = {
         "confidence": confidence_of(results),
-        "bins": results.params["compare"]["calibration_bins"],
+        "bins": words.counted(results.params["compare"]["calibration_bins"], "bin"),
     }
     values |= {"shown": results.recommended, "viewed": results.viewed}
     shown = [
@@ -421,14 +436,14 @@ def _data(results: Results) -> str:
     train, test = (sum(int(row[split]) for row in results.counts) for split in ("train", "test"))
     skipped = [(words.escaped(row["id"]), words.escaped(row["reason"])) for row in results.skipped]
     parts = [
-        f"## Data\n\n{train:,} training and {test:,} test images of {len(counts)} classes.",
+        f"## Data\n\n{train:,} training and {words.counted(test, 'test image')} of "
+        f"{words.counted(len(counts), 'class', 'classes')}.",
         words.table(("class", "train", "test"), counts, left=(0,)),
     ]
     if skipped:
         many = (
-            f"{len(skipped)} files of the archive are"
-            if len(skipped) > 1
-            else "One file of the archive is"
+            f"{words.counted(len(skipped), 'file')} of the archive "
+            f"{words.agreeing(len(skipped), 'is', 'are')}"
         )
         parts += [
             f"{many} not among them:",
@@ -462,7 +477,8 @@ def _alike(results: Results) -> str:
         left=(0, 1),
     )
     said = (
-        f"{words.counted(len(results.alike), 'pair')} of images look the same (perceptual "
+        f"{words.counted(len(results.alike), 'pair')} of images "
+        f"{words.agreeing(len(results.alike), 'looks', 'look')} the same (perceptual "
         f"hashes), {len(across)} of them "
     )
     said += "across training and test, which makes the test easier than it should be."

@@ -1,8 +1,10 @@
 """Numbers in words, for text and figures."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from ..evidence.records import Measured
 
 NONE = "\N{EN DASH}"
 
@@ -27,19 +29,27 @@ def listed(items: Iterable[Any], mark: str = "`") -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
-def counted(number: int, noun: str) -> str:
-    """Such as `1 pair` and `1,000 pairs`."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Such as `1 pair` and `1,000 pairs`; `plural` where that is not the noun with an s."""
+    return f"{number:,} {agreeing(number, noun, plural or f'{noun}s')}"
 
 
-def is_or_are(items: Sequence[Any]) -> str:
-    """The verb that fits so many."""
-    return "is" if len(items) == 1 else "are"
+def agreeing(number: int, one: str, many: str) -> str:
+    """The form of a word that fits so many."""
+    return one if number == 1 else many
 
 
-def percent(share: float | None) -> str:
+def amount(count: int) -> str:
+    """A number of parameters for a label, such as `11.2 M`."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= max(size, 10_000):
+            return f"{count / size:.3g} {unit}"
+    return f"{count:,}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
     """Such as `95.4 %`."""
-    return NONE if share is None else f"{100 * share:.1f} %"
+    return NONE if share is None else f"{100 * share:.{digits}f} %"
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -52,15 +62,18 @@ def number(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
 
 
-def with_ends(record: Mapping[str, Any]) -> str:
+def with_ends(record: Measured) -> str:
     """Such as `0.958 (0.917 to 0.989)`."""
-    ends = (number(record[end]) for end in ("images_low", "images_high"))
-    return f"{number(record['mean'])} ({' to '.join(ends)})"
+    ends = f"{number(record['images_low'])} to {number(record['images_high'])}"
+    return f"{number(record['mean'])} ({ends})"
 
 
-def signed(share: float) -> str:
-    """Points with their sign."""
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+def signed(share: float, digits: int = 1) -> str:
+    """A difference in points, with a minus as wide as the plus; one that rounds to zero has no
+    sign.
+    """
+    text = f"{100 * share:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def points(share: float) -> str:
@@ -73,15 +86,15 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def span(values: Iterable[int]) -> str:
-    """One number, or the ends of several."""
+def span(values: Iterable[int], noun: str) -> str:
+    """Such as `195 images`, and `195 to 197 images` where values differ."""
     low, *rest = sorted(set(values))
-    return f"{low} to {rest[-1]}" if rest else str(low)
+    return f"{low:,} to {counted(rest[-1], noun)}" if rest else counted(low, noun)
 
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

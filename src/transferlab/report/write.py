@@ -2,7 +2,10 @@
 one page.
 """
 
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from ..pipeline import files
 from ..prediction.table import read_predictions
 from ..settings.changes import differences, override_value
 from . import page
-from .drawn import draw_numbers, draw_photographs, or_nothing
+from .drawn import draw_numbers, draw_photographs
 from .figures import training
 from .figures.sheet import save
 from .results import Results
@@ -36,10 +39,7 @@ def write_report(
         ValueError: A model was trained with other parameters, classes or weights than those of now.
     """
     results = read_results(root, params, defaults, baseline)
-    reports, classes = (
-        root / "reports",
-        files.read_json(root / "data/processed/classes.json")["classes"],
-    )
+    classes = files.read_json(root / "data/processed/classes.json")["classes"]
     predictions = {
         name: read_predictions(root / f"predictions/{name}.csv", classes)
         for name in params["strategies"]
@@ -52,20 +52,41 @@ def write_report(
         **draw_numbers(results, predictions, histories, classes),
         **draw_photographs(root, results, predictions),
     }
-    drawn["learning_curve"] = or_nothing(
-        training.learning_curve(pd.DataFrame(learned)) if learned else None,
-        "no learning curve: learning_curve.strategies is empty",
-    )
-    for name, (figure, _) in drawn.items():
-        save(figure, reports / f"figures/{name}.png")
-    with files.atomic(reports / "figures/samples.png", "wb") as file:
-        file.write((root / "data/processed/samples.png").read_bytes())
-    write_curves(reports / "curves.csv", histories)
-    write_confusion(reports / "confusion.csv", predictions)
-    files.write_csv(reports / "learning_curve.csv", LEARNING, learned)
-    text = render(results, [name for name in CAPTIONS if drawn[name][1]])
-    files.write_text(reports / "report.md", text)
-    files.write_text(reports / "report.html", page.render(text, reports))
+    if learned:
+        drawn["learning_curve"] = training.learning_curve(pd.DataFrame(learned))
+    with _standing_until_whole(root / "reports") as part:
+        for name, figure in drawn.items():
+            save(figure, part / f"figures/{name}.png")
+        shutil.copyfile(root / "data/processed/samples.png", part / "figures/samples.png")
+        write_curves(part / "curves.csv", histories)
+        write_confusion(part / "confusion.csv", predictions)
+        files.write_csv(part / "learning_curve.csv", LEARNING, learned)
+        text = render(results, [name for name in CAPTIONS if name in drawn])
+        files.write_text(part / "report.md", text)
+        files.write_text(part / "report.html", page.render(text, part))
+
+
+@contextmanager
+def _standing_until_whole(reports: Path) -> Iterator[Path]:
+    """A folder to write a report into, which takes the last one's place when the block ends well.
+
+    The outputs are `persist` in `dvc.yaml`: DVC would else delete them before the stage begins.
+    Other content of `reports`, such as examples, is left alone.
+    """
+    part = reports / ".part"
+    shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+    try:
+        yield part
+        made = [path for path in sorted(part.rglob("*")) if path.is_file()]
+        (reports / "figures").mkdir(exist_ok=True)
+        for path in made:
+            os.replace(path, reports / path.relative_to(part))
+        kept = {path.name for path in made}
+        for old in (reports / "figures").iterdir():
+            if old.name not in kept:
+                old.unlink()
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def read_results(

@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .sheet import accuracy_limits, axes_at, inches, percent, shown, with_interval, write
+from .. import words
+from .sheet import accuracy_limits, axes_at, inches, percent_ticks, shown, with_interval, write
 from .style import BAD, CONTROL, CONTROL_TEXT, DPI, WIDTH, Look, looks, styled
 
 
@@ -70,7 +71,7 @@ def draw(
     axes.set_yticks(range(len(summary)), [shown(name, 20) for name in summary], fontsize=9)
     axes.set(xlim=limits, ylim=(len(summary) - 0.4, -0.6))
     axes.set_xlabel("test accuracy: mean over seeds with its interval; rings: single seeds")
-    axes.xaxis.set_major_formatter(percent())
+    axes.xaxis.set_major_formatter(percent_ticks())
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
@@ -96,7 +97,8 @@ def _accuracy_row(
     }
     values = [100 * value for value in seeds.values()]
     axes.plot(values, [row + 0.3] * len(values), "o", color=look.color, clip_on=False, **rings)
-    axes.text(1.02, row, f"{mean:.1f} %   [{low:.1f}, {high:.1f}]", transform=beside, va="center")
+    text = f"{words.percent(record['accuracy'])}   [{low:.1f}, {high:.1f}]"
+    axes.text(1.02, row, text, transform=beside, va="center")
 
 
 def _control_notes(
@@ -113,7 +115,8 @@ def _control_notes(
     taken: list[tuple[float, float, int]] = []
     for name, share in sorted(controls.items(), key=lambda item: -item[1]):
         inside = low <= share <= high
-        text = f"{'' if inside else '← ' if share < low else '→ '}{name} {share:.1f} %"
+        arrow = "" if inside else "← " if share < low else "→ "
+        text = f"{arrow}{name} {words.percent(share / 100)}"
         place_of_line = width * min(max((share - low) / (high - low), 0), 1)
         start = min(max(place_of_line - inches(text) / 2, 0), width + 1.6 - inches(text))
         end = start + inches(text) + 0.12

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .sheet import inches, per_row, percent, shown
+from .sheet import inches, per_row, percent_ticks, shown
 from .style import DPI, INK, WIDTH, styled
 
 
@@ -59,7 +59,7 @@ def draw(predictions: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Fig
     slot = figure.add_axes(
         (x / WIDTH, (height - title - tall) / height, 0.14 / WIDTH, tall / height)
     )
-    bar = figure.colorbar(shades, slot, format=percent(1), label="share of the\nactual class")
+    bar = figure.colorbar(shades, slot, format=percent_ticks(1), label="share of the\nactual class")
     bar.outline.set_visible(False)
     return figure
 

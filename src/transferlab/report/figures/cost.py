@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
+from ...evidence.records import Front
+from .. import words
 from .sheet import (
     accuracy_limits,
     accuracy_ticks,
-    amount,
     axes_at,
     logarithmic,
     shown,
@@ -38,12 +39,13 @@ TIMES = {
 
 
 @styled
-def draw(summary: Mapping[str, Mapping[str, Any]]) -> Figure:
+def draw(summary: Mapping[str, Mapping[str, Any]], front: Front) -> Figure:
     """Test accuracy with its interval against training time and against trainable parameters, each
     with its front.
 
     Args:
         summary: `metrics/summary.json`; strategies without an accuracy are left out.
+        front: Of `metrics/comparison.json`.
     """
     look = looks(summary)
     found = {name: record for name, record in summary.items() if record["accuracy"] is not None}
@@ -56,18 +58,18 @@ def draw(summary: Mapping[str, Mapping[str, Any]]) -> Figure:
     counts = [
         step * 10**power for power in range(13) for step in ((1,) if decades > 1.5 else (1, 2, 5))
     ]
-    amounts = {float(count): amount(count) for count in counts}
+    amounts = {float(count): words.amount(count) for count in counts}
     panels = (
-        ("training time, all seeds together", seconds, TIMES),
-        ("trainable parameters", parameters, amounts),
+        ("training time, all seeds together", seconds, TIMES, front["train_seconds"]),
+        ("trainable parameters", parameters, amounts, front["trainable_parameters"]),
     )
     limits = accuracy_limits(found, {})
-    for column, (title, costs, marks) in enumerate(panels):
+    for column, (title, costs, marks, best) in enumerate(panels):
         axes = axes_at(figure, left + (width + gap) * column, 0.1, width, height)
         axes.set(xscale="log", xlabel=title, ylim=limits)
         accuracy_ticks(axes)
         logarithmic(axes, costs, marks, (0.65, 0.95))
-        _cost_panel(axes, costs, found, look)
+        _cost_panel(axes, costs, found, best, look)
         if column:
             axes.set_yticklabels([])
         else:
@@ -81,11 +83,15 @@ def draw(summary: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def _cost_panel(
-    axes: Axes, costs: Sequence[float], records: Mapping[str, Mapping[str, Any]], look: Any
+    axes: Axes,
+    costs: Sequence[float],
+    records: Mapping[str, Mapping[str, Any]],
+    front: Sequence[str],
+    look: Any,
 ) -> None:
     means = [with_interval(record)[0] for record in records.values()]
-    best = front(costs, means)
-    if best:
+    if front:
+        best = [list(records).index(name) for name in front]
         x, y = ([values[i] for i in best] for values in (costs, means))
         steps = ([x[0], *x, axes.get_xlim()[1]], [axes.get_ylim()[0], *y, y[-1]])
         axes.plot(*steps, drawstyle="steps-post", color="#BBBBBB", linewidth=1.2, zorder=1)
@@ -120,22 +126,6 @@ def _side_by_side(axes: Axes, costs: Sequence[float], means: Sequence[float]) ->
     spread = spread_out([math.log10(costs[i]) for i in order], float(low), float(high), gap)
     places = dict(zip(order, spread, strict=True))
     return [10 ** places[i] for i in range(len(costs))]
-
-
-def front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
-    """Places of the points that nothing beats, by rising cost: what is no dearer gains less, or is
-    the same.
-    """
-    chosen: list[int] = []
-    for i in sorted(range(len(costs)), key=lambda i: (costs[i], -gains[i])):
-        best = chosen[-1] if chosen else None
-        if (
-            best is None
-            or gains[i] > gains[best]
-            or (costs[i], gains[i]) == (costs[best], gains[best])
-        ):
-            chosen.append(i)
-    return chosen
 
 
 def _label(axes: Axes, points: Iterable[tuple[float, float, str]], lines: Iterable[Line2D]) -> None:

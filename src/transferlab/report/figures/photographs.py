@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from .. import words
 from .sheet import axes_at, inches, shown, write
 from .style import BAD, DPI_PHOTOS, GOOD, GREY, MIXED, WIDTH, styled
 
@@ -198,7 +199,7 @@ def _said(figure: Figure, left: float, top: float, width: float, said: tuple[str
         figure.add_artist(
             Rectangle(*shape, color=color, alpha=0.13, linewidth=0, transform=figure.transFigure)
         )
-        text = f"{100 * verdict.probability:.0f} %"
+        text = words.percent(verdict.probability, 0)
         write(figure, left + width, top, text, fontsize=7, color=color, ha="right")
     write(figure, left, top, mark, fontsize=7.5, color=color)
     write(

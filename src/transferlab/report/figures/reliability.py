@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .sheet import axes_at, per_row, percent, shown, write
+from .sheet import axes_at, per_row, percent_ticks, shown, write
 from .style import DPI, PALE, WIDTH, Look, looks, styled
 
 
@@ -97,8 +97,8 @@ def _reliability_panel(axes: Axes, record: Mapping[str, Any], look: Look, start:
         [tick for tick in ((0, 50, 100) if start < 50 else (50, 75, 100)) if tick >= start]
     )
     axes.set_yticks([0, 25, 50, 75, 100])
-    axes.xaxis.set_major_formatter(percent())
-    axes.yaxis.set_major_formatter(percent())
+    axes.xaxis.set_major_formatter(percent_ticks())
+    axes.yaxis.set_major_formatter(percent_ticks())
 
 
 def _calibration(record: Mapping[str, Any]) -> str:

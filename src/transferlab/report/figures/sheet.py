@@ -26,7 +26,7 @@ from matplotlib.ticker import (
 from PIL import Image
 
 from ...pipeline import files
-from .style import DPI, GREY, WIDTH, styled
+from .style import WIDTH, styled
 
 
 def with_interval(record: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -92,16 +92,6 @@ def save(figure: Figure, path: Path) -> None:
     files.write_text(path.with_suffix(".svg"), drawing.getvalue())
 
 
-@styled
-def nothing(reason: str) -> Figure:
-    """In the place of a figure that there is nothing to draw in, so that its file is there all the
-    same.
-    """
-    figure = Figure(figsize=(WIDTH, 0.5), dpi=DPI)
-    write(figure, 0.1, 0.25, shown(reason, 110), color=GREY)
-    return figure
-
-
 def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """New axes, in inches from the upper left corner of the figure."""
     full_width, full_height = figure.get_size_inches()
@@ -121,15 +111,7 @@ def write(figure: Figure, left: float, top: float, text: str, **settings: Any) -
     return figure.text(left / width, 1 - top / height, text, **{"va": "center", **settings})
 
 
-def amount(count: int) -> str:
-    """A number of parameters for a label, such as `11.2 M`."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= max(size, 10_000):
-            return f"{count / size:.3g} {unit}"
-    return f"{count:,}"
-
-
-def percent(whole: float = 100) -> FuncFormatter:
+def percent_ticks(whole: float = 100) -> FuncFormatter:
     """Tick labels such as `90 %`."""
     return FuncFormatter(lambda value, _: f"{100 * value / whole:g} %")
 
@@ -137,7 +119,7 @@ def percent(whole: float = 100) -> FuncFormatter:
 def accuracy_ticks(axes: Axes) -> None:
     """Whole per cents on the upright axis, which leaves its margin narrow."""
     axes.yaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(percent())
+    axes.yaxis.set_major_formatter(percent_ticks())
 
 
 def per_row(panels: int, most: int) -> int:

@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from .. import words
 from .sheet import (
     accuracy_ticks,
     axes_at,
     inches,
     logarithmic,
     per_row,
-    percent,
+    percent_ticks,
     shown,
     spread_out,
     write,
@@ -73,7 +74,7 @@ def _accuracy_curves(
             else seeds.iloc[[0, 0]].set_axis([0, 100])
         )
         lines.append((look[name], look[name].dash if epochs else (0, (6, 3)), seeds))
-        lasting = f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "solved, no epochs"
+        lasting = words.counted(epochs, "epoch") if epochs else "solved, no epochs"
         ends.append((float(seeds["mean"].iloc[-1]), f"{shown(name, 18)}  ({lasting})", look[name]))
     axes = axes_at(figure, 0.65, 0.1, WIDTH - 0.65 - _room(ends), height - 0.1)
     for line in lines:
@@ -83,7 +84,7 @@ def _accuracy_curves(
         xlabel="training done (share of each strategy's own epochs)",
         ylabel="validation accuracy",
     )
-    axes.xaxis.set_major_formatter(percent())
+    axes.xaxis.set_major_formatter(percent_ticks())
     accuracy_ticks(axes)
     axes.set_ylim(top=min(axes.get_ylim()[1], 101))
     _name_ends(axes, ends)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from .. import words
 from .sheet import axes_at, inches, shown, write
 from .style import BETTER, DPI, NEITHER, WIDTH, WORSE, styled
 
@@ -106,23 +107,17 @@ def _shade(verdict: str, strength: float) -> tuple[float, float, float]:
 
 def _cell(axes: Axes, x: float, y: float, view: Mapping[str, Any], width: float) -> None:
     wide = width > 0.7
-    text = f"{MARKS.get(view['verdict'], '?')} {_signed(view['difference'])}"
+    text = f"{MARKS.get(view['verdict'], '?')} {words.signed(view['difference'])}"
     axes.text(x, y - 0.2, text, ha="center", va="center", fontsize=8.5 if wide else 7.5)
     if view["low"] is not None and view["high"] is not None:
-        low, high = _signed(view["low"]), _signed(view["high"])
+        low, high = words.signed(view["low"]), words.signed(view["high"])
         interval = f"{low} to {high}" if width > 0.85 else f"{low}, {high}"
         if (
             inches(interval, 6) > width - 0.12
         ):  # of two numbers with two digits, decimals matter least
-            interval = " to ".join(_signed(view[end], 0) for end in ("low", "high"))
+            interval = " to ".join(words.signed(view[end], 0) for end in ("low", "high"))
         size = min(7, 6 * (width - 0.12) / inches(interval, 6))
         axes.text(x, y + 0.22, interval, ha="center", va="center", fontsize=size)
-
-
-def _signed(share: float, digits: int = 1) -> str:
-    """A difference in points, with a minus that is as wide as the plus."""
-    text = f"{100 * share:+.{digits}f}"
-    return text[1:] if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def _verdict_legend(figure: Figure, confidence: float) -> None:

@@ -1,0 +1,217 @@
+"""What stands in the JSON files of `metrics/`, key by key, and one pair seen from either side.
+
+Numbers are described where they are made: `numbers`, `measures`, `comparison`, `recommendation`.
+"""
+
+from typing import Literal, TypedDict
+
+Verdict = Literal["better", "worse", "indistinguishable"]
+
+REVERSED: dict[Verdict, Verdict] = {
+    "better": "worse",
+    "worse": "better",
+    "indistinguishable": "indistinguishable",
+}
+
+
+class Measured(TypedDict):
+    """A measure of one strategy; all None where there are no predictions."""
+
+    mean: float | None
+    images_low: float | None
+    images_high: float | None
+    seeds_low: float | None
+    seeds_high: float | None
+    sd: float | None
+
+
+class ClassRow(TypedDict):
+    """One class of one strategy."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+class Bin(TypedDict):
+    """One bin of a reliability table."""
+
+    low: float
+    high: float
+    images: float
+    confidence: float | None
+    accuracy: float | None
+
+
+class Numbers(TypedDict):
+    """A strategy in `metrics/numbers.json`, where only those that finished stand."""
+
+    measures: dict[str, Measured]
+    temperature: float
+    classes: dict[str, ClassRow]
+    reliability: list[Bin]
+    reliability_scaled: list[Bin]
+    bins: int
+
+
+class Measures(TypedDict):
+    """The measures of a strategy in `metrics/summary.json`; None where a seed diverged."""
+
+    accuracy: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
+    accuracy_sd: float | None
+    accuracy_seeds_low: float | None
+    accuracy_seeds_high: float | None
+    macro_f1: float | None
+    auroc: float | None
+    nll: float | None
+    brier: float | None
+    ece: float | None
+    ece_scaled: float | None
+    tta_accuracy: float | None
+    validation_accuracy: float | None
+
+
+class Line(Measures):
+    """A strategy in `metrics/summary.json`."""
+
+    seeds: int
+    images: int
+    train_seconds: float
+    trainable_parameters: int
+    status: str
+
+
+class Control(TypedDict):
+    """Accuracy of predictions that nothing was trained for."""
+
+    accuracy: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
+    macro_f1: float
+
+
+class Estimate(TypedDict):
+    """How far apart two strategies are."""
+
+    difference: float
+    low: float
+    high: float
+    probability: float
+
+
+class Split(TypedDict):
+    """Images that only one of two strategies recognises, and how likely so uneven a split is."""
+
+    wins: int
+    losses: int
+    mcnemar_p: float
+    holm_p: float
+
+
+class Pair(Estimate, Split):
+    """Two strategies on the same images and seeds."""
+
+    first: str
+    second: str
+    verdict: Verdict
+    first_as_good: bool
+    second_as_good: bool
+    detectable: float
+
+
+class LeastSplit(TypedDict):
+    """The fewest images that a test can tell apart by."""
+
+    images: int
+    difference: float | None
+
+
+class Compared(TypedDict):
+    """Every pair of some strategies, see `comparison.compare`."""
+
+    images: int
+    seeds: int
+    confidence: float
+    resamples: int
+    margin: float
+    least_split: LeastSplit
+    least_split_holm: LeastSplit
+    pairs: list[Pair]
+
+
+class Recommended(TypedDict):
+    """The strategy to use, see `recommendation.recommend`."""
+
+    strategy: str
+    best_validation: str
+    told_apart_from_best: list[str]
+    indistinguishable: list[str]
+    as_good: list[str]
+
+
+class CrossValidated(Compared):
+    """The strategies that were cross-validated."""
+
+    accuracy: dict[str, Control]
+
+
+class Front(TypedDict):
+    """By what is paid, the strategies that nothing beats, see `recommendation.front`."""
+
+    train_seconds: list[str]
+    trainable_parameters: list[str]
+
+
+class Comparison(Compared):
+    """`metrics/comparison.json`."""
+
+    recommended: Recommended | None
+    front: Front
+    controls: dict[str, Control]
+    cross_validation: CrossValidated
+
+
+class Evidence(TypedDict):
+    """The files of `metrics/` by name."""
+
+    numbers: dict[str, Numbers]
+    summary: dict[str, Line]
+    comparison: Comparison
+
+
+def between(comparison: Compared, first: str, second: str) -> Pair:
+    """The pair's record seen from `first`, whichever of the two came first when they were compared.
+
+    Args:
+        comparison: Of `comparison.compare`.
+        first: Key of a strategy.
+        second: Key of another.
+
+    Raises:
+        KeyError: They were not compared.
+    """
+    pairs = {(pair["first"], pair["second"]): pair for pair in comparison["pairs"]}
+    if (first, second) in pairs:
+        return pairs[first, second]
+    return _reversed(pairs[second, first])
+
+
+def _reversed(pair: Pair) -> Pair:
+    """The same record seen from the second strategy."""
+    return {
+        **pair,
+        "first": pair["second"],
+        "second": pair["first"],
+        "difference": -pair["difference"],
+        "low": -pair["high"],
+        "high": -pair["low"],
+        "probability": 1 - pair["probability"],
+        "wins": pair["losses"],
+        "losses": pair["wins"],
+        "verdict": REVERSED[pair["verdict"]],
+        "first_as_good": pair["second_as_good"],
+        "second_as_good": pair["first_as_good"],
+    }

@@ -1,0 +1,25 @@
+"""Where features lie in the plane."""
+
+import numpy as np
+
+
+def in_two_dimensions(features: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Places of the rows in the plane, neighbours near each other: t-SNE (van der Maaten and
+    Hinton, 2008).
+
+    Args:
+        features: float `[N, F]`, finite, N at least 4.
+        seed: Of the optimisation; the start is the rows' first two principal components.
+
+    Returns:
+        float `[N, 2]`.
+    """
+    from sklearn.manifold import TSNE  # takes seconds to import, and few figures need it
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    with threadpool_limits(
+        1
+    ):  # on a busy machine, threads that wait for each other take 50 times as long
+        places = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(features)
+    return np.asarray(places, dtype=float)
