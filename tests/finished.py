@@ -41,7 +41,10 @@ def parameters(*names: str, **changed: Any) -> dict[str, Any]:
             }
     return {
         "checked": True,
-        "dataset": {"name": "hymenoptera", "textures": None, "path_sha256": None},
+        "dataset": {
+            **{"name": "hymenoptera", "textures": None, "path": None, "path_sha256": None},
+            "imagenet": {"ants": [310], "bees": [309]},
+        },
         "backbone": {
             **{"name": "resnet18", "weights": "official", "weights_sha256": None, "source": None},
             "preprocessing": {"crop_px": 7, "resize_px": 8},

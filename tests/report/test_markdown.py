@@ -253,22 +253,39 @@ def test_images_that_look_the_same_are_reported(results: Any, across: bool) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "weights", "shown"),
+    ("imagenet", "weights", "said"),
     [
-        ("hymenoptera", "official", True),
-        ("hymenoptera", "mine.pth", True),
-        ("hymenoptera", "none", False),
-        ("birds", "official", False),
+        ({"ants": [310], "bees": [309]}, "official", "(ants: 310; bees: 309)"),
+        ({"a|b": [1, 2, 3]}, "mine.pth", "(a&#124;b: 1, 2 and 3)"),
+        ({"ants": [310], "bees": [309]}, "none", None),
+        (None, "official", None),
     ],
 )
-def test_only_hymenoptera_with_foreign_weights_may_have_been_seen_before(
-    name: str, weights: str, shown: bool, results: Any
+def test_images_of_imagenets_classes_may_have_been_seen_by_foreign_weights(
+    imagenet: Any, weights: str, said: str | None, results: Any
 ) -> None:
     params = parameters()
-    params["dataset"]["name"], params["backbone"]["weights"] = name, weights
+    params["dataset"]["imagenet"], params["backbone"]["weights"] = imagenet, weights
     text = render(results(params))
-    assert ("(classes 310, ant, and 309, bee)" in text) is shown
-    assert ("`scratch` starts from random weights and cannot." in text) is shown
+    warned = f"ImageNet-1k has the classes that are asked about here {said}: a backbone"
+    assert ("may have seen these very images" in text) is (warned in text) is (said is not None)
+    assert ("`scratch` starts from random weights and cannot." in text) is (said is not None)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "title"),
+    [
+        ({"name": "textures"}, "textures"),
+        ({"name": "folder", "path": "/data/birds/"}, "birds"),
+        ({"name": "folder", "path": "../birds.v2"}, "birds.v2"),
+        ({"name": "folder", "path": "birds.zip"}, "birds"),
+        ({"name": "garden", "path": "birds"}, "garden"),
+    ],
+)
+def test_title_names_the_data(dataset: dict[str, str], title: str, results: Any) -> None:
+    params = parameters()
+    params["dataset"] |= dataset
+    assert render(results(params)).startswith(f"# Which strategy for {title}, resnet18?\n")
 
 
 def test_the_source_task_of_the_weights_is_named(results: Any) -> None:
@@ -279,7 +296,7 @@ def test_the_source_task_of_the_weights_is_named(results: Any) -> None:
     params["backbone"]["source"] = {"dataset": {"name": "source_textures", "textures": drawn}}
     text = render(results(params))
     assert (
-        "2 drawn classes (rings and dots; dots of them also classes here), 150 training images of "
+        "2 drawn classes (rings and dots; dots of them also a class here), 150 training images of "
         "each"
     ) in text
     assert "say nothing about photographs" in text

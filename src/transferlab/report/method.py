@@ -132,50 +132,50 @@ def _about_weights(results: Results) -> list[str]:
     if backbone["weights"] == "none":
         return ["The backbone starts from random weights everywhere: nothing was transferred."]
     if backbone["weights"] == "source":
-        source, own = (
-            backbone["source"]["dataset"],
-            (dataset["textures"] or {"classes": []})["classes"],
-        )
-        if source["textures"] is None:
-            return [
-                (
-                    "The starting weights come from a source task inside the pipeline: "
-                    f"{words.escaped(source['name'])}."
-                )
-            ]
-        drawn = source["textures"]
-        both = [name for name in drawn["classes"] if name in own]
-        apart = (
-            f"{words.listed(map(words.escaped, both), '')} of them also classes here"
-            if both
-            else "none of them a class here"
-        )
-        return [
-            "The starting weights come from a source task inside the pipeline: "
-            f"{words.counted(len(drawn['classes']), 'drawn class', 'drawn classes')} "
-            f"({words.listed(map(words.escaped, drawn['classes']), '')}; {apart}), "
-            f"{words.counted(drawn['train_per_class'], 'training image')} of each."
-        ]
-    if dataset["name"] != "hymenoptera":
-        return []
+        task = _source_task(backbone["source"]["dataset"], dataset)
+        return [f"The starting weights come from a source task inside the pipeline: {task}."]
+    return [_may_have_seen(results)] if dataset["imagenet"] is not None else []
+
+
+def _source_task(source: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
+    """What the weights were trained on, and which of it is asked about here again."""
+    drawn = source["textures"]
+    if drawn is None:
+        return words.escaped(source["name"])
+    own = (dataset["textures"] or {"classes": []})["classes"]
+    both = [words.escaped(name) for name in drawn["classes"] if name in own]
+    apart = (
+        f"{words.listed(both, '')} of them also {words.agreeing(len(both), 'a class', 'classes')} "
+        "here"
+        if both
+        else "none of them a class here"
+    )
+    return (
+        f"{words.counted(len(drawn['classes']), 'drawn class', 'drawn classes')} "
+        f"({words.listed(map(words.escaped, drawn['classes']), '')}; {apart}), "
+        f"{words.counted(drawn['train_per_class'], 'training image')} of each"
+    )
+
+
+def _may_have_seen(results: Results) -> str:
+    """A warning about test images whose classes are also classes of ImageNet-1k."""
+    classes = "; ".join(
+        f"{words.escaped(name)}: {words.listed(indices, '')}"
+        for name, indices in results.params["dataset"]["imagenet"].items()
+    )
     random = [
         name
         for name, section in results.params["strategies"].items()
         if section.get("start") == "random"
     ]
-    spared = (
-        f" {words.listed(random)} {words.agreeing(len(random), 'starts', 'start')} from random "
-        "weights and cannot."
-        if random
-        else ""
+    starts = words.agreeing(len(random), "starts", "start")
+    spared = f" {words.listed(random)} {starts} from random weights and cannot." if random else ""
+    return (
+        f"ImageNet-1k has the classes that are asked about here ({classes}): a backbone pretrained "
+        "on ImageNet may have seen these very images, test images included."
+        f"{spared} What transfer is worth here is therefore an upper bound for images that no "
+        f"backbone has seen.{_own_head(results)}"
     )
-    return [
-        "hymenoptera is a small subset of ImageNet-1k (classes 310, ant, and 309, bee): a "
-        "backbone pretrained on "
-        f"ImageNet may have seen these very images, test images included.{spared} What transfer "
-        "is worth here is "
-        f"therefore an upper bound for images that no backbone has seen.{_own_head(results)}"
-    ]
 
 
 def _own_head(results: Results) -> str:

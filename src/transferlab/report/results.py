@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..evidence.records import Comparison, Line, Numbers
@@ -23,6 +24,14 @@ class Results:
     alike: Sequence[Mapping[str, str]]  # data/splits/near_duplicates.csv
     archive: Mapping[str, Any]  # data/raw/archive.json
     start: Mapping[str, Any]  # data/weights/start.json
+
+    @property
+    def dataset(self) -> str:
+        """What a person calls the images: their own folder or zip by its name."""
+        dataset = self.params["dataset"]
+        if dataset["name"] != "folder":
+            return str(dataset["name"])
+        return Path(dataset["path"]).name.removesuffix(".zip") or str(dataset["path"])
 
     @property
     def recommended(self) -> str | None:

@@ -85,9 +85,7 @@ def render(results: Results, figures: Sequence[str]) -> str:
 def _answer(results: Results) -> str:
     """Title, and the answer in three sentences: which, how sure, at what cost."""
     names, best = list(results.summary), results.recommended
-    subject = (
-        f"{words.escaped(results.params['dataset']['name'])}, {results.params['backbone']['name']}"
-    )
+    subject = f"{words.escaped(results.dataset)}, {results.params['backbone']['name']}"
     title = (
         f"# `{names[0]}` on {subject}" if len(names) == 1 else f"# Which strategy for {subject}?"
     )
