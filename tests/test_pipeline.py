@@ -200,7 +200,7 @@ PACKAGES = {
     "tables": (("pandas",), "compare"),
     "figures": (("matplotlib", "pandas"), "report"),
 }
-"""What stages import before their work begins; MLflow and torchvision come where they are needed."""
+"""What stages import before their work begins; MLflow and torchvision come when they are needed."""
 HEAVY = ("torch", "torchvision", "mlflow", "sklearn", "matplotlib", "pandas", "dvc", "hydra")
 IMPORTS = """
 import importlib.util, sys
