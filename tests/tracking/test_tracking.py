@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -382,48 +381,70 @@ def dying_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     server.server_close()
 
 
-def train(epochs: int = 3) -> float:
-    """A training whose second epoch lasts until the child is gone; gives the longest seconds that a
-    call took.
-    """
-    longest = 0.0
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each write to the child, whether it would wait for room in the pipe."""
+    seen, write = [], os.write
+
+    def watched(descriptor: int, content: Any) -> int:
+        seen.append(os.get_blocking(descriptor))
+        return write(descriptor, content)
+
+    monkeypatch.setattr(sender.os, "write", watched)
+    return seen
+
+
+def train(epochs: int = 3) -> None:
+    """A training whose second epoch lasts until the child is gone."""
     with Tracker(patience=20) as tracked:
         for step in range(epochs):
-            began = time.monotonic()
             tracked.start("a" * 64, "frozen seed 0", {"lr": 0.1}, {"strategy": "frozen"}, PARENT)
             tracked.log("a" * 64, step, ROW)
-            longest = max(longest, time.monotonic() - began)
             if tracked._child is not None:
                 tracked._child.wait(20)
         tracked.end("a" * 64, "FINISHED")
-    return longest
 
 
-@pytest.mark.parametrize("server", ["closed_port", "hanging_port"])
-def test_a_dead_server_costs_a_training_seconds_and_one_warning(
-    server: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("server", "problem"), [("closed_port", "ConnectionError"), ("hanging_port", "ReadTimeout")]
+)
+def test_a_dead_server_is_one_warning_and_nothing_that_a_training_waits_for(
+    server: str,
+    problem: str,
+    waits: list[bool],
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     request.getfixturevalue(server)
-    began = time.monotonic()
-    assert train() < 0.5
-    assert time.monotonic() - began < 15
+    train()
+    assert set(waits) == {False}
     (warning,) = caplog.messages
-    assert "expected an MLflow server, got no usable answer" in warning
+    assert f"expected an MLflow server, got no usable answer ({problem})" in warning
     assert "dvc repro --single-item --force track" in warning
     assert "secret" not in warning
     assert "Traceback" in sender.log_file().read_text()
     assert "secret" not in sender.log_file().read_text()
 
 
-@pytest.mark.parametrize("server", ["closed_port", "hanging_port", "dying_server"])
-def test_a_sync_without_server_returns_with_one_warning(
-    server: str, checkout: Path, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("server", "problem"),
+    [
+        ("closed_port", "no usable answer (ConnectionError)"),
+        ("hanging_port", "no usable answer (ReadTimeout)"),
+        ("dying_server", "experiments/get-by-name failed with exception HTTPConnectionPool"),
+    ],
+)
+def test_a_sync_without_server_gives_up_with_one_warning(
+    server: str,
+    problem: str,
+    checkout: Path,
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     request.getfixturevalue(server)
-    began = time.monotonic()
     assert not sync(checkout)
-    assert time.monotonic() - began < 15
     (warning,) = caplog.messages
+    assert problem in warning
     assert "dvc repro --single-item --force track" in warning
 
 
@@ -453,14 +474,12 @@ def test_what_a_server_that_dies_while_training_missed_is_added_by_sync_once(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("store")
-def test_a_locked_database_costs_half_a_minute_and_one_warning(
+def test_a_database_that_stays_locked_is_given_up_with_one_warning(
     home: Path, checkout: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(sqlite3.connect(home / "mlflow.db", isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
-        began = time.monotonic()
         assert not sync(checkout)
-        assert time.monotonic() - began < 35
         connection.execute("COMMIT")
     (warning,) = caplog.messages
     assert "database is locked. Try again when" in warning
@@ -539,14 +558,17 @@ def test_open_runs_of_dead_processes_are_closed_and_those_of_the_living_are_not(
 
 
 def test_a_short_training_does_not_wait_for_mlflow_and_is_left_to_sync(
-    store: Store, caplog: pytest.LogCaptureFixture
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    began = time.monotonic()
+    (tmp_path / "mlflow.py").write_text("raise RuntimeError('the child imported MLflow')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with Tracker() as tracked:
         tracked.start("a" * 64, "frozen seed 0", {}, {}, PARENT)
         tracked.log("a" * 64, 1, ROW)
         tracked.end("a" * 64, "FINISHED")
-    assert time.monotonic() - began < 4
     assert every_run(store) == {}
     assert caplog.messages == []
 
@@ -771,15 +793,15 @@ def test_leaving_with_an_error_closes_the_open_runs(
 
 
 def test_a_child_that_reads_nothing_holds_up_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    waits: list[bool], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     child = child_that("import time; time.sleep(600)")
     monkeypatch.setattr(sender, "_start_child", lambda: child)
-    began = time.monotonic()
     with Tracker(patience=0.5) as tracked:
         for step in range(3000):  # far more than a pipe holds
             tracked.log("a" * 64, step, ROW)
-        assert time.monotonic() - began < 5
+        assert len(waits) >= 3000
+    assert set(waits) == {False}
     assert "still runs after 1 s and was left behind" in caplog.text
     assert len(caplog.messages) == 1
     child.kill()
@@ -802,13 +824,14 @@ def test_all_that_a_slow_child_did_not_read_arrives_at_the_end(
 
 
 def test_a_child_that_cannot_start_is_one_warning(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    waits: list[bool], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails() -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sender, "_start_child", fails)
-    assert train() < 0.1
+    train()
+    assert waits == []
     assert [message.split(":")[0] for message in caplog.messages] == ["Tracking could not start"]
 
 
