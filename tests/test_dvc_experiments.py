@@ -26,7 +26,7 @@ STATE = ("params.yaml", "metrics/*", "dvc.lock", "reports/**/*")
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("strategy=frozn", "Available options in 'strategy': all, finetune, frozen, "),
+        ("strategy=frozn", "Could not find 'strategy/frozn'"),
         ("dataset.name='x;touch PWNED'", "dataset.name: expected text of the form"),
     ],
     ids=["Hydra's refusal", "ours"],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -75,12 +76,15 @@ def test_another_rate_of_one_strategy_reruns_that_strategy_and_what_reads_it(
     repository("dvc", "repro")
 
 
-def test_an_edit_of_the_report_reruns_only_the_report(repository: Repository) -> None:
+def test_an_edit_of_the_report_that_changes_no_byte_of_it_reruns_only_the_report(
+    repository: Repository,
+) -> None:
     source = repository.root / "src/transferlab/report/text.py"
     original = source.read_text()
     source.write_text(original + "\n# edited\n")
-    assert ran(repository("dvc", "repro", "--dry")) == ["report", "track"]
+    assert ran(repository("dvc", "repro")) == ["report"]
     source.write_text(original)
+    repository("dvc", "repro")
 
 
 def test_metrics_and_plots_read_well(repository: Repository) -> None:
@@ -91,12 +95,12 @@ def test_metrics_and_plots_read_well(repository: Repository) -> None:
     assert all(wanted <= set(row) for row in summary.values())
     repository("dvc", "plots", "show", "--out", "dvc_plots")
     page = (repository.root / "dvc_plots/index.html").read_text()
-    assert "reports/curves.csv" in page
-    assert "reports/confusion.csv" in page
+    assert re.findall(r"vegaEmbed\('#(\w+)'", page) == ["curves", "confusion"]
     shutil.rmtree(repository.root / "dvc_plots")
 
 
 def test_hand_edited_params_stop_repro_before_any_stage_works(repository: Repository) -> None:
+    repository.commit()
     path = repository.root / "params.yaml"
     original = path.read_text()
     path.write_text(original.replace("validation_fraction: 0.2", "validation_fraction: 2"))
