@@ -10,6 +10,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole pipelines first: what takes longest must not begin last, on one core alone."""
+    top = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent != top)
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Caches and relative paths of a person go to a folder of the test."""

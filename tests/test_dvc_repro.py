@@ -1,99 +1,20 @@
-"""The whole pipeline through DVC, as people run it, on a few drawn textures."""
+"""`dvc repro`, as people run it, on a few drawn textures."""
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import yaml
-from checkout import ROOT
+from repository import SMALL, TWO, Repository, ran
 
 pytestmark = pytest.mark.slow
-
-PARTS = (".dvc/config", ".dvc/plots", ".dvc/.gitignore")
-PARTS += (".dvcignore", ".gitignore", "conf", "dvc.yaml", "src", "stages")
-SMALL = (
-    "preset=demo",
-    "backbone.weights=none",
-    "dataset.textures.train_per_class=6",
-    "dataset.textures.test_per_class=3",
-    "seeds=[0,1]",
-    "train.max_epochs=2",
-    "engine.threads=1",
-)
-TWO = (*SMALL, "strategy=[frozen,scratch]")
-
-
-class Repository:
-    """A git repository with the project in it, and nothing else."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        for name in PARTS:
-            source, target = ROOT / name, root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-            shutil.copytree(source, target, ignore=ignore) if source.is_dir() else shutil.copyfile(
-                source, target
-            )
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        ours = ("DVC_", "TRANSFERLAB_", "PYTHONPATH", "MLFLOW")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        self.environment = {**kept, "PATH": path, "TRANSFERLAB_TRACKING": "off"}
-        self("git", "init", "--quiet", "--initial-branch=main")
-        self("git", "config", "user.name", "test")
-        self("git", "config", "user.email", "test@localhost")
-        self.compose(*TWO)
-        self.commit()
-
-    def __call__(self, *command: str, fails: bool = False, **environment: str) -> str:
-        done = subprocess.run(
-            command,
-            cwd=self.root,
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert bool(done.returncode) == fails, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def compose(self, *overrides: str) -> None:
-        code = "import sys; from transferlab.commands.main import main; main()"
-        self(sys.executable, "-c", code, "compose", *overrides, PYTHONPATH=str(self.root / "src"))
-
-    def commit(self) -> None:
-        self("git", "add", "--all")
-        self("git", "commit", "--quiet", "--message", "state", "--allow-empty")
-
-    def experiment(
-        self, *overrides: str, fails: bool = False, flags: tuple[str, ...] = (), **environment: str
-    ) -> str:
-        sets = [word for override in overrides for word in ("-S", override)]
-        return self("dvc", "exp", "run", *flags, *sets, fails=fails, **environment)
-
-    def digest(self, pattern: str) -> dict[str, str]:
-        found = {
-            path: path.read_bytes() for path in sorted(self.root.glob(pattern)) if path.is_file()
-        }
-        return {
-            str(path.relative_to(self.root)): hashlib.sha256(data).hexdigest()
-            for path, data in found.items()
-        }
-
-
-def ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '([^']+)'", output)
 
 
 @pytest.fixture(scope="module")
@@ -155,12 +76,15 @@ def test_another_rate_of_one_strategy_reruns_that_strategy_and_what_reads_it(
     repository("dvc", "repro")
 
 
-def test_an_edit_of_the_report_reruns_only_the_report(repository: Repository) -> None:
+def test_an_edit_of_the_report_that_changes_no_byte_of_it_reruns_only_the_report(
+    repository: Repository,
+) -> None:
     source = repository.root / "src/transferlab/report/text.py"
     original = source.read_text()
     source.write_text(original + "\n# edited\n")
-    assert set(ran(repository("dvc", "repro", "--dry"))) <= {"report", "track"}
+    assert ran(repository("dvc", "repro")) == ["report"]
     source.write_text(original)
+    repository("dvc", "repro")
 
 
 def test_metrics_and_plots_read_well(repository: Repository) -> None:
@@ -171,43 +95,12 @@ def test_metrics_and_plots_read_well(repository: Repository) -> None:
     assert all(wanted <= set(row) for row in summary.values())
     repository("dvc", "plots", "show", "--out", "dvc_plots")
     page = (repository.root / "dvc_plots/index.html").read_text()
-    assert "reports/curves.csv" in page or "curves" in page
+    assert re.findall(r"vegaEmbed\('#(\w+)'", page) == ["curves", "confusion"]
     shutil.rmtree(repository.root / "dvc_plots")
 
 
-WRONG = [
-    ("strategy=frozn", "frozen"),
-    ("train.epoch=5", "epoch"),
-    ("+train.epoch=5", "train.epoch: unknown key"),
-    ("strategies.frozen.epochs=abc", "strategies.frozen.epochs: expected integer, got 'abc'"),
-    ("strategies.frozen.lr=-1", "strategies.frozen.lr: expected greater than 0, got -1"),
-    ("strategies.frozen.lr=nan", "strategies.frozen.lr: expected"),
-    ("seeds=[1,1]", "seeds: expected different numbers"),
-    ("backbone.weights=nowhere.pth", "no such file"),
-    ("engine.device=cuda", "CUDA"),
-    ("dataset.name='x;touch PWNED'", "dataset.name: expected text of the form"),
-]
-
-
-@pytest.mark.parametrize(("override", "message"), WRONG, ids=[override for override, _ in WRONG])
-def test_wrong_settings_are_named_before_anything_is_touched(
-    repository: Repository, override: str, message: str
-) -> None:
-    repository.commit()
-    before = [
-        repository.digest(pattern)
-        for pattern in ("params.yaml", "metrics/*", "dvc.lock", "reports/**/*")
-    ]
-    output = repository.experiment(*TWO, override, fails=True)
-    assert message in output
-    assert ran(output) == []
-    assert [
-        repository.digest(p) for p in ("params.yaml", "metrics/*", "dvc.lock", "reports/**/*")
-    ] == before
-    assert not list(repository.root.rglob("PWNED"))
-
-
 def test_hand_edited_params_stop_repro_before_any_stage_works(repository: Repository) -> None:
+    repository.commit()
     path = repository.root / "params.yaml"
     original = path.read_text()
     path.write_text(original.replace("validation_fraction: 0.2", "validation_fraction: 2"))
@@ -248,57 +141,6 @@ def test_parameters_edited_while_a_stage_runs_are_not_bound_to_its_result(
     repository.compose(*TWO)
     repository("dvc", "repro", "split")
     repository("dvc", "checkout", "--force")
-
-
-def test_a_narrowed_experiment_reports_only_its_strategy(repository: Repository) -> None:
-    repository.commit()
-    repository.experiment(*SMALL, "strategy=frozen", "strategies.frozen.epochs=3")
-    params = yaml.safe_load((repository.root / "params.yaml").read_text())
-    assert list(params["strategies"]) == ["frozen"]
-    assert params["strategies"]["frozen"]["epochs"] == 3
-    report = (repository.root / "reports/report.md").read_text()
-    named = [line for line in report.splitlines() if "scratch" in line]
-    others = "[scratch,frozen,probe,mlp_head,partial,finetune,lp_ft,wise_ft,two_phase,progressive]"
-    assert named == [f"    -S strategy=frozen  # default: {others}"]
-    assert list(json.loads((repository.root / "metrics/summary.json").read_text())) == ["frozen"]
-    assert "!" not in repository("dvc", "exp", "show", "--csv")
-    repository.commit()
-
-
-def test_queued_runs_execute_their_own_copy_of_the_code(repository: Repository) -> None:
-    repository.commit()
-    repository.experiment(*SMALL, "strategy=frozen,probe", "seeds=[5]", flags=("--queue",))
-    broken = repository.root / "src/transferlab/evidence/numbers.py"
-    original = broken.read_text()
-    broken.write_text("raise RuntimeError('the code of the main checkout')\n")
-    # As an editable install would put it there.
-    repository("dvc", "queue", "start", PYTHONPATH=str(repository.root / "src"))
-    status = ""
-    for _ in range(120):
-        status = repository("dvc", "queue", "status")
-        if len(re.findall(r"\b(Success|Failed)\b", status)) >= 2:
-            break
-        time.sleep(2)
-    broken.write_text(original)
-    assert len(re.findall(r"\bSuccess\b", status)) == 2, status
-
-
-def test_a_temporary_run_is_tracked_in_the_repository_itself(repository: Repository) -> None:
-    repository.commit()
-    repository.experiment(
-        *SMALL, "strategy=probe", "seeds=[7]", flags=("--temp",), TRANSFERLAB_TRACKING="on"
-    )
-    code = """
-import sys
-from mlflow import MlflowClient
-client = MlflowClient("sqlite:///mlflow.db")
-runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
-print(*sorted((r.data.tags.get("strategy", "parent"), r.info.status) for r in runs))
-print(all(sys.argv[1] in r.info.artifact_uri for r in runs))
-"""
-    found = repository(sys.executable, "-c", code, str(repository.root / "mlartifacts"))
-    assert "('parent', 'FINISHED') ('probe', 'FINISHED')" in found
-    assert "True" in found
 
 
 @pytest.fixture

@@ -1,0 +1,145 @@
+"""A folder of one's own becomes an archive that depends on names and bytes alone."""
+
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from archives import Place
+
+from transferlab.data.archive import pack
+from transferlab.pipeline import files
+
+
+def test_a_packed_folder_is_preprocessed_like_any_archive(place: Place, folder: Path) -> None:
+    (folder / "val" / "bees" / ".DS_Store").write_bytes(b"?")
+    pack.pack_folder(folder, place.archive)
+    place.run()
+    assert place.rows("class_counts.csv")[0] == {"class": "ants", "train": "3", "test": "3"}
+    assert place.skipped() == {"val/bees/.DS_Store": "ignored: .DS_Store"}
+
+
+def test_packing_depends_on_names_and_bytes_alone(tmp_path: Path, folder: Path) -> None:
+    pack.pack_folder(folder, tmp_path / "a.zip")
+    for path in folder.rglob("*"):
+        os.utime(path, (0, 0))
+        path.chmod(0o700)
+    pack.pack_folder(folder, tmp_path / "b.zip")
+    assert files.file_hash(tmp_path / "a.zip") == files.file_hash(tmp_path / "b.zip")
+
+
+def test_an_empty_class_folder_survives_packing(place: Place, folder: Path) -> None:
+    (folder / "train" / "wasps").mkdir()
+    (folder / "val" / "wasps").mkdir()
+    pack.pack_folder(folder, place.archive)
+    with pytest.raises(ValueError, match="class 'wasps' in train has no usable image"):
+        place.run()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("/etc", "link that leaves the folder, to /etc"),
+        ("/etc/hostname", "link that leaves the folder"),
+        ("../..", "link that leaves the folder"),
+        ("..", "link to a folder"),
+        (".", "link to a folder"),
+        ("nowhere", "link that leads nowhere"),
+        ("link", "link that leads nowhere"),
+    ],
+)
+def test_a_link_that_leaves_the_folder_or_loops_is_refused(
+    tmp_path: Path, folder: Path, target: str, message: str
+) -> None:
+    (folder / "train" / "link").symlink_to(target)
+    with pytest.raises(ValueError, match=f"train/link: {message}"):
+        pack.pack_folder(folder, tmp_path / "a.zip")
+    with pytest.raises(ValueError, match=f"train/link: {message}"):
+        pack.folder_sha256(folder)
+    assert not list(tmp_path.glob("*.zip*"))
+
+
+def test_a_link_to_a_file_inside_is_packed_as_that_file(tmp_path: Path, folder: Path) -> None:
+    (folder / "train" / "ants" / "9.png").symlink_to("0.png")
+    pack.pack_folder(folder, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.read("train/ants/9.png") == archive.read("train/ants/0.png")
+
+
+def test_a_special_file_is_refused_and_not_waited_for(tmp_path: Path, folder: Path) -> None:
+    os.mkfifo(folder / "train" / "pipe")
+    with pytest.raises(ValueError, match="train/pipe: neither a file nor a folder"):
+        pack.pack_folder(folder, tmp_path / "a.zip")
+
+
+def test_a_name_that_is_not_text_is_refused(tmp_path: Path, folder: Path) -> None:
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
+    with pytest.raises(ValueError, match="name that is not UTF-8"):
+        pack.pack_folder(folder, tmp_path / "a.zip")
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    for use in (pack.folder_sha256, lambda path: pack.pack_folder(path, tmp_path / "a.zip")):
+        with pytest.raises(
+            ValueError,
+            match=r"dataset\.path: expected a zip, or a folder .*, found nothing at .*missing",
+        ):
+            use(tmp_path / "missing")
+
+
+def test_packing_onto_a_full_disk_is_refused_first(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 0)
+    )
+    with pytest.raises(ValueError, match=r"need 0\.0 MB, 0\.0 MB are free"):
+        pack.pack_folder(folder, tmp_path / "a.zip")
+    assert not list(tmp_path.glob("*.zip*"))
+
+
+def test_packing_that_fails_half_way_leaves_nothing(
+    tmp_path: Path, folder: Path, files_up_to_ten_kilobytes: None
+) -> None:
+    for number in range(100):
+        (folder / f"{number}.png").write_bytes(bytes(200))
+    with pytest.raises(
+        ValueError, match=r"mine: could not be packed into .*a\.zip \(\[Errno 27\] File too large"
+    ):
+        pack.pack_folder(folder, tmp_path / "a.zip")
+    assert os.listdir(tmp_path) == ["mine"]
+
+
+def test_the_digest_of_a_folder_is_that_of_its_sha256sum_listing(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "x").write_bytes(b"1")
+    (tmp_path / "a").write_bytes(b"2")
+    lines = [
+        f"{hashlib.sha256(c).hexdigest()}  {name}\n" for name, c in (("a", b"2"), ("b/x", b"1"))
+    ]
+    assert pack.folder_sha256(tmp_path) == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert pack.folder_sha256(tmp_path / "a") == files.file_hash(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("change", "noticed"),
+    [
+        (lambda root: (root / "train/ants/0.png").write_bytes(b"other"), True),
+        (lambda root: (root / "train/ants/0.png").unlink(), True),
+        (lambda root: (root / "train/ants/0.png").rename(root / "train/ants/z.png"), True),
+        (lambda root: (root / "train/bees/new.png").write_bytes(b"new"), True),
+        (lambda root: (root / "train/ants/0.png").touch(), False),
+        (lambda root: (root / "train/.DS_Store").write_bytes(b"?"), False),
+    ],
+    ids=["replaced", "removed", "renamed", "added", "touched", "clutter"],
+)
+def test_the_digest_of_a_folder_notices_what_matters(
+    folder: Path, change: Callable[[Path], Any], noticed: bool
+) -> None:
+    before = pack.folder_sha256(folder)
+    change(folder)
+    assert (pack.folder_sha256(folder) != before) == noticed

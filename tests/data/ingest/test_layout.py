@@ -1,0 +1,200 @@
+"""Folders become classes and splits, or the message shows what was expected."""
+
+import hashlib
+from typing import Any
+
+import pytest
+from archives import OUTPUTS, Place, listing, picture, tree
+
+from transferlab.data.images import SPLITS
+from transferlab.pipeline import files
+
+TOP_CLASSES: dict[str, Any] = {"train_folder": None, "test_folder": None, "test_fraction": 0.25}
+
+
+# The layout
+
+
+def test_the_outputs_are_exactly_the_promised_files(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.run(tree())
+    assert sorted(listing(place.out)) == OUTPUTS
+    known = {"dataset": "tiny", "classes": ["ants", "bees"], "store_px": 8}
+    assert files.read_json(place.out / "classes.json") == known
+    assert place.rows("class_counts.csv") == [
+        {"class": name, "train": "3", "test": "3"} for name in ("ants", "bees")
+    ]
+    assert place.rows("skipped.csv") == []
+    assert place.rows("train/manifest.csv")[1] == {
+        **{
+            "id": "train/ants/1.png",
+            "split": "train",
+            "label": "ants",
+            "width": "12",
+            "height": "10",
+        },
+        **{"stored_width": "10", "stored_height": "8", "offset": "240"},
+        "sha256": hashlib.sha256(picture(1)).hexdigest(),
+    }
+    assert capsys.readouterr().out == "6 training and 6 test images of 2 classes.\n"
+
+
+def test_the_same_archive_gives_the_same_bytes(place: Place) -> None:
+    place.run(tree())
+    first = listing(place.out)
+    place.run()
+    assert listing(place.out) == first
+
+
+CLUTTER = [
+    "__MACOSX/train/ants/._0.png",
+    "d/train/.DS_Store",
+    "d/train/ants/._a.png",
+    "d/val/bees/Thumbs.db",
+]
+
+
+def test_a_top_folder_is_taken_off_and_clutter_is_counted(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = {
+        "d/train/.ipynb_checkpoints/a.png": picture(90),
+        "d/README.txt": b"hello",
+        "LICENSE": b"free",
+    }
+    place.run(
+        {f"d/{name}": content for name, content in tree().items()}
+        | dict.fromkeys(CLUTTER, b"?")
+        | checkpoints
+    )
+    assert place.rows("train/manifest.csv")[0]["id"] == "train/ants/0.png"
+    assert place.skipped() == {
+        "LICENSE": "ignored: outside the class folders",
+        "README.txt": "ignored: outside the class folders",
+        "__MACOSX/train/ants/._0.png": "ignored: __MACOSX",
+        "train/.DS_Store": "ignored: .DS_Store",
+        "train/.ipynb_checkpoints/a.png": "ignored: .ipynb_checkpoints",
+        "train/ants/._a.png": "ignored: ._*",
+        "val/bees/Thumbs.db": "ignored: Thumbs.db",
+    }
+    assert "Ignored 7 files (2 outside, 1 __MACOSX, 1 .DS_Store" in capsys.readouterr().out
+
+
+def test_the_order_of_classes_is_the_configured_one_else_alphabetical(place: Place) -> None:
+    place.run(tree(("wasps", "ants", "bees")), classes=("wasps", "ants"))
+    assert files.read_json(place.out / "classes.json")["classes"] == ["wasps", "ants"]
+    assert place.skipped()["train/bees/0.png"] == "ignored: its folder is not in dataset.classes"
+    place.run(tree(("wasps", "ants", "bees")))
+    assert files.read_json(place.out / "classes.json")["classes"] == ["ants", "bees", "wasps"]
+
+
+def test_a_configured_class_that_is_missing_is_named(place: Place) -> None:
+    message = (
+        r"expected the classes \['ants', 'wasps'\] of dataset\.classes in train, found "
+        r"ants, bees\. Missing: wasps"
+    )
+    place.refused(message, tree(), classes=("ants", "wasps"))
+
+
+def test_images_in_folders_below_a_class_belong_to_it(place: Place) -> None:
+    place.run({**tree(), "train/ants/red/a.png": picture(50)})
+    assert [row["label"] for row in place.rows("train/manifest.csv")].count("ants") == 4
+
+
+def test_different_classes_in_train_and_test_are_refused_and_listed(place: Place) -> None:
+    members = {**tree(("ants", "bees", "cats"), ("train",)), **tree(("ants", "cats"), ("val",))}
+    place.refused(
+        (
+            "expected the same classes in train and test, found ants, bees, cats in train and "
+            "ants, "
+            "cats in"
+        ),
+        members,
+    )
+
+
+def test_one_class_is_not_enough(place: Place) -> None:
+    place.refused(r"need at least 2 classes, found 1 \(ants\)", tree(("ants",)))
+    place.refused(r"need at least 2 classes, found 1 \(ants\)", top_classes("ants"), **TOP_CLASSES)
+
+
+def top_classes(*names: str, count: int = 8) -> dict[str, bytes]:
+    return {
+        f"{name}/{i:02d}.png": picture(100 * k + i)
+        for k, name in enumerate(names)
+        for i in range(count)
+    }
+
+
+@pytest.mark.parametrize("top", ["", "flowers/"])
+def test_class_folders_at_the_top_are_split_by_the_seed(place: Place, top: str) -> None:
+    members = {f"{top}{name}": content for name, content in top_classes("rose", "tulip").items()}
+    tested = []
+    for seed in (0, 0, 1):
+        place.run(members, split_seed=seed, **TOP_CLASSES)
+        assert place.rows("class_counts.csv") == [
+            {"class": c, "train": "6", "test": "2"} for c in ("rose", "tulip")
+        ]
+        train, test = (
+            {row["id"] for row in place.rows(f"{split}/manifest.csv")} for split in SPLITS
+        )
+        assert train | test == set(top_classes("rose", "tulip")) and not train & test
+        tested.append(test)
+    assert tested[0] == tested[1] != tested[2]
+
+
+def test_an_unreadable_image_moves_no_other_to_the_other_split(place: Place) -> None:
+    members = top_classes("rose", "tulip")
+    place.run(members, **TOP_CLASSES)
+    before = {
+        row["id"]: row["split"] for split in SPLITS for row in place.rows(f"{split}/manifest.csv")
+    }
+    bad = next(name for name, split in before.items() if split == "train")
+    place.run({**members, bad: b"broken"}, on_bad_image="skip", **TOP_CLASSES)
+    after = {
+        row["id"]: row["split"] for split in SPLITS for row in place.rows(f"{split}/manifest.csv")
+    }
+    assert after == {name: split for name, split in before.items() if name != bad}
+
+
+def test_too_few_files_to_split_are_refused(place: Place) -> None:
+    members = {**top_classes("rose"), **top_classes("tulip", count=2)}
+    place.refused(
+        r"expected at least 3 files of class 'tulip' \(2 to train, 1 to test\), got 2",
+        members,
+        **TOP_CLASSES,
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "found"),
+    [
+        ({"a.png": picture(), "b.png": picture(1)}, "found the folders: none; files at the top: 2"),
+        (
+            tree(splits=("training", "testing")),
+            "found the folders: testing/ants, testing/bees, training/ants",
+        ),
+        (tree(splits=("train",)), "found the folders: train/ants, train/bees; files at the top: 0"),
+        ({"a/b/c/train/ants/x.png": picture()}, "found the folders: a/b/c/train/ants"),
+        ({}, "found the folders: none"),
+    ],
+    ids=["flat", "other names", "no test", "too deep", "empty"],
+)
+def test_a_wrong_layout_shows_what_was_expected_and_what_was_found(
+    place: Place, members: dict[str, bytes], found: str
+) -> None:
+    message = place.refused(
+        r"x\.zip: expected\n  train/<class>/<image>\.jpg\n  val/<class>/<image>\.jpg\nfound",
+        members,
+    )
+    assert found in message and "Set dataset.train_folder and dataset.test_folder" in message
+
+
+def test_images_without_class_folders_are_refused(place: Place) -> None:
+    message = place.refused(
+        r"x\.zip: expected\n  <class>/<image>\.jpg\nfound", {"a.png": picture()}, **TOP_CLASSES
+    )
+    assert message.endswith(
+        "Put the images of every class into a folder of its own, named like the class."
+    )

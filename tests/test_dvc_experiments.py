@@ -1,0 +1,96 @@
+"""`dvc exp run`, at once, queued and elsewhere, on a few drawn textures."""
+
+import json
+import re
+import sys
+import time
+
+import pytest
+import yaml
+from repository import SMALL, TWO, Repository, ran
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    made = Repository(tmp_path_factory.mktemp("repository"))
+    made("dvc", "repro")
+    made.commit()
+    return made
+
+
+STATE = ("params.yaml", "metrics/*", "dvc.lock", "reports/**/*")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("strategy=frozn", "Could not find 'strategy/frozn'"),
+        ("dataset.name='x;touch PWNED'", "dataset.name: expected text of the form"),
+    ],
+    ids=["Hydra's refusal", "ours"],
+)
+def test_wrong_settings_are_named_before_anything_is_touched(
+    repository: Repository, override: str, message: str
+) -> None:
+    """What else is refused stands in settings/test_compose.py."""
+    repository.commit()
+    before = [repository.digest(pattern) for pattern in STATE]
+    assert all(before)
+    output = repository.experiment(*TWO, override, fails=True)
+    assert message in output
+    assert ran(output) == []
+    assert [repository.digest(pattern) for pattern in STATE] == before
+    assert not list(repository.root.rglob("PWNED"))
+
+
+def test_a_narrowed_experiment_reports_only_its_strategy(repository: Repository) -> None:
+    repository.commit()
+    repository.experiment(*SMALL, "strategy=frozen", "strategies.frozen.epochs=3")
+    params = yaml.safe_load((repository.root / "params.yaml").read_text())
+    assert list(params["strategies"]) == ["frozen"]
+    assert params["strategies"]["frozen"]["epochs"] == 3
+    report = (repository.root / "reports/report.md").read_text()
+    named = [line for line in report.splitlines() if "scratch" in line]
+    others = "[scratch,frozen,probe,mlp_head,partial,finetune,lp_ft,wise_ft,two_phase,progressive]"
+    assert named == [f"    -S strategy=frozen  # default: {others}"]
+    assert list(json.loads((repository.root / "metrics/summary.json").read_text())) == ["frozen"]
+    assert "!" not in repository("dvc", "exp", "show", "--csv")
+    repository.commit()
+
+
+def test_queued_runs_execute_their_own_copy_of_the_code(repository: Repository) -> None:
+    repository.commit()
+    repository.experiment(*SMALL, "strategy=frozen,probe", "seeds=[5]", flags=("--queue",))
+    broken = repository.root / "src/transferlab/evidence/numbers.py"
+    original = broken.read_text()
+    broken.write_text("raise RuntimeError('the code of the main checkout')\n")
+    # As an editable install would put it there.
+    repository("dvc", "queue", "start", PYTHONPATH=str(repository.root / "src"))
+    status = ""
+    for _ in range(120):
+        status = repository("dvc", "queue", "status")
+        if len(re.findall(r"\b(Success|Failed)\b", status)) >= 2:
+            break
+        time.sleep(2)
+    broken.write_text(original)
+    assert len(re.findall(r"\bSuccess\b", status)) == 2, status
+
+
+def test_a_temporary_run_is_tracked_in_the_repository_itself(repository: Repository) -> None:
+    repository.commit()
+    repository.experiment(
+        *SMALL, "strategy=probe", "seeds=[7]", flags=("--temp",), TRANSFERLAB_TRACKING="on"
+    )
+    code = """
+import sys
+from mlflow import MlflowClient
+client = MlflowClient("sqlite:///mlflow.db")
+runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+print(*sorted((r.data.tags.get("strategy", "parent"), r.info.status) for r in runs))
+print(all(sys.argv[1] in r.info.artifact_uri for r in runs))
+"""
+    found = repository(sys.executable, "-c", code, str(repository.root / "mlartifacts"))
+    assert "('parent', 'FINISHED') ('probe', 'FINISHED')" in found
+    assert "True" in found
