@@ -27,8 +27,8 @@ from transferlab.experiments import runs
 from transferlab.network import backbones, device
 from transferlab.network.activations import Shared
 from transferlab.network.setup import classes_of, images_of, settled_compute, setup_for
+from transferlab.params.learning.recipe import Recipe
 from transferlab.params.reading import parse
-from transferlab.params.recipe import Recipe
 from transferlab.params.record import plain
 from transferlab.params.whole import Params
 from transferlab.prediction import evaluate

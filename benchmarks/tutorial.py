@@ -22,7 +22,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from transferlab.network import backbones, device
-from transferlab.params.network import PARTS
+from transferlab.params.learning.network import PARTS
 
 TRAINED = {"frozen": ("head",), "partial": ("stage4", "head"), "finetune": PARTS}
 

@@ -11,7 +11,7 @@ from transferlab.evidence.recommendation import evidence
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
 from transferlab.pipeline.files import read_json, write_json
-from transferlab.prediction.table import read_tables
+from transferlab.prediction.reading import read_tables
 
 
 def work(root: Path, params: Params, _: str) -> None:

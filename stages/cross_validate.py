@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from transferlab.experiments import cross_validation
-from transferlab.params.recipe import Recipe
+from transferlab.params.learning.recipe import Recipe
 from transferlab.params.record import plain
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage

@@ -13,7 +13,7 @@ from PIL import Image
 from transferlab.evidence.recommendation import evidence
 from transferlab.params.compare import Compare
 from transferlab.pipeline import files
-from transferlab.prediction.table import read_tables
+from transferlab.prediction.reading import read_tables
 
 CLASSES = ["ants", "bees"]
 TEST = 20  # images of each class

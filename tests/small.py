@@ -15,11 +15,11 @@ from transferlab.experiments import runs
 from transferlab.network import backbones, models
 from transferlab.network.device import Compute
 from transferlab.network.setup import Setup, setup_for
-from transferlab.params.engine import REFERENCE
+from transferlab.params.learning.engine import REFERENCE
+from transferlab.params.learning.recipe import Recipe
+from transferlab.params.learning.training import Augment
 from transferlab.params.reading import parse
-from transferlab.params.recipe import Recipe
 from transferlab.params.record import plain
-from transferlab.params.training import Augment
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import write_json
 from transferlab.prediction import evaluate

@@ -130,9 +130,8 @@ def test_parameters_edited_while_a_stage_runs_are_not_bound_to_its_result(
         text=True,
     ) as process:
         assert process.stdout is not None
-        next(
-            line for line in process.stdout if "scratch: seed 0 finished" in line
-        )  # seven more are to come
+        # seven more are to come
+        next(line for line in process.stdout if "scratch: seed 0 finished" in line)
         path.write_text(path.read_text().replace("lr: 0.04", "lr: 0.03"))
         rest = process.stdout.read()
     assert process.returncode != 0

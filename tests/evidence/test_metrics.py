@@ -25,7 +25,7 @@ from transferlab.evidence.numbers import (
 )
 from transferlab.evidence.records import Measured
 from transferlab.evidence.temperature import TEMPERATURES, fit_temperature, rescaled, temperature_of
-from transferlab.prediction.table import confusion_counts, read_predictions, seed_accuracies
+from transferlab.prediction.reading import confusion_counts, read_predictions, seed_accuracies
 
 CLASSES = ("ants", "bees")
 ACCURACY = (

@@ -13,7 +13,7 @@ from small import CPU, evaluated, params_of, prepare, train
 
 from transferlab.experiments import precision
 from transferlab.network import backbones
-from transferlab.params.engine import REFERENCE
+from transferlab.params.learning.engine import REFERENCE
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, read_json, write_json
 

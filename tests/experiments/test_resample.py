@@ -25,7 +25,7 @@ from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, write_csv, write_json
 from transferlab.pipeline.places import cache_folder
 from transferlab.prediction.observer import Observer
-from transferlab.prediction.table import read_predictions
+from transferlab.prediction.reading import read_predictions
 from transferlab.training import task
 from transferlab.training.task import Log, Task
 

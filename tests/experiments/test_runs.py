@@ -20,8 +20,8 @@ from transferlab.data.images import load_images
 from transferlab.experiments import runs
 from transferlab.network import backbones, models
 from transferlab.network.setup import starting_weights, without_head
-from transferlab.params.network import PARTS
-from transferlab.params.strategies import GradientStrategy, LogisticStrategy
+from transferlab.params.learning.network import PARTS
+from transferlab.params.learning.strategies import GradientStrategy, LogisticStrategy
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import file_hash, read_csv, read_json
 from transferlab.pipeline.places import cache_folder

@@ -15,8 +15,8 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from transferlab.data.chance import named_generator
 from transferlab.network import augment
-from transferlab.params.network import Preprocessing
-from transferlab.params.training import Augment
+from transferlab.params.learning.network import Preprocessing
+from transferlab.params.learning.training import Augment
 
 WEIGHTS = Preprocessing(
     resize_px=40, crop_px=32, interpolation="bilinear", mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3)
@@ -106,10 +106,8 @@ def test_positions_reach_every_edge() -> None:
 
 def test_box_is_that_of_the_first_try_that_fits() -> None:
     draws = np.zeros(23)
-    draws[0], draws[1] = (
-        1.0,
-        0.5,
-    )  # the whole area at ratio 0.75 does not fit into a square, 0.625 of it does
+    # the whole area at ratio 0.75 does not fit into a square, 0.625 of it does
+    draws[0], draws[1] = (1.0, 0.5)
     assert augment.crop_box(100, 100, draws, RANGES) == (0, 0, 91, 68)
     draws[20:22] = 0.999, 0.5
     assert augment.crop_box(100, 100, draws, RANGES) == (9, 16, 91, 68)

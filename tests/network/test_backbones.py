@@ -11,7 +11,7 @@ from checkout import ROOT
 from torchvision.transforms import InterpolationMode
 
 from transferlab.network import backbones
-from transferlab.params.network import PARTS, BackboneName
+from transferlab.params.learning.network import PARTS, BackboneName
 from transferlab.settings import compose, cost
 
 CONF = ROOT / "conf" / "backbone"
@@ -41,9 +41,8 @@ EACH = [
 def test_division_computes_what_the_whole_network_computes(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        backbones, "fuse", lambda model: None
-    )  # which rounds differently; see below
+    # which rounds differently; see below
+    monkeypatch.setattr(backbones, "fuse", lambda model: None)
     if name == "tiny":
         weights = backbones.tiny(3).state_dict()
         whole = backbones.tiny(3).eval()

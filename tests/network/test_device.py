@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from transferlab.network import backbones, device
-from transferlab.params.engine import Engine
+from transferlab.params.learning.engine import Engine
 
 pytestmark = pytest.mark.usefixtures("restored")
 

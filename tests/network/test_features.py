@@ -24,7 +24,7 @@ from transferlab.network.activations import Activations, Shared
 from transferlab.network.device import Compute
 from transferlab.network.kept import read_table
 from transferlab.network.views import Views
-from transferlab.params.network import Preprocessing
+from transferlab.params.learning.network import Preprocessing
 from transferlab.pipeline.places import cache_folder
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError
 
 from transferlab.network import backbones, models
-from transferlab.params.network import PARTS
+from transferlab.params.learning.network import PARTS
 from transferlab.pipeline.files import file_hash
 
 TENSORS = {"b.weight": torch.arange(6.0).view(2, 3), "a.count": torch.tensor(3)}

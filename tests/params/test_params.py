@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from transferlab.params import reading
+from transferlab.params.learning.strategies import GradientStrategy, LogisticStrategy, first_match
 from transferlab.params.reading import load_params, parse
 from transferlab.params.record import plain
-from transferlab.params.strategies import GradientStrategy, LogisticStrategy, first_match
 from transferlab.settings import compose
 
 GOOD: dict[str, Any] = yaml.safe_load(compose.compose(["strategy=[frozen,probe,progressive]"]))

@@ -13,7 +13,7 @@ from transferlab.data.images import Images
 from transferlab.network import augment, backbones
 from transferlab.network.device import Compute
 from transferlab.network.views import Views
-from transferlab.params.network import Preprocessing
+from transferlab.params.learning.network import Preprocessing
 from transferlab.prediction import attribution
 
 PREPROCESSING = Preprocessing(

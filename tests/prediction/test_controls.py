@@ -23,14 +23,12 @@ from transferlab.data.ingest.pixels import preprocess
 from transferlab.network import augment, backbones, models
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, write_json
-from transferlab.prediction.table import read_predictions
+from transferlab.prediction.reading import read_predictions
 from transferlab.weights import head
 
 CLASSES = ["stripes", "dots", "noise"]
-COUNTS = {
-    "train": (2, 5, 3),
-    "test": (4, 1, 2),
-}  # of CLASSES; what most training images are, fewest test images are
+# of CLASSES; what most training images are, fewest test images are
+COUNTS = {"train": (2, 5, 3), "test": (4, 1, 2)}
 IMAGENET = {"stripes": (0, 999, 17), "dots": (340,), "noise": (5, 6)}
 
 

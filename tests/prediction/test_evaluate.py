@@ -20,13 +20,13 @@ from transferlab.experiments import runs
 from transferlab.network import augment, backbones, models
 from transferlab.network.activations import Activations
 from transferlab.network.views import Views
-from transferlab.params.network import HEAD
-from transferlab.params.strategies import GradientStrategy, head_shape
+from transferlab.params.learning.network import HEAD
+from transferlab.params.learning.strategies import GradientStrategy, head_shape
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import file_hash, read_csv, read_json, write_json
 from transferlab.pipeline.places import cache_folder
 from transferlab.prediction.observer import TTA_SEED, Observer
-from transferlab.prediction.table import read_predictions
+from transferlab.prediction.reading import read_predictions
 from transferlab.training import task
 from transferlab.training.task import Task
 
@@ -254,9 +254,8 @@ def test_features_of_the_test_images_are_computed_once_for_all_that_share_them(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated(root, "probe", small_params())
-    tables = (
-        2 + small_params().evaluate.tta_views
-    )  # test views of both splits, random ones of the test images
+    # test views of both splits, random ones of the test images
+    tables = 2 + small_params().evaluate.tta_views
     assert len(list(cache_folder("features").iterdir())) == tables
     monkeypatch.setattr(Activations, "_all", lambda self, view: pytest.fail("computed again"))
     evaluated(root, "frozen", small_params())

@@ -27,12 +27,8 @@ from transferlab.report.figures.sheet import save
 from transferlab.report.figures.style import KNOWN, looks
 from transferlab.report.layout import in_two_dimensions
 
-SIZES = [
-    (1, 2, 1),
-    (6, 2, 5),
-    pytest.param(12, 20, 2, marks=pytest.mark.slow),
-    (2, 130, 1),
-]  # strategies, classes, seeds
+# strategies, classes, seeds
+SIZES = [(1, 2, 1), (6, 2, 5), pytest.param(12, 20, 2, marks=pytest.mark.slow), (2, 130, 1)]
 AWKWARD = [
     "$x^",
     "<img src=x>",

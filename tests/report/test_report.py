@@ -128,17 +128,10 @@ def test_every_number_stands_in_a_file_of_the_run(reported: Path) -> None:
     )
     known |= {str(train), str(2 * TEST), "5.0"}  # sums of the counts, and 1 less the confidence
     pairs = files.read_json(reported / "metrics/comparison.json")["pairs"]
-    known |= {
-        f"{100 * (1 - pair['probability']):.1f}" for pair in pairs
-    }  # seen from the second of a pair
-    known |= {
-        "1000",
-        "310",
-        "309",
-        "90",
-        "0.001",
-        "1",
-    }  # ImageNet and its classes, an example, limits
+    # seen from the second of a pair
+    known |= {f"{100 * (1 - pair['probability']):.1f}" for pair in pairs}
+    # ImageNet and its classes, an example, limits
+    known |= {"1000", "310", "309", "90", "0.001", "1"}
     text = (reported / "reports/report.md").read_text(encoding="utf-8").replace("abc1234", "")
     text = re.sub(r"`[0-9a-f]{64}`|https?://\S+|imageNotFound|F1|sha256|ImageNet-1k", "", text)
     assert [number for number in re.findall(r"\d+(?:[.,]\d+)*", text) if number not in known] == []

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from checkout import ROOT
 
-from transferlab.params.network import BackboneName
+from transferlab.params.learning.network import BackboneName
 from transferlab.settings import compose
 from transferlab.settings.changes import differences
 

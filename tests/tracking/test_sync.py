@@ -251,9 +251,8 @@ def test_a_training_stays_under_the_first_comparison_that_was_completed_with_it(
     store: Store, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = files.read_json(checkout / "runs/frozen/facts.json")["seeds"]["0"]["key"]
-    serve(
-        *({"key": key} | message for message in (start(), row(1), END))
-    )  # its comparison is never completed
+    # its comparison is never completed
+    serve(*({"key": key} | message for message in (start(), row(1), END)))
     parents = []
     for experiment in ("first-try", "second-try"):
         monkeypatch.setenv("DVC_EXP_NAME", experiment)

@@ -15,9 +15,9 @@ from torch import nn
 
 from transferlab.network import backbones
 from transferlab.network.augment import training_side
-from transferlab.params.network import PARTS
+from transferlab.params.learning.network import PARTS
+from transferlab.params.learning.strategies import GradientStrategy
 from transferlab.params.reading import parse
-from transferlab.params.strategies import GradientStrategy
 from transferlab.settings import compose
 from transferlab.training import strategies
 

@@ -26,9 +26,9 @@ from transferlab.data.images import Images
 from transferlab.network import backbones, models
 from transferlab.network.activations import Activations
 from transferlab.network.views import Views
-from transferlab.params.network import PARTS
+from transferlab.params.learning.network import PARTS
+from transferlab.params.learning.strategies import GradientStrategy
 from transferlab.params.reading import parse
-from transferlab.params.strategies import GradientStrategy
 from transferlab.params.whole import Params
 from transferlab.settings import compose
 from transferlab.training import loop, strategies

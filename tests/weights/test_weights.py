@@ -14,8 +14,8 @@ import torch
 import yaml
 
 from transferlab.network import backbones, models
+from transferlab.params.learning.strategies import GradientStrategy
 from transferlab.params.reading import parse
-from transferlab.params.strategies import GradientStrategy
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import file_hash, read_json
 from transferlab.pipeline.places import cache_folder, from_home

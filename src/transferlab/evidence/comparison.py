@@ -10,7 +10,7 @@ from itertools import combinations, count
 import numpy as np
 import pandas as pd
 
-from ..prediction.table import common_ids
+from ..prediction.reading import common_ids
 from . import intervals, measures
 from .measures import Outcomes
 from .records import Compared, Estimate, LeastSplit, Pair, Split, Verdict

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from ..prediction.table import common_ids
+from ..prediction.reading import common_ids
 from .intervals import over_images, over_seeds, resampled, wilson
 from .measures import (
     Measure,

@@ -24,7 +24,7 @@ def evidence(
     `comparison.json`.
 
     Args:
-        predictions: Checked tables of the test images by strategy, see `table.read_predictions`.
+        predictions: Checked tables of the test images by strategy, see `reading.read_predictions`.
         validation: Of the validation images.
         tta: Of the test images with augmentation.
         controls: By control.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..data.divisions import named, read_divisions
-from ..params.recipe import Recipe
+from ..params.learning.recipe import Recipe
 from ..pipeline.files import write_csv
 from ..prediction.table import columns, table
 from ..training.task import Log

@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from ..params.engine import Engine
-from ..params.network import Preprocessing
+from ..params.learning.engine import Engine
+from ..params.learning.network import Preprocessing
 from ..pipeline.files import write_json
 
 if TYPE_CHECKING:  # torch takes seconds, and a pinned precision needs none

@@ -18,8 +18,8 @@ from ..network.setup import (
     starting_weights,
     without_head,
 )
-from ..params.recipe import Recipe
-from ..params.strategies import starts_random
+from ..params.learning.recipe import Recipe
+from ..params.learning.strategies import starts_random
 from ..pipeline.files import content_hash, read_json, write_csv, write_json
 from ..pipeline.places import cache_folder
 from ..training.checkpoint import Checkpoint, Progress

@@ -19,8 +19,8 @@ from ..network.setup import (
     starting_weights,
     without_head,
 )
-from ..params.recipe import Recipe
-from ..params.strategies import starts_random
+from ..params.learning.recipe import Recipe
+from ..params.learning.strategies import starts_random
 from ..pipeline.files import content_hash
 from ..pipeline.places import cache_folder
 from ..prediction.observer import Observer, first_part

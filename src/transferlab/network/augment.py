@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from ..data.chance import named_generator
-from ..params.network import Preprocessing
-from ..params.training import Augment
+from ..params.learning.network import Preprocessing
+from ..params.learning.training import Augment
 
 TRIES = 10  # of RandomResizedCrop before it falls back to the centre
 

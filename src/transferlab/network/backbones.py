@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..params.network import PARTS
+from ..params.learning.network import PARTS
 from .device import Compute
 
 Rows = list[list[nn.Module]]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from ..params.engine import Engine
+from ..params.learning.engine import Engine
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 

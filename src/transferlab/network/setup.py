@@ -6,10 +6,10 @@ from pathlib import Path
 from torch import Tensor
 
 from ..data.images import Images, load_images
-from ..params.engine import Engine
-from ..params.network import Preprocessing
-from ..params.recipe import Recipe
-from ..params.training import Augment
+from ..params.learning.engine import Engine
+from ..params.learning.network import Preprocessing
+from ..params.learning.recipe import Recipe
+from ..params.learning.training import Augment
 from ..pipeline.files import read_json
 from . import device, models
 from .device import Compute

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..data.images import Images
-from ..params.network import Preprocessing
-from ..params.training import Augment
+from ..params.learning.network import Preprocessing
+from ..params.learning.training import Augment
 from . import augment
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .dataset import Dataset
-from .network import BackboneName, Preprocessing
+from .learning.network import BackboneName, Preprocessing
+from .learning.strategies import GradientStrategy
 from .record import Sha256, Url, section
-from .strategies import GradientStrategy
 
 
 @section

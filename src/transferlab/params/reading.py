@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from .strategies import GradientStrategy, LogisticStrategy
+from .learning.strategies import GradientStrategy, LogisticStrategy
 from .whole import Params
 
 

@@ -8,11 +8,11 @@ from pydantic import Field
 from .backbone import Backbone
 from .compare import Compare
 from .dataset import Dataset
-from .engine import Engine
+from .learning.engine import Engine
+from .learning.strategies import GradientStrategy, Strategy
+from .learning.training import Train
 from .protocols import CrossValidation, Evaluate, LearningCurve
 from .record import Name, Seed, section
-from .strategies import GradientStrategy, Strategy
-from .training import Train
 
 
 @section

@@ -9,7 +9,7 @@ from ..data.images import Images
 from ..network import backbones, models
 from ..network.backbones import IMAGENET_CLASSES
 from ..network.setup import Setup, starting_weights
-from ..params.network import HEAD
+from ..params.learning.network import HEAD
 from .observer import Observer
 
 Imagenet = Mapping[str, Sequence[int]]

@@ -20,9 +20,9 @@ from ..network.setup import (
     starting_weights,
     without_head,
 )
-from ..params.network import HEAD
-from ..params.recipe import Recipe
-from ..params.strategies import head_shape
+from ..params.learning.network import HEAD
+from ..params.learning.recipe import Recipe
+from ..params.learning.strategies import head_shape
 from ..pipeline.files import atomic, read_json, write_csv
 from ..training.facts import require_same
 from .observer import Observer, first_part

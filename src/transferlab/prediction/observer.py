@@ -12,7 +12,7 @@ from ..network import backbones
 from ..network.activations import IMAGES_A_PASS, Activations, Shared
 from ..network.setup import Setup
 from ..network.views import Views
-from ..params.network import HEAD, PARTS
+from ..params.learning.network import HEAD, PARTS
 
 TTA_SEED = 0  # draws the views of test-time augmentation, the same ones for every model
 

@@ -7,8 +7,8 @@ from PIL import Image
 from ..data.images import Images
 from ..network.augment import training_side
 from ..network.views import Views
-from ..params.recipe import Recipe
-from ..params.strategies import GradientStrategy
+from ..params.learning.recipe import Recipe
+from ..params.learning.strategies import GradientStrategy
 from . import attribution
 from .observer import Observer
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..data.images import load_images
 from ..pipeline import files
-from ..prediction.table import seed_accuracies
+from ..prediction.reading import seed_accuracies
 from . import words
 from .figures import (
     accuracy,

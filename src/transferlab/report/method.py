@@ -10,11 +10,8 @@ from ..settings.changes import differences, override_value
 from . import words
 from .results import Results, shared_by
 
-WRITTEN = (
-    "checked",
-    "dataset.path_sha256",
-    "backbone.weights_sha256",
-)  # by composition, not by a person
+# by composition, not by a person
+WRITTEN = ("checked", "dataset.path_sha256", "backbone.weights_sha256")
 
 
 def method(results: Results) -> str:

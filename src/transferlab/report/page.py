@@ -12,12 +12,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from PIL import Image
 
-PHOTOS = (
-    "gallery",
-    "attributions",
-    "views",
-    "samples",
-)  # as JPEG: a fifth of a PNG's size, and mail takes the page
+# as JPEG: a fifth of a PNG's size, and mail takes the page
+PHOTOS = ("gallery", "attributions", "views", "samples")
 
 QUALITY = 82
 

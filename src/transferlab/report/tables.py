@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..pipeline import files
-from ..prediction.table import confusion_counts, seed_accuracies
+from ..prediction.reading import confusion_counts, seed_accuracies
 
 CURVES = ("validation_accuracy", "validation_loss", "train_loss")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..pipeline import files
-from ..prediction.table import read_predictions
+from ..prediction.reading import read_predictions
 from ..settings.changes import differences, override_value
 from . import page
 from .drawn import draw_numbers, draw_photographs

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from ..params.backbone import Backbone
 from ..params.dataset import Dataset
-from ..params.network import BackboneName
-from ..params.strategies import LogisticStrategy, Strategy
+from ..params.learning.network import BackboneName
+from ..params.learning.strategies import LogisticStrategy, Strategy
 from ..params.whole import Params
 from ..pipeline.places import home
 

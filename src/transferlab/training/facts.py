@@ -9,7 +9,7 @@ import torch
 from ..data.images import Images
 from ..network import device
 from ..network.device import Compute
-from ..params.recipe import Recipe
+from ..params.learning.recipe import Recipe
 from ..params.record import plain
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow")  # whose versions may move a number

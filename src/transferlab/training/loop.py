@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..data.chance import drawn_seed, named_generator
 from ..network import models
 from ..network.activations import IMAGES_A_PASS, Activations
-from ..params.strategies import GradientStrategy
+from ..params.learning.strategies import GradientStrategy
 from .checkpoint import Checkpoint, Progress, rank
 from .schedule import Moment, rate
 from .strategies import PhasePlan

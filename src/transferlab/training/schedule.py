@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from ..params.strategies import GradientStrategy
+from ..params.learning.strategies import GradientStrategy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from ..params.network import PARTS
-from ..params.strategies import GradientStrategy, first_match
+from ..params.learning.network import PARTS
+from ..params.learning.strategies import GradientStrategy, first_match
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,9 @@ from ..network.activations import Activations, Shared
 from ..network.augment import training_side
 from ..network.setup import Setup
 from ..network.views import Views
-from ..params.network import HEAD, PARTS
-from ..params.recipe import Recipe
-from ..params.strategies import (
+from ..params.learning.network import HEAD, PARTS
+from ..params.learning.recipe import Recipe
+from ..params.learning.strategies import (
     GradientStrategy,
     LogisticStrategy,
     Regression,

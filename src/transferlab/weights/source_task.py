@@ -15,10 +15,10 @@ from ..network import device
 from ..network.setup import setup_for
 from ..params.backbone import Backbone
 from ..params.dataset import Dataset
-from ..params.engine import Engine
-from ..params.recipe import Recipe
+from ..params.learning.engine import Engine
+from ..params.learning.recipe import Recipe
+from ..params.learning.training import Train
 from ..params.record import plain
-from ..params.training import Train
 from ..pipeline.files import content_hash, read_json
 from ..pipeline.places import cache_folder
 from ..training.checkpoint import Checkpoint

@@ -12,8 +12,8 @@ from ..data.archive.request import Verified
 from ..network import backbones, models
 from ..network.backbones import IMAGENET_CLASSES
 from ..params.backbone import Backbone
-from ..params.engine import Engine
-from ..params.training import Train
+from ..params.learning.engine import Engine
+from ..params.learning.training import Train
 from ..pipeline.files import write_json
 from ..training.task import Log
 from . import published

@@ -33,9 +33,8 @@ FILES = {
     "top/train/bees/b.jpg": b"bee" * 9,
     "top/val/ants/c.jpg": b"another",
 }
-REAL = (
-    Path(os.environ.get("TRANSFERLAB_MIRROR", "")) / "hymenoptera_data.zip"
-)  # the fixtures unset the variable
+# the fixtures unset the variable
+REAL = Path(os.environ.get("TRANSFERLAB_MIRROR", "")) / "hymenoptera_data.zip"
 NOISE = random.Random(0).randbytes(300_000)  # longer than what is read at once
 
 

@@ -14,9 +14,8 @@ from transferlab.data.ingest.decode import decode
 def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
     values = np.full((4, 6), 30_000, dtype=np.uint16)
     for kind in ("PNG", "TIFF", "PPM"):
-        assert np.all(decoded(saved(Image.fromarray(values), kind)) == 117), (
-            kind
-        )  # 30000 / 65535 * 255 = 116.7
+        # 30000 / 65535 * 255 = 116.7
+        assert np.all(decoded(saved(Image.fromarray(values), kind)) == 117), kind
 
 
 def test_thirty_two_bit_pixels_are_refused_because_their_white_is_unknown() -> None:

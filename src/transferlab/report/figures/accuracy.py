@@ -31,7 +31,7 @@ def draw(
 
     Args:
         summary: `metrics/summary.json`.
-        seeds: Test accuracy per seed by strategy, see `table.seed_accuracies`.
+        seeds: Test accuracy per seed by strategy, see `reading.seed_accuracies`.
         controls: What no strategy should fall below: `{"accuracy": share}` by name, drawn as
             upright lines. One that would squeeze the strategies into half of the figure is named at
             the edge instead.

@@ -31,9 +31,8 @@ def draw(predictions: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Fig
     left, right, gap, title = 0.45 + longest, 1.1, 0.12, 0.25
     side = min((WIDTH - left - right) / columns - gap, max(1.6, 0.4 * len(classes)))
     cell = side / len(classes)
-    names = [
-        name if i % math.ceil(0.12 / cell) == 0 else "" for i, name in enumerate(names)
-    ]  # no closer than a line
+    # no closer than a line
+    names = [name if i % math.ceil(0.12 / cell) == 0 else "" for i, name in enumerate(names)]
     upright = longest > 0.9 * cell
     below = 0.45 + (longest if upright else 0.1)
     height = rows * (side + title) + below

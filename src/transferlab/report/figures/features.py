@@ -49,9 +49,8 @@ def draw(layouts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 
 def _class_look(place: int) -> dict[str, Any]:
-    marker = ("o", "^", "s", "D", "v", "P")[
-        place % 6
-    ]  # six and seven: 42 classes before a look returns
+    # six and seven: 42 classes before a look returns
+    marker = ("o", "^", "s", "D", "v", "P")[place % 6]
     return {
         "marker": marker,
         "color": PALETTE[place % len(PALETTE)],

@@ -272,9 +272,8 @@ def heated(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     positive = np.nan_to_num(np.asarray(strength, dtype=np.float32), posinf=0, neginf=0).clip(0)
     small = Image.fromarray(positive / (positive.max() or 1))
     heat = np.asarray(small.resize(image.shape[:2], Image.Resampling.BILINEAR))
-    color = (
-        255 * matplotlib.colormaps["inferno"](0.25 + 0.75 * heat)[..., :3]
-    )  # its black end would only darken
+    # its black end would only darken
+    color = 255 * matplotlib.colormaps["inferno"](0.25 + 0.75 * heat)[..., :3]
     alpha = 0.75 * heat[..., None]
     return np.asarray(np.rint((1 - alpha) * image + alpha * color), dtype=np.uint8)
 

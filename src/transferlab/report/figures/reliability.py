@@ -54,9 +54,8 @@ def draw(numbers: Mapping[str, Mapping[str, Any] | None]) -> Figure:
             axes.set_ylabel("accuracy")
         if panel + columns < len(found):
             axes.set_xticklabels([])
-        axes.get_xticklabels()[-1].set_horizontalalignment(
-            "right"
-        )  # its neighbour begins at the next panel's edge
+        # its neighbour begins at the next panel's edge
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")
     note = (
         "confidence      (solid: as trained, dashed: after temperature scaling, bars: share of "
         "the images)"

@@ -30,12 +30,8 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.5, 1, 1.
 
 MARKERS = ("o", "s", "^", "D")
 
-LEADER = {
-    "arrowstyle": "-",
-    "patchA": None,
-    "shrinkA": 0,
-    "shrinkB": 0,
-}  # from a label to what it names
+# from a label to what it names
+LEADER = {"arrowstyle": "-", "patchA": None, "shrinkA": 0, "shrinkB": 0}
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -75,11 +71,8 @@ CONTROL: dict[str, Any] = {
 }
 
 CONTROL_TEXT: dict[str, Any] = {"color": GREY, "fontsize": 8}
-CONTROL_TEXT["bbox"] = {
-    "facecolor": "white",
-    "edgecolor": "none",
-    "pad": 0.8,
-}  # lines pass behind it
+# lines pass behind it
+CONTROL_TEXT["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 
 styled = style.context(["default", STYLE])  # whatever the user's matplotlibrc says
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .record import Count, Fraction, NotNegative, Positive, PositiveShare, Share, section
+from ..record import Count, Fraction, NotNegative, Positive, PositiveShare, Share, section
 
 
 @section

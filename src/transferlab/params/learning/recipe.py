@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..record import plain
 from .engine import Engine
 from .network import Preprocessing
-from .record import plain
 from .strategies import Strategy
 from .training import Train
 

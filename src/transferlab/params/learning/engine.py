@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .record import Count, NotNegative, section
+from ..record import Count, NotNegative, section
 
 REFERENCE = {"precision": "fp32", "memory_format": "channels_last"}
 """What everything else is compared with."""

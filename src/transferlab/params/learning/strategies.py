@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ..record import Count, Name, NotNegative, Positive, PositiveShare, Share, section
 from .network import PARTS
-from .record import Count, Name, NotNegative, Positive, PositiveShare, Share, section
 
 
 @section

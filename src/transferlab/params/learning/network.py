@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .record import Pixels, Positive, section
+from ..record import Pixels, Positive, section
 
 BackboneName = Literal[
     "tiny",

@@ -1,0 +1,117 @@
+"""The report's first paragraph: which strategy, how sure, at what cost."""
+
+from ..evidence.records import between
+from . import words
+from .results import Results, confidence_of, shared_by, those_finished
+
+
+def answer(results: Results) -> str:
+    """Title, and the answer in three sentences: which, how sure, at what cost."""
+    names, best = list(results.summary), results.recommended
+    subject = f"{words.escaped(results.dataset)}, {results.params['backbone']['name']}"
+    title = (
+        f"# `{names[0]}` on {subject}" if len(names) == 1 else f"# Which strategy for {subject}?"
+    )
+    if best is None:
+        return (
+            f"{title}\n\nNo strategy finished: {words.listed(names)} diverged. There is no answer."
+        )
+    if len(names) == 1:
+        alone = "It is the only strategy of this run, so nothing is compared."
+        return (
+            f"{title}\n\n**`{best}` recognises {_measured(results, best)}.** {alone} "
+            f"{_price(results, best)}"
+        )
+    return (
+        f"{title}\n\n**Use `{best}`**: {_reason(results, best)}. It recognises "
+        f"{_measured(results, best)}; "
+        f"{_told_apart(results, best)}. {_price(results, best)}"
+    )
+
+
+def _reason(results: Results, best: str) -> str:
+    found, finished = results.comparison["recommended"], those_finished(results)
+    assert found is not None
+    top = found["best_validation"]
+    validated = (
+        "the highest validation accuracy "
+        f"({words.percent(results.summary[top]['validation_accuracy'])}, mean of "
+    )
+    validated += f"{words.counted(results.summary[top]['seeds'], 'seed')}{_tie(results, top)})"
+    rank = (
+        f"of {words.counted(len(finished), 'strategy', 'strategies')}"
+        f"{'' if len(finished) == len(results.summary) else ' that finished'}"
+    )
+    if best != top:
+        return f"{rank} it is the cheapest that cannot be told from `{top}`, which has {validated}"
+    cheaper = (
+        " and is the cheapest of those that cannot be told from it"
+        if found["indistinguishable"]
+        else ""
+    )
+    return f"{rank} it has {validated}{cheaper}"
+
+
+def _tie(results: Results, top: str) -> str:
+    own = results.summary[top]["validation_accuracy"]
+    equal = [
+        n
+        for n in those_finished(results)
+        if n != top and _equal(results.summary[n]["validation_accuracy"], own)
+    ]
+    return f", as high as that of {words.listed(equal)} and with the lower loss" if equal else ""
+
+
+def _equal(one: float | None, other: float | None) -> bool:
+    """Whether two shares are the same but for the order in which seeds are summed."""
+    return one is not None and other is not None and round(one - other, 9) == 0
+
+
+def _measured(results: Results, name: str) -> str:
+    row = results.summary[name]
+    images = words.counted(row["images"], "held-out test image")
+    return (
+        f"{words.percent(row['accuracy'])} of the {images} "
+        f"({confidence_of(results)} interval "
+        f"{words.interval(row['accuracy_low'], row['accuracy_high'])})"
+    )
+
+
+def _told_apart(results: Results, best: str) -> str:
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "indistinguishable": []}
+    for name in those_finished(results):
+        if name != best:
+            groups[between(results.comparison, best, name)["verdict"]].append(name)
+    said = [
+        f"{verdict} than {words.listed(names)}"
+        for verdict, names in groups.items()
+        if names and verdict[0] != "i"
+    ]
+    if groups["indistinguishable"]:
+        said.append(
+            f"with these images indistinguishable from {words.listed(groups['indistinguishable'])}"
+        )
+    lost = [name for name, row in results.summary.items() if row["accuracy"] is None]
+    not_ranked = (
+        f"; {words.listed(lost)} diverged and {words.agreeing(len(lost), 'is', 'are')} not ranked"
+        if lost
+        else ""
+    )
+    return (f"it is {', '.join(said)}" if said else "nothing else finished") + not_ranked
+
+
+def _price(results: Results, best: str) -> str:
+    """One sentence on what it costs, and what the dearest does."""
+    own, device = results.summary[best], words.escaped(shared_by(results, "device"))
+    seeds = f"{words.counted(own['seeds'], 'seed')} together" if own["seeds"] > 1 else "one seed"
+    said = (
+        f"Training it takes {words.duration(own['train_seconds'])} ({seeds}, {device}) and changes "
+    )
+    said += f"{own['trainable_parameters']:,} parameters"
+    dearest = max(those_finished(results), key=lambda name: results.summary[name]["train_seconds"])
+    if dearest == best:
+        return f"{said}."
+    return (
+        f"{said}; `{dearest}`, the dearest, takes "
+        f"{words.duration(results.summary[dearest]['train_seconds'])}."
+    )
