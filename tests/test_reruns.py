@@ -5,34 +5,11 @@ import yaml
 from checkout import ROOT
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-TABLE = """
-| edited | for instance | runs again |
-| --- | --- | --- |
-| how an archive is fetched | `src/transferlab/data/archive/fetch.py` | download, weights, report |
-| how an archive is read | `src/transferlab/data/ingest/decode.py` | weights, preprocess |
-| how images are divided | `src/transferlab/data/splits/draw.py` | split |
-| how pixels become views | `src/transferlab/network/augment.py` | weights, precision, train, evaluate, controls, cross_validate, learning_curve |
-| the loop | `src/transferlab/training/loop.py` | weights, train, cross_validate, learning_curve |
-| what a training tells MLflow | `src/transferlab/tracking/sender.py` | train, track |
-| what MLflow receives at the end | `src/transferlab/tracking/sync.py` | track |
-| where a network looks | `src/transferlab/prediction/attribution.py` | evaluate |
-| evidence | `src/transferlab/evidence/intervals.py` | compare |
-| a word of the report | `src/transferlab/report/words.py` | report |
-| a figure | `src/transferlab/report/figures/cost.py` | report |
-| a command | `src/transferlab/commands/demo.py` | nothing |
-| a default | `conf/config.yaml` | report |
-| the data set | `params.yaml: dataset.classes` | download, preprocess, controls, report, track |
-| the backbone | `params.yaml: backbone.name` | weights, precision, train, evaluate, controls, cross_validate, learning_curve, report, track |
-| the seeds | `params.yaml: seeds` | split, train, evaluate, cross_validate, learning_curve, report, track |
-| the share of validation images | `params.yaml: train.validation_fraction` | weights, split, train, evaluate, cross_validate, learning_curve, report, track |
-| crops and flips | `params.yaml: train.augment.flip` | weights, train, evaluate, cross_validate, learning_curve, report, track |
-| a strategy | `params.yaml: strategies.frozen.lr` | train, evaluate, cross_validate, learning_curve, compare, report, track |
-| the views of the evaluation | `params.yaml: evaluate.tta_views` | evaluate, report, track |
-| cross-validation | `params.yaml: cross_validation.folds` | split, compare, report, track |
-| learning curves | `params.yaml: learning_curve.fractions` | split, report, track |
-| what as good as means | `params.yaml: compare.margin` | compare, report, track |
-"""  # noqa: E501
-ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TABLE.split("\n")[3:-1]]
+SECTION = (
+    (ROOT / "CONTRIBUTING.md").read_text().split("## What an edit re-runs")[1].split("\n## ")[0]
+)
+LINES = [line for line in SECTION.splitlines() if line.startswith("|")]
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in LINES[2:]]
 
 
 def runs_again(edited: str) -> list[str]:

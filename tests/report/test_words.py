@@ -1,5 +1,7 @@
 """Numbers are said alike in figures and text."""
 
+from collections.abc import Callable
+
 import pytest
 
 from transferlab.report import words
@@ -77,3 +79,8 @@ def test_what_does_not_exist_is_a_dash() -> None:
 )
 def test_parameters_are_counted_in_the_unit_a_person_says(count: int, text: str) -> None:
     assert words.amount(count) == text
+
+
+@pytest.mark.parametrize("write", [words.percent, words.number, words.points])
+def test_a_rounded_zero_has_no_sign_in_any_unit(write: Callable[[float], str]) -> None:
+    assert write(-1e-9) == write(0.0)

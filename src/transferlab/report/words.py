@@ -49,17 +49,17 @@ def amount(count: int) -> str:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """Such as `95.4 %`."""
-    return NONE if share is None else f"{100 * share:.{digits}f} %"
+    return NONE if share is None else f"{100 * share:z.{digits}f} %"
 
 
 def interval(low: float | None, high: float | None) -> str:
     """Such as `90.3 to 97.5 %`."""
-    return NONE if low is None or high is None else f"{100 * low:.1f} to {percent(high)}"
+    return NONE if low is None or high is None else f"{100 * low:z.1f} to {percent(high)}"
 
 
 def number(value: float | None) -> str:
     """Three decimals."""
-    return NONE if value is None else f"{value:.3f}"
+    return NONE if value is None else f"{value:z.3f}"
 
 
 def with_ends(record: Measured) -> str:
@@ -78,12 +78,12 @@ def signed(share: float, digits: int = 1) -> str:
 
 def points(share: float) -> str:
     """Such as `0.7 points`."""
-    return f"{100 * share:.1f} points"
+    return f"{100 * share:z.1f} points"
 
 
 def p_value(value: float) -> str:
     """Three decimals, or less than 0.001."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "< 0.001" if value < 0.001 else f"{value:z.3f}"
 
 
 def span(values: Iterable[int], noun: str) -> str:
