@@ -118,7 +118,7 @@ def differences(
     nothing where that is negative, and their effects are not resampled but multiplied by normal
     variates over a common chi variate: were they all there is, the result would be Student's
     interval of the seeds' differences. Simulated coverage at 95 % with five seeds and 153 images is
-    94 to 97 %, whether seeds, images or the rest dominate (tests/test_comparison.py). It is more
+    94 to 97 %, whether seeds, images or the rest dominate (test_comparison.py). It is more
     where now and then a seed fails outright, as Student's interval is too wide for such tails, and
     sinks to 90 % where about two images make the whole difference. With one seed the seeds' share
     is unknown and left out: the interval is about these very models.
