@@ -192,10 +192,9 @@ def test_committed_params_are_what_conf_composes_to() -> None:
 
 PACKAGES = {
     "none": ((), "download preprocess split precision track"),
-    "networks": (("torch",), "weights train"),
-    "networks and tables": (
-        ("pandas", "torch"),
-        "evaluate controls cross_validate learning_curve",
+    "networks": (
+        ("torch",),
+        "weights train evaluate controls cross_validate learning_curve",
     ),
     "tables": (("pandas",), "compare"),
     "figures": (("matplotlib", "pandas"), "report"),
