@@ -6,7 +6,7 @@ SET ?=
 BENCH ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro experiment demo test test-fast bench check ui lock clean
+.PHONY: help setup repro experiment demo test test-fast drill bench check ui lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +41,14 @@ experiment: setup ## one experiment: make experiment SET="strategy=frozen backbo
 demo: setup ## the whole pipeline without a network, on drawn textures, in a copy of the checkout
 	@transferlab demo
 
-test: setup ## all tests
-	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+test: setup ## all tests but the drills
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not drill'
 
 test-fast: setup ## the tests that take seconds
-	python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow'
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow and not drill'
+
+drill: setup ## processes killed, disks filled, seconds waited: what takes too long for every day
+	python -m pytest -m drill
 
 bench: setup ## the tutorial's loop against the engine: make bench BENCH="--backbone resnet18 --weights none"
 	python benchmarks/bench.py $(BENCH)
