@@ -27,9 +27,8 @@ from transferlab.experiments import runs
 from transferlab.network import backbones, device
 from transferlab.network.activations import Shared
 from transferlab.network.setup import classes_of, images_of, settled_compute, setup_for
-from transferlab.params.learning.recipe import Recipe
+from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.reading import parse
-from transferlab.params.record import plain
 from transferlab.params.whole import Params
 from transferlab.prediction import evaluate
 from transferlab.settings import compose
@@ -85,19 +84,6 @@ def test(root: Path, name: str, values: Params) -> dict[str, float]:
         predicted = observer.predict(images, everything).argmax(1)
         accuracies[seed] = float((predicted == images.labels).mean())
     return accuracies
-
-
-def recipe_of(values: Params, name: str) -> Recipe:
-    """The strategy, and what else its training depends on."""
-    return Recipe(
-        name=name,
-        strategy=values.strategies[name],
-        backbone=plain(values.backbone),
-        preprocessing=values.backbone.preprocessing,
-        seeds=values.seeds,
-        train=values.train,
-        engine=values.engine,
-    )
 
 
 def divide(root: Path, values: Params) -> None:

@@ -75,7 +75,7 @@ def network(given: argparse.Namespace, classes: int) -> nn.Module:
         (name, module) for name, module in net.named_modules() if isinstance(module, nn.Linear)
     ][-1]
     net.set_submodule(name, nn.Linear(old.in_features, classes))
-    for part, modules in zip(PARTS, backbones.BACKBONES[given.backbone](net), strict=True):
+    for part, modules in zip(PARTS, backbones.divided(given.backbone, net), strict=True):
         for module in modules:
             module.requires_grad_(part in TRAINED[given.strategy])
     return net.to(memory_format=torch.channels_last) if given.channels_last else net

@@ -5,8 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from transferlab.params.learning.recipe import Recipe
-from transferlab.params.record import plain
+from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
 from transferlab.prediction import evaluate
@@ -14,15 +13,7 @@ from transferlab.prediction import evaluate
 
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write predictions/<strategy>.csv, and what else figures show."""
-    recipe = Recipe(
-        name=strategy,
-        strategy=params.strategies[strategy],
-        backbone=plain(params.backbone),
-        preprocessing=params.backbone.preprocessing,
-        seeds=params.seeds,
-        train=params.train,
-        engine=params.engine,
-    )
+    recipe = recipe_of(params, strategy)
     evaluate.evaluate(root, recipe, params.evaluate.tta_views)
 
 

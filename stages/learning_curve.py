@@ -9,8 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from transferlab.experiments import learning_curve
-from transferlab.params.learning.recipe import Recipe
-from transferlab.params.record import plain
+from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
 from transferlab.training import progress
@@ -18,15 +17,7 @@ from transferlab.training import progress
 
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write predictions/learning_curve/<strategy>.csv."""
-    recipe = Recipe(
-        name=strategy,
-        strategy=params.strategies[strategy],
-        backbone=plain(params.backbone),
-        preprocessing=params.backbone.preprocessing,
-        seeds=params.seeds,
-        train=params.train,
-        engine=params.engine,
-    )
+    recipe = recipe_of(params, strategy)
     with progress.Bar(strategy, None) as bar:
         learning_curve.learning_curve(
             root, recipe, stage.code_digest(root, "learning_curve"), bar.step

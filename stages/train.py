@@ -8,8 +8,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from transferlab.experiments import runs
-from transferlab.params.learning.recipe import Recipe
-from transferlab.params.record import plain
+from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
 from transferlab.pipeline.files import file_hash
@@ -50,15 +49,7 @@ class Watch:
 
 def work(root: Path, params: Params, strategy: str) -> None:
     """Write models/<strategy> and runs/<strategy>."""
-    recipe = Recipe(
-        name=strategy,
-        strategy=params.strategies[strategy],
-        backbone=plain(params.backbone),
-        preprocessing=params.backbone.preprocessing,
-        seeds=params.seeds,
-        train=params.train,
-        engine=params.engine,
-    )
+    recipe = recipe_of(params, strategy)
     parent = sender.parent_identity(file_hash(root / "params.yaml"))
     # The next stage need not wait until MLflow has everything: `track` does, and sends what is
     # missing.

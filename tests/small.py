@@ -16,10 +16,9 @@ from transferlab.network import backbones, models
 from transferlab.network.device import Compute
 from transferlab.network.setup import Setup, setup_for
 from transferlab.params.learning.engine import REFERENCE
-from transferlab.params.learning.recipe import Recipe
+from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.learning.training import Augment
 from transferlab.params.reading import parse
-from transferlab.params.record import plain
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import write_json
 from transferlab.prediction import evaluate
@@ -85,18 +84,6 @@ def stage(name: str) -> Callable[[Path, Params, str], None]:
 def split(root: Path, params: Params) -> None:
     """Divide the images anew, for other seeds or shares."""
     stage("split")(root, params, "")
-
-
-def recipe_of(params: Params, name: str) -> Recipe:
-    return Recipe(
-        name=name,
-        strategy=params.strategies[name],
-        backbone=plain(params.backbone),
-        preprocessing=params.backbone.preprocessing,
-        seeds=params.seeds,
-        train=params.train,
-        engine=params.engine,
-    )
 
 
 def train(root: Path, name: str, params: Params, code: str = "code", heard: Any = None) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from checkout import ROOT
 
+from transferlab.params.learning.recipe import Sections
 from transferlab.settings import compose
 
 PACKAGE = ROOT / "src" / "transferlab"
@@ -139,7 +140,9 @@ def read_sections(text: str) -> set[str]:
     """The sections of the parameters that a script takes."""
     if "plain(params)" in text:
         return set(SECTIONS)
-    return set(re.findall(rf"(?<!transferlab\.)\bparams\.({'|'.join(SECTIONS)})\b", text))
+    named = set(re.findall(rf"(?<!transferlab\.)\bparams\.({'|'.join(SECTIONS)})\b", text))
+    taken = {name for name in vars(Sections) if name in SECTIONS}
+    return named | (taken if "recipe_of(params" in text else set())
 
 
 def test_nothing_below_a_stage_takes_all_parameters() -> None:

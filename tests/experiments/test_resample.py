@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import CPU, params_of, prepare, recipe_of
+from small import CPU, params_of, prepare
 
 from transferlab.data.images import SPLITS, Images, load_images
 from transferlab.data.splits import draw, near_duplicates
@@ -21,6 +21,7 @@ from transferlab.data.splits.folds import folds
 from transferlab.experiments import cross_validation, learning_curve
 from transferlab.experiments import trainings as trained
 from transferlab.network import augment
+from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, write_csv, write_json
 from transferlab.pipeline.places import cache_folder

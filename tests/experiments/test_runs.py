@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from small import params_of, prepare, recipe_of, setup_of, train
+from small import params_of, prepare, setup_of, train
 
 from transferlab.data.chance import stratified_split
 from transferlab.data.images import load_images
@@ -21,6 +21,7 @@ from transferlab.experiments import runs
 from transferlab.network import backbones, models
 from transferlab.network.setup import starting_weights, without_head
 from transferlab.params.learning.network import PARTS
+from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.learning.strategies import GradientStrategy, LogisticStrategy
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import file_hash, read_csv, read_json

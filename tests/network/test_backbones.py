@@ -1,7 +1,6 @@
 """Every backbone is torchvision's own network, divided into parts."""
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
@@ -11,11 +10,11 @@ from checkout import ROOT
 from torchvision.transforms import InterpolationMode
 
 from transferlab.network import backbones
-from transferlab.params.learning.network import PARTS, BackboneName
+from transferlab.params.learning.network import FAMILIES, PARTS
 from transferlab.settings import compose, cost
 
 CONF = ROOT / "conf" / "backbone"
-PUBLISHED = sorted(set(backbones.BACKBONES) - {"tiny"})
+PUBLISHED = sorted(set(FAMILIES) - {"tiny"})
 
 
 def small_input(name: str) -> torch.Tensor:
@@ -24,16 +23,14 @@ def small_input(name: str) -> torch.Tensor:
 
 
 def test_division_params_conf_and_cost_know_the_same_backbones() -> None:
-    names = set(get_args(BackboneName))
-    assert names == set(backbones.BACKBONES)
-    assert names == {path.stem for path in CONF.glob("*.yaml")}
-    assert names == set(cost.COST)
+    assert set(FAMILIES) == {path.stem for path in CONF.glob("*.yaml")}
+    assert set(FAMILIES) == set(cost.COST)
+    assert set(FAMILIES.values()) == set(backbones.DIVISIONS)
 
 
 LARGE = ("vgg16_bn", "vit_b_16")
 EACH = [
-    pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
-    for name in sorted(backbones.BACKBONES)
+    pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in sorted(FAMILIES)
 ]
 
 

@@ -96,7 +96,7 @@ WRONG = [
     (RATES, {"head": 1}, "part 'stem' is not covered. Add it, or the pattern '*'"),
     (RATES, {"haed": 1, "*": None}, "'haed' matches no part that is left. Parts: stem, stage1, "),
     (RATES, {"*": 1, "head": None}, "'head' matches no part that is left"),
-    ("backbone.name", "resnet19", "expected 'tiny', 'resnet18', "),
+    ("backbone.name", "resnet19", "expected one of tiny, resnet18, "),
     ("backbone.weights", "", "expected at least 1 character, got ''"),
     (
         "backbone.weights",

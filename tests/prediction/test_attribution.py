@@ -13,7 +13,7 @@ from transferlab.data.images import Images
 from transferlab.network import augment, backbones
 from transferlab.network.device import Compute
 from transferlab.network.views import Views
-from transferlab.params.learning.network import Preprocessing
+from transferlab.params.learning.network import FAMILIES, Preprocessing
 from transferlab.prediction import attribution
 
 PREPROCESSING = Preprocessing(
@@ -145,7 +145,7 @@ PLACES = {
 
 
 def test_every_backbone_is_expected_to_have_maps_or_none() -> None:
-    assert PLACES.keys() == backbones.BACKBONES.keys()
+    assert PLACES.keys() == FAMILIES.keys()
 
 
 @pytest.mark.parametrize("name", PLACES)

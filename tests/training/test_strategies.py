@@ -15,7 +15,7 @@ from torch import nn
 
 from transferlab.network import backbones
 from transferlab.network.augment import training_side
-from transferlab.params.learning.network import PARTS
+from transferlab.params.learning.network import FAMILIES, PARTS
 from transferlab.params.learning.strategies import GradientStrategy
 from transferlab.params.reading import parse
 from transferlab.settings import compose
@@ -39,7 +39,7 @@ def tiny() -> nn.Sequential:
     return backbones.build("tiny", 4)
 
 
-@pytest.mark.parametrize("backbone", sorted(backbones.BACKBONES))
+@pytest.mark.parametrize("backbone", sorted(FAMILIES))
 def test_every_strategy_plans_on_every_table_of_parts(backbone: str) -> None:
     backbones.builder(backbone)  # imports torchvision, which must not happen on the meta device
     with torch.device("meta"):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from small import CPU, recipe_of, setup_of
+from small import CPU, setup_of
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -27,6 +27,7 @@ from transferlab.network import backbones, models
 from transferlab.network.activations import Activations
 from transferlab.network.views import Views
 from transferlab.params.learning.network import PARTS
+from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.learning.strategies import GradientStrategy
 from transferlab.params.reading import parse
 from transferlab.params.whole import Params

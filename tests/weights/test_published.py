@@ -20,11 +20,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from transferlab.network import backbones
+from transferlab.params.learning.network import FAMILIES
 from transferlab.weights import candidates, head, published
 
 NAME = "mobilenet_v3_small"
 COUNTER = "num_batches_tracked"
-PUBLISHED = sorted(set(backbones.BACKBONES) - {"tiny"})
+PUBLISHED = sorted(set(FAMILIES) - {"tiny"})
 Tensors = Mapping[str, Tensor]
 
 

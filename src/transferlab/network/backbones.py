@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..params.learning.network import PARTS
+from ..params.learning.network import FAMILIES, PARTS
 from .device import Compute
 
 Rows = list[list[nn.Module]]
@@ -41,7 +41,7 @@ def _mobilenet_v2(net: Any) -> Rows:
     ]
 
 
-def _mobilenet_v3_small(net: Any) -> Rows:
+def _mobilenet_v3(net: Any) -> Rows:
     # Its classifier has a hidden layer that ImageNet taught: that belongs to the last stage.
     tail = [net.avgpool, nn.Flatten(), *net.classifier[:2]]
     return [*_cut(net.features, (1, 2, 4, 9), *tail), list(net.classifier[2:])]
@@ -145,20 +145,28 @@ def tiny(num_classes: int) -> nn.Module:
     )
 
 
-BACKBONES: Mapping[str, Callable[[Any], Rows]] = {
+DIVISIONS: Mapping[str, Callable[[Any], Rows]] = {
     "tiny": _tiny,
-    "resnet18": _resnet,
-    "resnet50": _resnet,
+    "resnet": _resnet,
     "mobilenet_v2": _mobilenet_v2,
-    "mobilenet_v3_small": _mobilenet_v3_small,
-    "efficientnet_b0": _efficientnet,
-    "efficientnet_b4": _efficientnet,
-    "convnext_tiny": _convnext,
-    "densenet121": _densenet,
-    "vgg16_bn": _vgg,
-    "vit_b_16": _vit,
+    "mobilenet_v3": _mobilenet_v3,
+    "efficientnet": _efficientnet,
+    "convnext": _convnext,
+    "densenet": _densenet,
+    "vgg": _vgg,
+    "vit": _vit,
 }
-"""Name -> how the network is divided into the rows of modules of its parts."""
+"""Family -> how its networks are divided."""
+
+
+def divided(name: str, net: nn.Module) -> Rows:
+    """The modules of each of a backbone's parts.
+
+    Args:
+        name: A key of `FAMILIES`.
+        net: The whole network as its authors wrote it.
+    """
+    return DIVISIONS[FAMILIES[name]](net)
 
 
 def build(
@@ -167,7 +175,7 @@ def build(
     """A backbone divided into its parts, in eval mode.
 
     Args:
-        name: A key of `BACKBONES`.
+        name: A key of `FAMILIES`.
         outputs: Number of logits.
         seed: Draws the random weights; nothing else of the process's chance is touched.
         weights: Its whole state dict under torchvision's names (see `published`); None leaves the
@@ -179,7 +187,7 @@ def build(
     if weights is not None:
         net.load_state_dict(dict(weights))
     fuse(net)
-    rows = (nn.Sequential(*row) for row in BACKBONES[name](net))
+    rows = (nn.Sequential(*row) for row in divided(name, net))
     parts: OrderedDict[str, nn.Module] = OrderedDict(zip(PARTS, rows, strict=True))
     return nn.Sequential(parts).eval()
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .dataset import Dataset
-from .learning.network import BackboneName, Preprocessing
+from .learning.network import FAMILIES, Preprocessing
 from .learning.strategies import GradientStrategy
 from .record import Sha256, Url, section
 
@@ -31,7 +31,7 @@ class SourceTask:
 class Backbone:
     """The network and the weights it starts from."""
 
-    name: BackboneName
+    name: str  # a key of `FAMILIES`
     # official | none | source | a path | a file name in the mirror
     weights: Annotated[str, Field(min_length=1)]
     weights_sha256: Sha256 | None  # written by composition for a file of your own
@@ -42,6 +42,8 @@ class Backbone:
 
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""
+        if self.name not in FAMILIES:
+            yield f"name: expected one of {', '.join(FAMILIES)}, got {self.name!r}."
         if self.weights == "official" and self.official_url is None:
             yield (
                 f"weights: expected none, source or a file, got 'official': {self.name} has no "

@@ -1,10 +1,10 @@
 """What a run will take, to an order of magnitude."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..params.backbone import Backbone
 from ..params.dataset import Dataset
-from ..params.learning.network import BackboneName
 from ..params.learning.strategies import LogisticStrategy, Strategy
 from ..params.whole import Params
 from ..pipeline.places import home
@@ -17,7 +17,7 @@ class Cost(NamedTuple):
     megabytes: int  # of one model
 
 
-COST: dict[BackboneName, Cost] = {
+COST: Mapping[str, Cost] = {
     "tiny": Cost(3000, 1),
     "resnet18": Cost(35, 47),
     "resnet50": Cost(15, 102),

@@ -83,7 +83,7 @@ class Network:
 
 @functools.cache
 def network_of(backbone: str) -> Network:
-    """What a key of `backbones.BACKBONES` asks for."""
+    """What a key of `FAMILIES` asks for."""
     # This imports torchvision, which must not happen on the meta device.
     make = backbones.builder(backbone)
     with torch.device("meta"):

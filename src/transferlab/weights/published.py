@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..network import backbones
+from ..params.learning.network import FAMILIES
 from .candidates import COUNTER, Candidate, Named, Network, candidates_in, misfits, network_of
 from .content import EXPORT, FEW, content_of, few, quoted
 from .head import drawn_head, head_of
@@ -54,7 +54,7 @@ def read(path: Path, backbone: str, title: str) -> Reading:
 
     Args:
         path: The file, under whatever name.
-        backbone: A key of `backbones.BACKBONES`.
+        backbone: A key of `FAMILIES`.
         title: What messages call the file.
 
     Raises:
@@ -164,7 +164,7 @@ def _misfit(
 
 def _belongs(mappings: Sequence[Named]) -> str | None:
     """The backbone that a file is of, if it is one of those here."""
-    for name in backbones.BACKBONES:
+    for name in FAMILIES:
         network = network_of(name)
         candidates = (
             candidate

@@ -1,25 +1,26 @@
 """What a network is divided into, and how it wants its images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ..record import Pixels, Positive, section
 
-BackboneName = Literal[
-    "tiny",
-    "resnet18",
-    "resnet50",
-    "mobilenet_v2",
-    "mobilenet_v3_small",
-    "efficientnet_b0",
-    "efficientnet_b4",
-    "convnext_tiny",
-    "densenet121",
-    "vgg16_bn",
-    "vit_b_16",
-]
+FAMILIES: Mapping[str, str] = {
+    "tiny": "tiny",
+    "resnet18": "resnet",
+    "resnet50": "resnet",
+    "mobilenet_v2": "mobilenet_v2",
+    "mobilenet_v3_small": "mobilenet_v3",
+    "efficientnet_b0": "efficientnet",
+    "efficientnet_b4": "efficientnet",
+    "convnext_tiny": "convnext",
+    "densenet121": "densenet",
+    "vgg16_bn": "vgg",
+    "vit_b_16": "vit",
+}
+"""Every backbone, and the family that says how it is divided: the one table of their names."""
 
 PARTS = ("stem", "stage1", "stage2", "stage3", "stage4", "head")
 """What every backbone is divided into, from the image to the logits."""

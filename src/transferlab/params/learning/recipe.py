@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ..record import plain
 from .engine import Engine
@@ -42,3 +42,35 @@ class Recipe:
             "engine": plain(self.engine),
             "strategy": plain(self.strategy),
         }
+
+
+class Sections(Protocol):
+    """What a training depends on among all parameters: an attribute for each section."""
+
+    @property
+    def backbone(self) -> Any: ...  # noqa: D102
+
+    @property
+    def seeds(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    @property
+    def train(self) -> Train: ...  # noqa: D102
+
+    @property
+    def engine(self) -> Engine: ...  # noqa: D102
+
+    @property
+    def strategies(self) -> Mapping[str, Strategy]: ...  # noqa: D102
+
+
+def recipe_of(params: Sections, name: str) -> Recipe:
+    """The recipe of one of the strategies."""
+    return Recipe(
+        name=name,
+        strategy=params.strategies[name],
+        backbone=plain(params.backbone),
+        preprocessing=params.backbone.preprocessing,
+        seeds=params.seeds,
+        train=params.train,
+        engine=params.engine,
+    )
