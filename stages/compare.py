@@ -8,10 +8,23 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from transferlab.evidence.recommendation import evidence
+from transferlab.experiments import leftovers
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
 from transferlab.pipeline.files import read_json, write_json
 from transferlab.prediction.reading import read_tables
+
+
+def make_way(root: Path, params: Params) -> None:
+    """Remove what strategies of an earlier params.yaml left; this stage is the first to depend on
+    whole folders.
+    """
+    keys = {
+        "strategies": list(params.strategies),
+        "cross_validation.each": params.cross_validation.strategies,
+        "learning_curve.each": params.learning_curve.strategies,
+    }
+    leftovers.sweep(root, keys)
 
 
 def work(root: Path, params: Params, _: str) -> None:
@@ -43,4 +56,4 @@ def work(root: Path, params: Params, _: str) -> None:
 
 
 if __name__ == "__main__":
-    stage.main("compare", work)
+    stage.main("compare", work, first=make_way)

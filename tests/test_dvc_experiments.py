@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -58,6 +59,25 @@ def test_a_narrowed_experiment_reports_only_its_strategy(repository: Repository)
     assert list(json.loads((repository.root / "metrics/summary.json").read_text())) == ["frozen"]
     assert "!" not in repository("dvc", "exp", "show", "--csv")
     repository.commit()
+
+
+def test_a_narrowed_result_clones_clean_and_widening_it_trains_nothing(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """The leftovers of other strategies would stand in the hashes of what depends on folders."""
+    repository("dvc", "remote", "add", "--default", "shared", str(tmp_path / "remote"))
+    repository.commit()
+    repository("dvc", "push")
+    clone = tmp_path / "clone"
+    repository("git", "clone", "--quiet", str(repository.root), str(clone))
+    repository("dvc", "--cd", str(clone), "pull")
+    assert "up to date" in repository("dvc", "--cd", str(clone), "status")
+    assert not list((repository.root / "predictions").rglob("scratch.*"))
+    repository.compose(*TWO)
+    assert ran(repository("dvc", "repro", "evaluate@scratch")) == []
+    assert (repository.root / "predictions/scratch.csv").is_file()
+    repository("git", "checkout", "--", ".")
+    repository("dvc", "checkout")
 
 
 def test_queued_runs_execute_their_own_copy_of_the_code(repository: Repository) -> None:

@@ -23,18 +23,25 @@ SMALL = (
 )
 
 
-def main(name: str, work: Callable[[Path, Params, str], None]) -> None:
+def main(
+    name: str,
+    work: Callable[[Path, Params, str], None],
+    first: Callable[[Path, Params], None] | None = None,
+) -> None:
     """Run one stage of `dvc.yaml` and exit with its status.
 
     Args:
         name: The stage.
         work: Receives the checkout, the checked parameters, and the strategy ("" where the stage
             has none).
+        first: What may change inputs, before they are looked at; receives checkout and parameters.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _interrupt)
     root, key = checkout(), sys.argv[1] if len(sys.argv) > 1 else ""
     try:
+        if first is not None:
+            first(root, load_params(root / "params.yaml"))
         # ahead of loading: what is loaded is never older than the marks
         before = fingerprint(root, name, key)
         checked = load_params(root / "params.yaml")
