@@ -76,6 +76,23 @@ def test_another_rate_of_one_strategy_reruns_that_strategy_and_what_reads_it(
     repository("dvc", "repro")
 
 
+def test_with_keep_going_a_strategy_that_fails_stops_no_other_and_the_last_report_stands(
+    repository: Repository,
+) -> None:
+    script = repository.root / "stages/evaluate.py"
+    original, report = script.read_text(), repository.digest("reports/report.*")
+    fails = "import sys\nif sys.argv[1] == 'frozen':\n    sys.exit('error: frozen fails')\n"
+    script.write_text(original.replace("import sys\n", fails, 1))
+    output = repository("dvc", "repro", "--keep-going", fails=True)
+    assert ran(output) == ["evaluate@frozen", "evaluate@scratch"]
+    assert "error: frozen fails" in output
+    assert repository.digest("reports/report.*") == report
+    assert (repository.root / "predictions/scratch.csv").is_file()
+    script.write_text(original)
+    assert ran(repository("dvc", "repro")) == []
+    assert repository.digest("reports/report.*") == report
+
+
 def test_an_edit_of_the_report_that_changes_no_byte_of_it_reruns_only_the_report(
     repository: Repository,
 ) -> None:
