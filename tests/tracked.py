@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.pipeline import files
+from transferlab.tracking import address
 from transferlab.tracking import child as receiver
 from transferlab.tracking import store as storing
 from transferlab.tracking import sync as syncing
@@ -131,7 +132,7 @@ def every_run(store: Store) -> dict[str, Any]:
 
 def points(store: Store) -> int:
     """How many metric values the database holds."""
-    with closing(sqlite3.connect(storing.tracking_uri().removeprefix("sqlite:///"))) as connection:
+    with closing(sqlite3.connect(address.tracking_uri().removeprefix("sqlite:///"))) as connection:
         return int(connection.execute("SELECT count(*) FROM metrics").fetchone()[0])
 
 

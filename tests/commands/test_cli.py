@@ -484,8 +484,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 def track(monkeypatch: pytest.MonkeyPatch, uri: str) -> list[str]:
     prepared: list[str] = []
-    stand_in = SimpleNamespace(tracking_uri=lambda: uri, prepare_store=lambda: prepared.append(uri))
-    monkeypatch.setattr(tracking, "store", stand_in, raising=False)
+    address = SimpleNamespace(tracking_uri=lambda: uri)
+    store = SimpleNamespace(prepare_store=lambda: prepared.append(uri))
+    monkeypatch.setattr(tracking, "address", address, raising=False)
+    monkeypatch.setattr(tracking, "store", store, raising=False)
     return prepared
 
 

@@ -1,37 +1,88 @@
 """Names and values as MLflow takes them, and runs that nobody writes any more."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tracked import every_run
+from tracked import SRC, every_run
 
-from transferlab.tracking.mlflow_runs import Store, _process_tags, flat, metric_name
+from transferlab.tracking import diagnosis
+from transferlab.tracking.mlflow_runs import KEY, Store, flat, metric_name
+from transferlab.tracking.presence import WRITER, Presence
 
 # Runs
 
 
+@pytest.fixture
+def writer(store: Store) -> Iterator[subprocess.Popen[str]]:
+    """Another process that writes runs of this store; its first line is its name among them."""
+    code = (
+        "import sys, time; from pathlib import Path; from transferlab.tracking import presence\n"
+        "own = presence.Presence.of(Path(sys.argv[1]))\n"
+        "print(own.name, flush=True); time.sleep(600)"
+    )
+    database = store.presence.folder.with_suffix("")
+    command = [sys.executable, "-c", code, str(database)]
+    environment = {**os.environ, "PYTHONPATH": SRC}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        yield process
+        process.kill()
+
+
 def test_open_runs_of_dead_processes_are_closed_and_those_of_the_living_are_not(
-    store: Store,
+    store: Store, home: Path, writer: subprocess.Popen[str]
 ) -> None:
-    alive = store.training("a" * 64, "alive", {}, {}, "0" * 32)
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    changes = {
-        "dead": {"transferlab.pid": str(dead.pid)},
-        "number used again": {"transferlab.pid_started": "1"},
-        "elsewhere": {"transferlab.host": "another machine", "transferlab.pid": str(dead.pid)},
-    }
-    for name, tags in changes.items():
-        store.client.create_run(store.experiment, run_name=name, tags=_process_tags() | tags)
+    assert writer.stdout is not None
+    other = writer.stdout.readline().strip()
+    written_by = {"own": store.presence.name, "other": other, "swept": "0" * 32, "foreign": "../x"}
+    for name, tag in written_by.items():
+        store.client.create_run(store.experiment, run_name=name, tags={WRITER: tag})
+    store.client.create_run(store.experiment, run_name="the user's own")
+    statuses = {"own": "RUNNING", "other": "RUNNING", "swept": "KILLED", "foreign": "KILLED"}
+    statuses |= {"the user's own": "RUNNING"}
+    store.close_stale()
+    assert {name: run.info.status for name, run in every_run(store).items()} == statuses
+    writer.kill()
+    writer.wait()
+    assert diagnosis.dead_runs(home / "mlflow.db") == ["other"]
     store.close_stale()
     assert {name: run.info.status for name, run in every_run(store).items()} == {
-        "alive": "RUNNING",
-        "dead": "KILLED",
-        "number used again": "KILLED",
-        "elsewhere": "RUNNING",
+        **statuses,
+        "other": "KILLED",
     }
-    assert alive.run.info.status == "RUNNING"
+    assert [path.name for path in store.presence.folder.iterdir()] == [store.presence.name]
+
+
+def test_what_writes_to_a_server_from_another_machine_is_not_called_dead(
+    store: Store, home: Path
+) -> None:
+    server = Presence.of(None)
+    (home / "mlflow.db.writers-elsewhere").mkdir()
+    (home / "mlflow.db.writers-elsewhere" / ("a" * 32)).touch()  # of a killed process of this one
+    assert [server.dead(name) for name in ("a" * 32, "b" * 32, "../mlflow.db")] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_waiting_for_other_writers_ends_with_them(
+    store: Store, writer: subprocess.Popen[str]
+) -> None:
+    assert writer.stdout is not None
+    tags = {WRITER: writer.stdout.readline().strip(), KEY: "a" * 64}
+    store.client.create_run(store.experiment, tags=tags)
+    store.wait_for_writers({"b" * 64}, seconds=600)  # nobody's
+    ended = threading.Timer(0.3, writer.kill)
+    ended.start()
+    store.wait_for_writers({"a" * 64}, seconds=600)
+    assert writer.wait(0.2) == -signal.SIGKILL
+    ended.join()
 
 
 # Names

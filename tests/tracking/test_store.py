@@ -12,32 +12,9 @@ import pytest
 from tracked import PARENT, SRC, every_run, store_in, sync
 
 from transferlab.pipeline import files
+from transferlab.tracking import address
 from transferlab.tracking import store as storing
 from transferlab.tracking.mlflow_runs import Store
-
-
-@pytest.mark.parametrize(
-    ("given", "used"),
-    [
-        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
-        ("sqlite:////data/runs.db", "sqlite:////data/runs.db"),
-        ("sqlite:///runs.db", "sqlite:///{home}/runs.db"),
-    ],
-)
-def test_a_given_address_wins_and_relative_ones_count_from_the_repository(
-    given: str, used: str, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
-    assert storing.tracking_uri() == used.format(home=home)
-
-
-@pytest.mark.parametrize("name", ["100%", "50%20", "why?", "?%"])
-def test_a_path_that_sqlite_cannot_carry_is_refused(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
-    with pytest.raises(ValueError, match=r"expected a path without % and \?.*Rename the folder"):
-        storing.tracking_uri()
 
 
 def test_spaces_hashes_and_accents_in_the_path_work(
@@ -103,6 +80,24 @@ def test_an_old_schema_is_reported_as_mlflow_reports_it(
             ValueError, match=r"old\.db: MLflow cannot use it: .*mlflow db upgrade.*Copy it before"
         ):
             storing.prepare_store()
+
+
+def test_a_deleted_experiment_stays_deleted_and_tracking_begins_a_new_one(
+    store: Store, checkout: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert sync(checkout)
+    store.client.delete_experiment(store.experiment)
+    assert sync(checkout)
+    new = storing.prepare_store()
+    assert new.experiment != store.experiment
+    assert len(every_run(new)) == 5
+    (said,) = caplog.messages
+    command = said.partition("To have it back: ")[2]
+    assert command.startswith(f"MLFLOW_TRACKING_URI={address.tracking_uri()} mlflow experiments ")
+    store.client.restore_experiment(command.split()[-1])
+    restored = store.client.get_experiment(store.experiment)
+    assert restored.name == f"transferlab (deleted, {store.experiment})"
+    assert len(every_run(store)) == 5
 
 
 @pytest.mark.slow

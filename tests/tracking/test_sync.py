@@ -1,6 +1,8 @@
 """Sync makes the runs equal to the files: nothing twice, nothing missing, nothing open."""
 
+import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,7 +14,7 @@ import pytest
 from tracked import END, START, every_run, points, row, serve, start, sync, write_predictions
 
 from transferlab.pipeline import files
-from transferlab.tracking import store as storing
+from transferlab.tracking import address
 from transferlab.tracking import sync as syncing
 from transferlab.tracking.mlflow_runs import Store
 from transferlab.tracking.sender import parent_identity
@@ -35,7 +37,7 @@ def test_the_store_of_a_queued_experiment_is_the_one_of_the_users_repository(
     before = sorted(checkout.rglob("*"))
     assert sync(checkout)
     run = every_run(store)["frozen seed 0"]
-    assert storing.tracking_uri() == f"sqlite:///{home}/mlflow.db"
+    assert address.tracking_uri() == f"sqlite:///{home}/mlflow.db"
     assert (
         home / "mlartifacts" / run.info.run_id / "artifacts/seed-0.safetensors"
     ).read_text() == "tensors of 0"
@@ -197,6 +199,23 @@ def test_sync_sends_the_seeds_own_rows_the_model_the_report_and_the_list_of_runs
     assert {line["run_id"] for line in listed} == {run.info.run_id for run in runs.values()} - {
         comparison.info.run_id
     }
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_copies_in_mlflow_can_be_read_by_whom_new_files_can_be_read(
+    mask: int, mode: int, store: Store, home: Path, checkout: Path
+) -> None:
+    del store
+    (checkout / "models/frozen/seed-0.safetensors").chmod(0o600)
+    (checkout / "reports/report.md").chmod(0o444)
+    before = os.umask(mask)
+    try:
+        assert sync(checkout)
+    finally:
+        os.umask(before)
+    copies = [path for path in (home / "mlartifacts").rglob("*") if path.is_file()]
+    assert {path.name for path in copies} >= {"seed-0.safetensors", "report.md", "facts.json"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in copies} == {mode}
 
 
 def test_a_second_sync_changes_nothing(

@@ -6,9 +6,9 @@ import sys
 
 def ui(port: int) -> None:
     """Show the local tracking store in MLflow's pages, on this machine only."""
-    from ..tracking import store
+    from ..tracking import address, store
 
-    uri = store.tracking_uri()
+    uri = address.tracking_uri()
     if uri.startswith("http"):
         print(f"MLflow: {uri}, as MLFLOW_TRACKING_URI says")
         return

@@ -9,8 +9,9 @@ import threading
 import traceback
 from typing import Any
 
+from .address import in_one_line, tracking_uri, without_password
 from .mlflow_runs import Store, Writer
-from .store import expect_answer, in_one_line, prepare_store, tracking_uri, without_password
+from .store import expect_answer, prepare_store
 
 Messages = queue.SimpleQueue[dict[str, Any] | None]
 
@@ -94,6 +95,7 @@ def serve(store: Store, messages: Messages) -> None:
         _close(writer, "KILLED", parents)
     for parent_id, status in parents.items():
         store.client.set_terminated(parent_id, status)
+    store.presence.leave()
 
 
 def _close(writer: Writer, status: str, parents: dict[str, str], time: int | None = None) -> None:

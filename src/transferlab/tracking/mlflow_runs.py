@@ -2,19 +2,18 @@
 
 import json
 import math
-import os
-import platform
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-import psutil
 from filelock import FileLock
 
 from ..pipeline.places import cache_folder
+from .presence import WRITER, Presence
 from .sender import milliseconds
 
 KEY, PARENT_KEY, PARENT = "transferlab.key", "transferlab.parent_key", "mlflow.parentRunId"
@@ -42,11 +41,13 @@ class Store:
     Args:
         client: an MlflowClient; what it returns carries no types.
         experiment: id of the experiment.
+        presence: this process among those that write to the store.
     """
 
-    def __init__(self, client: Any, experiment: str) -> None:
+    def __init__(self, client: Any, experiment: str, presence: Presence) -> None:
         self.client = client
         self.experiment = experiment
+        self.presence = presence
 
     def runs(self, condition: str, limit: int = 1000) -> Sequence[Any]:
         """The runs that meet a condition, the newest first."""
@@ -61,29 +62,33 @@ class Store:
         return next(iter(self.runs(f"tags.`{tag}` = '{value}'", limit=1)), None)
 
     def running(self) -> Sequence[Any]:
-        """The open runs of this host."""
-        return self.runs(
-            f"attributes.status = 'RUNNING' and tags.`transferlab.host` = '{platform.node()}'"
-        )
+        """The open runs that a process of this project writes or wrote, wherever it is."""
+        return self.runs(f"attributes.status = 'RUNNING' and tags.`{WRITER}` LIKE '%'")
 
     def close_stale(self) -> None:
-        """Close as KILLED what dead processes of this host left open."""
+        """Close as KILLED what dead processes left open."""
         for run in self.running():
-            if sender_lock(run) is None:
+            if self.presence.dead(run.data.tags[WRITER]):
                 self.client.set_terminated(run.info.run_id, "KILLED")
+        self.presence.sweep()
+
+    def wait_for_writers(self, keys: Collection[str], seconds: float) -> None:
+        """Wait, for at most so long, until other processes are through with these trainings."""
+        runs = (run for run in self.running() if run.data.tags.get(KEY) in keys)
+        self.presence.wait({run.data.tags[WRITER] for run in runs}, seconds)
 
     def comparison(self, identity: Mapping[str, str]) -> Any:
         """The parent run of an identity from `parent_identity`, created if need be."""
         key, name = identity["key"], identity["name"]
         tags = {tag: value for tag, value in identity.items() if tag not in ("key", "name")}
-        with _lock():
+        with lock():
             run = self.find(PARENT_KEY, key)
             if run is None and PARAMS_SHA256 in tags and "dvc.experiment" not in tags:
                 # `dvc repro` after `dvc exp run`: the same comparison, only that nobody tells its
                 # name any more.
                 run = self.find(PARAMS_SHA256, tags[PARAMS_SHA256])
             if run is None:
-                tags |= {PARENT_KEY: key, "transferlab.kind": "comparison", **_process_tags()}
+                tags |= {PARENT_KEY: key, "transferlab.kind": "comparison", **self._own()}
                 run = self.client.create_run(self.experiment, tags=tags, run_name=name)
         return run
 
@@ -109,8 +114,8 @@ class Store:
             parent_id: run id of the comparison.
             seconds: how long ago a training that is logged afterwards began.
         """
-        own = {KEY: key, "transferlab.kind": "training", **tags, **_process_tags()}
-        with _lock():
+        own = {KEY: key, "transferlab.kind": "training", **tags, **self._own()}
+        with lock():
             run = self.find(KEY, key)
             if run is None:
                 began = milliseconds() - int(1000 * seconds)
@@ -132,12 +137,15 @@ class Store:
         if known is not None and known.info.status in ("FINISHED", "RUNNING"):
             return None
         parent = Writer(self.client, self.comparison(message["parent"]))
-        parent.reopen()
+        parent.reopen(self._own())
         parent.flush()
         key, name, params, tags = (message[field] for field in ("key", "name", "params", "tags"))
         writer = self.training(key, name, params, tags, parent.run_id)
-        writer.reopen()
+        writer.reopen(self._own())
         return writer
+
+    def _own(self) -> dict[str, str]:
+        return {WRITER: self.presence.name}
 
     def _is_complete(self, parent_id: str | None) -> bool:
         """Whether `sync` has completed a comparison, and nobody deleted it since."""
@@ -227,11 +235,12 @@ class Writer:
             return
         for folder, path in paths:
             self.client.log_artifact(self.run_id, str(path), folder or None)
+            _let_others_read(self.run.info.artifact_uri, Path(folder, path.name))
         self.tag({ARTIFACTS: digest})
 
-    def reopen(self) -> None:
-        """Make this process the one that writes the run, if it is not."""
-        self.tag(_process_tags())
+    def reopen(self, writer: Mapping[str, str]) -> None:
+        """Make the process with this tag the one that writes the run, if it is not."""
+        self.tag(writer)
         if self.run.info.status != "RUNNING":
             self.client.update_run(self.run_id, "RUNNING")
 
@@ -280,28 +289,16 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _lock() -> FileLock:
+def lock() -> FileLock:
     """Held while a run is looked for and created, because MLflow knows no unique tags."""
     return FileLock(cache_folder("") / "tracking.lock", timeout=LOCK_SECONDS)
 
 
-def _process_tags() -> dict[str, str]:
-    """What tells later whether the process that wrote a run still lives."""
-    started = psutil.Process().create_time()
-    return {
-        "transferlab.host": platform.node(),
-        "transferlab.pid": str(os.getpid()),
-        "transferlab.pid_started": f"{started:.0f}",
-    }
-
-
-def sender_lock(run: Any) -> psutil.Process | None:
-    """The living process of this host that writes a run, if there is one."""
-    try:
-        process = psutil.Process(int(run.data.tags["transferlab.pid"]))
-        # Numbers of processes are used again; the clock that start times are counted with may be
-        # set by seconds.
-        same = abs(process.create_time() - float(run.data.tags["transferlab.pid_started"])) < 5
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (psutil.NoSuchProcess, KeyError):
-        return None
+def _let_others_read(address: str, name: Path) -> None:
+    """Give a copy the mode that new files have here: MLflow keeps that of the original, and a
+    server may run as another user.
+    """
+    parts = urlsplit(address)
+    if parts.scheme in ("", "file"):  # else the server that took it made the file
+        copy = Path(unquote(parts.path)) / name
+        copy.chmod(copy.parent.stat().st_mode & 0o666)

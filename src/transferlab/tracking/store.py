@@ -1,18 +1,22 @@
-"""Where MLflow keeps its runs: its address, and a first use that no second process disturbs."""
+"""MLflow's store, opened: a first use that no second process disturbs, and no half-made file."""
 
 import contextlib
 import glob
 import logging
 import os
+import shlex
 import sqlite3
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 from filelock import FileLock
 
-from ..pipeline.places import from_home, home
-from .mlflow_runs import LOCK_SECONDS, Store
+from .address import database_of, tracking_uri, without_password
+from .mlflow_runs import LOCK_SECONDS, Store, lock
+from .moved import artifacts_of, follow, opened
+from .presence import Presence
+
+logger = logging.getLogger(__name__)
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -32,26 +36,6 @@ HEALTH_SECONDS = 3.0  # for a server to answer at all
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
-def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else mlflow.db in the user's repository; a local file is always given
-    absolutely.
-
-    Raises:
-        ValueError: the file's path holds a character that no SQLite address can carry.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
-    database = _database(uri or "sqlite:///mlflow.db")
-    if database is None:
-        return uri
-    if found := set("%?") & set(str(database)):
-        raise ValueError(
-            f"{database}: expected a path without % and ? for MLflow's database, got "
-            f"{' and '.join(sorted(found))}. "
-            "Rename the folder, or set MLFLOW_TRACKING_URI."
-        )
-    return f"sqlite:///{database}"
-
-
 def prepare_store() -> "Store":
     """Open the store of `tracking_uri()`; where it is a file that does not exist, create it whole
     or not at all.
@@ -68,33 +52,26 @@ def prepare_store() -> "Store":
     from mlflow.tracking.client import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError
 
-    database = _database(uri)
+    database = database_of(uri)
     if database is None:
         client = MlflowClient(uri, registry_uri=uri)
-        return Store(client, experiment_of(client, None))
-    artifacts = (home() / "mlartifacts").as_uri()
+        return Store(client, experiment_of(client, None), Presence.of(None))
+    artifacts = artifacts_of(database).as_uri()
     database.parent.mkdir(parents=True, exist_ok=True)
     # Two processes that create the tables at once make each other fail.
     with FileLock(f"{database}.init.lock", timeout=LOCK_SECONDS):
         _create_database(database, artifacts)
     try:
         client = MlflowClient(uri, registry_uri=uri)
-        return Store(client, experiment_of(client, artifacts))
-    except (MlflowException, SQLAlchemyError) as error:
+        with FileLock(f"{database}.init.lock", timeout=LOCK_SECONDS):
+            follow(database)
+        return Store(client, experiment_of(client, artifacts), Presence.of(database))
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         reason = str(error).splitlines()[0]
         advice = "Copy it before you upgrade it; move it away if its creation was interrupted."
         if "locked" in reason:
             advice = "Try again when the process that holds it is done."
         raise ValueError(f"{database}: MLflow cannot use it: {reason}. {advice}") from error
-
-
-def _database(uri: str) -> Path | None:
-    """The file behind a SQLite address, relative ones counted from the repository; None for all
-    other addresses.
-    """
-    if not uri.startswith("sqlite:///") or "?" in uri or uri.endswith(":memory:"):
-        return None
-    return from_home(uri.removeprefix("sqlite:///"))
 
 
 def expect_answer(uri: str) -> None:
@@ -123,7 +100,11 @@ def _create_database(database: Path, artifacts: str) -> None:
     for abandoned in glob.glob(f"{glob.escape(str(database))}.init-*"):
         Path(abandoned).unlink()
     if database.exists():
-        _refuse_half_made(database)
+        if is_half_made(database):
+            raise ValueError(
+                f"{database}: expected MLflow's database, got a half-made or foreign file. Move it "
+                "away and run again."
+            )
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -133,23 +114,15 @@ def _create_database(database: Path, artifacts: str) -> None:
     os.replace(unfinished, database)
 
 
-def _refuse_half_made(database: Path) -> None:
-    """A database without a version is what an interrupted first use leaves; MLflow fails on it for
-    ever.
+def is_half_made(database: Path) -> bool:
+    """Whether a file is no database of MLflow's: without a version it is what an interrupted first
+    use leaves, and MLflow fails on it for ever.
     """
-    address = f"file:{quote(str(database))}?mode=ro"
-    with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+    with contextlib.closing(opened(database, "ro")) as connection:
         try:
-            versions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+            return not connection.execute("SELECT version_num FROM alembic_version").fetchall()
         except sqlite3.DatabaseError as error:
-            if "locked" in str(error):
-                return  # in use, so somebody can use it
-            versions = []
-    if not versions:
-        raise ValueError(
-            f"{database}: expected MLflow's database, got a half-made or foreign file. Move it "
-            "away and run again."
-        )
+            return "locked" not in str(error)  # in use, so somebody can use it
 
 
 def experiment_of(client: Any, artifacts: str | None) -> str:
@@ -157,24 +130,38 @@ def experiment_of(client: Any, artifacts: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "transferlab"
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            return str(client.create_experiment(name, artifact_location=artifacts, tags=KIND))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+    with lock():
         found = client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            _set_aside(client, found)
+            found = None
+        if found is None:
+            try:
+                return str(client.create_experiment(name, artifact_location=artifacts, tags=KIND))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            found = client.get_experiment_by_name(name)
     return str(found.experiment_id)
 
 
-def in_one_line(error: Exception) -> str:
-    """An error in one line that shows no password."""
-    text = " ".join(without_password(str(error) or type(error).__name__).split())
-    return text if len(text) <= 400 else f"{text[:400]}..."
+def _set_aside(client: Any, experiment: Any) -> None:
+    """Give a deleted experiment another name, since MLflow keeps the name of what is deleted.
+
+    It stays deleted, as somebody wanted, and nothing of it is lost.
+    """
+    number = experiment.experiment_id
+    client.restore_experiment(number)
+    client.rename_experiment(number, f"{experiment.name} (deleted, {number})")
+    client.delete_experiment(number)
+    logger.warning(
+        "MLflow's experiment '%s' was deleted, so tracking begins a new one. To have it back: %s",
+        experiment.name,
+        restoring(number),
+    )
 
 
-def without_password(text: str) -> str:
-    """A text without what stands before the @ in the server's address."""
-    user, at, _ = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", "")).netloc.rpartition("@")
-    return text.replace(user + at, "") if user else text
+def restoring(number: str) -> str:
+    """The command that brings a deleted experiment back, as '<name> (deleted, <number>)'."""
+    uri = shlex.quote(without_password(tracking_uri()))
+    return f"MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {number}"

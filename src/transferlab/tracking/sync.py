@@ -14,12 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from ..pipeline.files import content_hash, file_hash, read_csv, read_json, write_csv
-from .mlflow_runs import COMPLETE, KEY, SENDER_SECONDS, Store, Writer, flat, sender_lock
+from .address import in_one_line
+from .mlflow_runs import COMPLETE, SENDER_SECONDS, Store, Writer, flat
 from .sender import RESEND, enabled, milliseconds, parent_identity
-from .store import in_one_line, prepare_store
+from .store import prepare_store
 
 logger = logging.getLogger(__name__)
 SMALLEST = 1e-12  # of a probability in a logarithm, as the evidence has it
@@ -48,15 +47,21 @@ def sync(root: Path, strategies: Sequence[str], params: Mapping[str, Any]) -> bo
 
 
 def _sync(root: Path, strategies: Sequence[str], params: Mapping[str, Any]) -> None:
-    results = {strategy: Results(root, strategy) for strategy in strategies}
+    results = [Results(root, strategy) for strategy in strategies]
     store = prepare_store()
-    keys = {
-        outcome["key"] for result in results.values() for outcome in result.facts["seeds"].values()
-    }
-    senders = [sender_lock(run) for run in store.running() if run.data.tags.get(KEY) in keys]
-    others = [sender for sender in senders if sender is not None and sender != psutil.Process()]
-    psutil.wait_procs(set(others), timeout=SENDER_SECONDS)
-    store.close_stale()
+    keys = {outcome["key"] for result in results for outcome in result.facts["seeds"].values()}
+    try:
+        store.wait_for_writers(keys, SENDER_SECONDS)
+        store.close_stale()
+        _send(store, root, results, params)
+    finally:
+        store.presence.leave()
+
+
+def _send(
+    store: Store, root: Path, results: Sequence["Results"], params: Mapping[str, Any]
+) -> None:
+    """Complete the runs of all trainings, and then the one of their comparison."""
     comparison = Writer(
         store.client, store.comparison(parent_identity(file_hash(root / "params.yaml")))
     )
@@ -66,7 +71,7 @@ def _sync(root: Path, strategies: Sequence[str], params: Mapping[str, Any]) -> N
     }
     trainings = [
         _send_training(store, comparison.run_id, result, seed, common)
-        for result in results.values()
+        for result in results
         for seed in result.facts["seeds"]
     ]
     _send_comparison(comparison, root, params, trainings, common)
