@@ -8,6 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from transferlab.pipeline import beginning
+
+if __name__ == "__main__":
+    beginning.begin()
+
 from transferlab.experiments import cross_validation
 from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.whole import Params

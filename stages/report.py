@@ -5,6 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from transferlab.pipeline import beginning
+
+if __name__ == "__main__":
+    beginning.begin()
+
 import yaml
 
 from transferlab.params.record import plain

@@ -5,6 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from transferlab.pipeline import beginning
+
+if __name__ == "__main__":
+    beginning.begin()
+
 from transferlab.data.images import SPLITS, load_images
 from transferlab.data.splits import draw, near_duplicates
 from transferlab.params.whole import Params

@@ -7,6 +7,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from transferlab.pipeline import beginning
+
+if __name__ == "__main__":
+    beginning.begin()
+
 from transferlab.experiments import runs
 from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.whole import Params

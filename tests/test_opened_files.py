@@ -33,7 +33,8 @@ RUNS = [(stage, key) for stage in STAGES for key in KEYS.get(stage, ("",))]
 NAMES = ["@".join(filter(None, run)) for run in RUNS]
 PARAMETERS = {"params.yaml", "dvc.yaml"}  # every stage checks the one, and looks itself up in both
 CHECK = ("src/transferlab/params",)  # of the whole file; test_pipeline.py says what else is used
-KEPT = (".cache", "mlartifacts", "mlflow.db")  # caches and the tracking store are nobody's input
+# caches, locks and the tracking store are nobody's input
+KEPT = (".cache", ".dvc/tmp", "mlartifacts", "mlflow.db")
 KEPT += ("mlflow.db-journal", "mlflow.db.init.lock")
 
 UNREAD = {"controls": ["data/weights/start.safetensors", "data/weights/start.json"]}

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-ITSELF = {"fingerprint", "code_digest"}  # of stage.py: they read whatever dvc.yaml lists
+ITSELF = {
+    ("fingerprint", "stage.py"),  # these read whatever dvc.yaml lists
+    ("code_digest", "stage.py"),
+    ("note", "code.py"),  # and these all code
+    ("edited", "code.py"),
+}
 
 
 def hook(root: str, log: int, child: bool) -> Any:
@@ -55,7 +60,8 @@ def within_stage_itself() -> bool:
     frame = sys._getframe()
     while frame is not None:
         code = frame.f_code
-        if code.co_name in ITSELF and code.co_filename.endswith("pipeline/stage.py"):
+        folder, name = os.path.split(code.co_filename)
+        if folder.endswith("pipeline") and (code.co_name, name) in ITSELF:
             return True
         frame = frame.f_back
     return False

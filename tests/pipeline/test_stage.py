@@ -2,87 +2,22 @@
 code.
 """
 
+import errno
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import toy
 import yaml
 from checkout import ROOT
 
 from transferlab.params.reading import load_params
 from transferlab.pipeline import stage
-from transferlab.settings import compose
-
-DVC = """
-stages:
-  toy:
-    cmd: python stages/toy.py
-    deps: [stages/toy.py, src/transferlab/pipeline/files.py, data/raw]
-    params: [seeds, train]
-  each:
-    foreach: ${strategies}
-    do:
-      cmd: python stages/toy.py ${key}
-      deps: [stages/toy.py, "models/${key}"]
-      params: ["strategies.${key}"]
-"""
-SCRIPT = """
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
-import transferlab
-from transferlab.pipeline import stage
-
-
-def work(root, params, key):
-    print(transferlab.__file__, *params.strategies, flush=True)
-    while key == "wait":
-        pass
-
-
-stage.main("toy", work)
-"""
-
-
-@pytest.fixture(scope="module")
-def composed() -> str:
-    return compose.compose(["strategy=[frozen,probe]"])
-
-
-@pytest.fixture
-def root(tmp_path: Path, composed: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A miniature checkout, which the code under test takes for its own."""
-    root = tmp_path / "checkout"
-    shutil.copytree(
-        ROOT / "src/transferlab",
-        root / "src/transferlab",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    (root / "stages").mkdir()
-    (root / "stages/toy.py").write_text(SCRIPT)
-    (root / "data/raw").mkdir(parents=True)
-    (root / "data/raw/archive.zip").write_bytes(b"images")
-    (root / "dvc.yaml").write_text(DVC)
-    (root / "params.yaml").write_text(composed)
-    monkeypatch.setattr(stage, "checkout", lambda: root)
-    monkeypatch.delenv("TRANSFERLAB_TRACEBACK", raising=False)
-    return root
-
-
-@pytest.fixture(autouse=True)
-def own_handlers() -> Any:
-    """`stage.main` takes SIGTERM over."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def run(
@@ -238,7 +173,7 @@ def test_a_dependency_dropped_from_the_pipeline_meanwhile_is_noticed(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = failure(
-        monkeypatch, lambda *_: (root / "dvc.yaml").write_text(DVC.replace(", data/raw]", "]"))
+        monkeypatch, lambda *_: (root / "dvc.yaml").write_text(toy.DVC.replace(", data/raw]", "]"))
     )
     assert "but data/raw changed while it ran" in text
 
@@ -271,7 +206,7 @@ def test_the_digest_of_the_code_follows_every_file_of_a_listed_room(
     path = room / "deeper/step.py"
     path.parent.mkdir()
     path.write_text("")
-    (root / "dvc.yaml").write_text(DVC.replace("data/raw]", "src/transferlab/training]"))
+    (root / "dvc.yaml").write_text(toy.DVC.replace("data/raw]", "src/transferlab/training]"))
     before = stage.code_digest(root, "toy")
     (room / "__pycache__").mkdir(exist_ok=True)
     (room / "__pycache__/loop.cpython.pyc").write_text("compiled")
@@ -318,9 +253,15 @@ def test_missing_parameters_say_how_to_make_them(
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("a.jpg: does not decode"), OSError(28, "No space left on device")]
+    "error",
+    [
+        ValueError("a.jpg: does not decode"),
+        PermissionError(errno.EACCES, "Permission denied", "made/toy.csv"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "made/toy.csv"),
+        OSError("made/toy.csv: has its words already."),
+    ],
 )
-def test_an_error_of_data_or_disk_is_one_line(
+def test_an_error_of_data_or_disk_is_one_line_of_its_own_cause(
     root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fail(*_: Any) -> None:
@@ -360,29 +301,13 @@ def test_an_interrupt_says_how_to_go_on(root: Path, monkeypatch: pytest.MonkeyPa
 # As DVC runs it: a process of its own
 
 
-def start(root: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("PYTHON", "TRANSFERLAB_"))
-    }
-    return subprocess.Popen(
-        [sys.executable, "stages/toy.py", *arguments],
-        cwd=root,
-        env={**kept, "PYTHONDONTWRITEBYTECODE": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_a_stage_runs_the_code_of_its_own_checkout_whatever_is_installed(
     root: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "elsewhere/transferlab"
     other.mkdir(parents=True)
     (other / "__init__.py").write_text("raise RuntimeError('the wrong code')")
-    process = start(root, PYTHONPATH=str(other.parent))
+    process = toy.start(root, PYTHONPATH=str(other.parent))
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert out.split() == [str(root / "src/transferlab/__init__.py"), "frozen", "probe"]
@@ -395,7 +320,7 @@ def test_a_failing_stage_exits_with_1_and_shows_a_traceback_only_on_request(
     root: Path, environment: dict[str, str], traceback: bool
 ) -> None:
     edit(root, "seeds", "abc")
-    process = start(root, **environment)
+    process = toy.start(root, **environment)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "params.yaml: seeds: expected array, got 'abc'." in err
@@ -404,9 +329,8 @@ def test_a_failing_stage_exits_with_1_and_shows_a_traceback_only_on_request(
 
 
 def test_sigterm_ends_a_stage_in_one_line(root: Path) -> None:
-    process = start(root, "wait")
-    assert process.stdout is not None
-    assert process.stdout.readline()  # its work has begun
+    process = toy.start(root, WORK=toy.WAIT)
+    toy.began(process)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1

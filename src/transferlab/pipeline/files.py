@@ -7,11 +7,14 @@ import csv
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
+
+from . import disk, parent, parts
+from .places import lies_in_cache
 
 
 def file_hash(path: Path, algorithm: str = "sha256") -> str:
@@ -27,20 +30,44 @@ def content_hash(value: Any) -> str:
 
 @contextmanager
 def atomic(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path` and move it into place only when the block ends well."""
+    """Open a temporary file beside `path` and move it into place only when the block ends well.
+
+    Raises:
+        OSError: There is no room for it; says where and how much there is.
+    """
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    with atomic_path(path) as part, part.open(mode, **text) as file:  # type: ignore[call-overload]
+        yield file
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """The same for a writer that makes its file itself, by a path in a temporary folder beside
+    `path`: such a writer may have temporary files of its own.
+
+    Raises:
+        OSError: There is no room for it; says where and how much there is.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.part-")
     try:
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-        with open(descriptor, mode, **text) as file:  # type: ignore[call-overload]
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        with TemporaryDirectory(
+            dir=path.parent, prefix=parts.prefix(path), ignore_cleanup_errors=True
+        ) as folder:
+            part = Path(folder) / path.name
+            yield part
+            _settle(part)
+            if not lies_in_cache(path):
+                parent.stop_if_gone()
+            part.replace(path)
+    except OSError as error:
+        raise disk.named(error, path) from error
+
+
+def _settle(part: Path) -> None:
+    """Bring a file's bytes to the disk, and let others read it."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.chmod(0o644)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -29,6 +29,11 @@ def cache_folder(kind: str) -> Path:
     return folder
 
 
+def lies_in_cache(path: Path) -> bool:
+    """Whether a path is below the caches: nobody's result."""
+    return home() / ".cache" in path.absolute().parents
+
+
 def mirror() -> str | None:
     """`TRANSFERLAB_MIRROR`: an http(s) prefix as it is, or the absolute path of a folder; None when
     unset.
