@@ -31,8 +31,9 @@ from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.learning.strategies import GradientStrategy
 from transferlab.params.reading import parse
 from transferlab.params.whole import Params
+from transferlab.pipeline import signals
 from transferlab.settings import compose
-from transferlab.training import loop, strategies
+from transferlab.training import keeping, loop, strategies
 from transferlab.training.checkpoint import Checkpoint, Progress, rank
 from transferlab.training.schedule import Moment, plateau, rate
 from transferlab.training.task import Task, learn, outcome
@@ -122,11 +123,12 @@ def training(
     dropout: float = 0.0,
     log: Log = lambda row: None,
     images: Images | None = None,
+    every: float = 0.0,
 ) -> tuple[nn.Sequential, Progress]:
     """Train the small network; a checkpoint in the folder is gone on from, as the stage would."""
     folder.mkdir(exist_ok=True)
     model = model_of(dropout)
-    task, checkpoint = task_of(strategy, seed, images), Checkpoint(folder / "it.pt", 0.0)
+    task, checkpoint = task_of(strategy, seed, images), Checkpoint(folder / "it.pt", every)
     done, _ = learn(model, task, checkpoint, log)
     return model, done
 
@@ -408,6 +410,96 @@ def test_process_that_was_killed_goes_on_to_the_undisturbed_result(tmp_path: Pat
     assert logged == [4, 5]
     assert same(resumed.state_dict(), model.state_dict())
     assert again.history == done.history
+
+
+NEVER = 1e6  # seconds between two saves
+
+
+def interrupt_within(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its steps, which have moved every tensor."""
+    begun, descend = iter(range(epoch + 1)), loop.descend
+
+    def interrupted(*given: Any, **named: Any) -> dict[str, float]:
+        measured = descend(*given, **named)
+        if next(begun) == epoch:
+            raise Killed
+        return measured
+
+    monkeypatch.setattr(loop, "descend", interrupted)
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_interrupted_training_saves_its_last_whole_epoch_and_goes_on_to_the_undisturbed_result(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "SECONDS", 0.0)
+    monkeypatch.setattr(keeping, "SHARE", math.inf)
+    name, changes, dropout = RESUMED[case]
+    strategy = strategy_of(name, lr=0.05, **changes)
+    model, done = training(strategy, tmp_path / "undisturbed", dropout=dropout)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        interrupt_within(2, patch)
+        training(strategy, tmp_path, dropout=dropout, every=NEVER)
+    logged: list[int] = []
+    resumed, again = training(
+        strategy, tmp_path, dropout=dropout, log=lambda row: logged.append(row["epoch"])
+    )
+    assert logged == list(range(3, strategy.epochs + 1))
+    assert same(resumed.state_dict(), model.state_dict())
+    assert same(again.best_tensors, done.best_tensors)
+    assert again.history == done.history
+
+
+def test_training_interrupted_in_its_first_epoch_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_within(0, monkeypatch)
+    with pytest.raises(Killed):
+        training(strategy_of("finetune"), tmp_path, every=NEVER)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_second_signal_while_a_training_saves_itself_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "SECONDS", 0.0)
+    monkeypatch.setattr(keeping, "SHARE", math.inf)
+    monkeypatch.setattr(signals, "SAME_REQUEST", 0.0)
+    save, saved = Checkpoint.save, []
+
+    def disturbed(checkpoint: Checkpoint, progress: Progress) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        saved.append(progress.epoch)
+        save(checkpoint, progress)
+
+    monkeypatch.setattr(Checkpoint, "save", disturbed)
+    interrupt_within(2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt), signals.interrupting():
+        training(strategy_of("finetune"), tmp_path, every=NEVER)
+    assert saved == [2]
+    assert Checkpoint(tmp_path / "it.pt", NEVER).load().epoch == 2
+
+
+def test_copies_in_memory_take_a_small_share_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(keeping.time, "monotonic", lambda: clock[0])
+    copies = []
+
+    def copy(model: nn.Module, parts: Sequence[str]) -> dict[str, Tensor]:
+        copies.append(clock[0])
+        clock[0] += 0.125  # as from a device
+        return {}
+
+    monkeypatch.setattr(models, "tensors_of", copy)
+    model = model_of()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    keeper = keeping.Keeper(Checkpoint(tmp_path / "it.pt", NEVER), model, PARTS)
+    for _ in range(200):
+        clock[0] += 0.125
+        keeper.epoch_done(Progress(), optimizer)
+    assert copies == [1.0, 7.375, 13.75, 20.125]
 
 
 def test_finished_training_is_not_repeated(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ..network import models
 from ..network.activations import IMAGES_A_PASS, Activations
 from ..params.learning.strategies import GradientStrategy
 from .checkpoint import Checkpoint, Progress, rank
+from .keeping import Keeper
 from .schedule import Moment, rate
 from .strategies import PhasePlan
 
@@ -70,31 +71,31 @@ def fit(
     progress.best_tensors = progress.best_tensors or models.tensors_of(model, parts)
     models.overlay(model, progress.tensors)
     end = 0
-    for plan in plans:
-        begun, end = end, end + plan.epochs
-        if progress.status != "running" or progress.epoch >= end:
-            continue
-        optimizer = begin_phase(model, plan, strategy)
-        if progress.optimizer and progress.phase == plan.name:
-            optimizer.load_state_dict(progress.optimizer)
-        source, upper = source_of(plan.cut), model[plan.cut :]
-        for epoch in range(progress.epoch, end):
-            losses = [row["validation_loss"] for row in progress.history[begun:]]
-            now = Moment(epoch=epoch, phase_epoch=epoch - begun, length=plan.epochs, losses=losses)
-            measured, seconds = one_epoch(
-                upper, source, examples, now=now, optimizer=optimizer, strategy=strategy
-            )
-            progress.passed(plan.name, seconds, source.shared.seconds if source.shared else {})
-            if not all(math.isfinite(measured[loss]) for loss in LOSSES):
-                progress.status = "diverged"
-                break
-            row = {"phase": plan.name, "epoch": epoch + 1, **measured}
-            progress.add(row, strategy.select_by, lambda: models.tensors_of(model, parts))
-            log(row)
-            if checkpoint.due():
-                progress.tensors = models.tensors_of(model, parts)
-                progress.optimizer = optimizer.state_dict()
-                checkpoint.save(progress)
+    with Keeper(checkpoint, model, parts) as keeper:
+        for plan in plans:
+            begun, end = end, end + plan.epochs
+            if progress.status != "running" or progress.epoch >= end:
+                continue
+            optimizer = begin_phase(model, plan, strategy)
+            if progress.optimizer and progress.phase == plan.name:
+                optimizer.load_state_dict(progress.optimizer)
+            source, upper = source_of(plan.cut), model[plan.cut :]
+            for epoch in range(progress.epoch, end):
+                losses = [row["validation_loss"] for row in progress.history[begun:]]
+                now = Moment(
+                    epoch=epoch, phase_epoch=epoch - begun, length=plan.epochs, losses=losses
+                )
+                measured, seconds = one_epoch(
+                    upper, source, examples, now=now, optimizer=optimizer, strategy=strategy
+                )
+                progress.passed(plan.name, seconds, source.shared.seconds if source.shared else {})
+                if not all(math.isfinite(measured[loss]) for loss in LOSSES):
+                    progress.status = "diverged"
+                    break
+                row = {"phase": plan.name, "epoch": epoch + 1, **measured}
+                progress.add(row, strategy.select_by, lambda: models.tensors_of(model, parts))
+                log(row)
+                keeper.epoch_done(progress, optimizer)
     models.overlay(model, progress.best_tensors)
     if progress.status == "running":
         progress.status = "finished"
