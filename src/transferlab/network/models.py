@@ -3,7 +3,6 @@ changed.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..pipeline.files import file_hash
+from ..pipeline import disk
+from ..pipeline.files import atomic_path, file_hash
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -41,15 +41,11 @@ def save(tensors: Mapping[str, Tensor], path: Path, facts: dict[str, str] | None
     Raises:
         OSError: There is no room for them.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, part, facts)
-        part.replace(path)
-    except SafetensorError as error:
-        raise OSError(f"{path}: not written ({error}). Free some space and run again.") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_path(path) as part:
+        try:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, part, facts)
+        except SafetensorError as error:
+            raise disk.of_library(error) from error
     return file_hash(path)
 
 
