@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -78,6 +79,41 @@ def test_a_narrowed_result_clones_clean_and_widening_it_trains_nothing(
     assert (repository.root / "predictions/scratch.csv").is_file()
     repository("git", "checkout", "--", ".")
     repository("dvc", "checkout")
+
+
+def test_a_second_experiment_in_the_workspace_is_refused_and_the_first_is_recorded(
+    repository: Repository,
+) -> None:
+    repository.commit()
+    own = (*TWO, "strategies.scratch.lr=0.04", "seeds=[0,1,2,3,4,5,6,7]")
+    command = ["dvc", "exp", "run", "--name", "first", "train@scratch"]
+    with subprocess.Popen(
+        [*command, *(word for setting in own for word in ("-S", setting))],
+        cwd=repository.root,
+        env=repository.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as first:
+        assert first.stdout is not None
+        next(line for line in first.stdout if "scratch: seed 0 finished" in line)
+        theirs = repository.digest("params.yaml")
+        second = repository.experiment(*TWO, "strategies.scratch.lr=0.03", fails=True)
+        assert first.poll() is None
+        assert repository.digest("params.yaml") == theirs
+        rest = first.stdout.read()
+    assert f"Another experiment (PID {first.pid}) is running here." in second
+    assert ran(second) == []
+    assert first.returncode == 0, rest
+    assert "Ran experiment(s): first" in rest
+    references = repository("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    (reference,) = [name for name in references if name.endswith("/first")]
+    kept = yaml.safe_load(repository("git", "show", f"{reference}:params.yaml"))
+    assert kept["strategies"]["scratch"]["lr"] == 0.04
+    facts = json.loads((repository.root / "runs/scratch/facts.json").read_text())
+    assert facts["params"]["strategy"]["lr"] == 0.04
+    assert repository("git", "symbolic-ref", "--short", "HEAD").strip() == "main"
+    repository("git", "checkout", "--", ".")
 
 
 def test_queued_runs_execute_their_own_copy_of_the_code(repository: Repository) -> None:

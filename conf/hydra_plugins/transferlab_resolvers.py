@@ -7,6 +7,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from transferlab.settings import compose
+from transferlab.settings import inside_dvc
 
-compose.register()
+inside_dvc.register()

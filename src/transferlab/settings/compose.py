@@ -40,9 +40,19 @@ def by_name(names: Sequence[str]) -> Any:
 
 def check(*, _root_: Any) -> bool:
     """Resolver: check the whole configuration that is being composed."""
+    checked_values(_root_)
+    return True
+
+
+def checked_values(root: Any) -> dict[Any, Any]:
+    """The whole configuration that is being composed, resolved and checked.
+
+    Raises:
+        ValueError: A value is missing, or does not pass the check.
+    """
     from omegaconf import OmegaConf
 
-    raw = OmegaConf.to_container(_root_, resolve=False)
+    raw = OmegaConf.to_container(root, resolve=False)
     assert isinstance(raw, dict)
     if missing := list(_missing(raw)):
         raise ValueError(
@@ -52,13 +62,14 @@ def check(*, _root_: Any) -> bool:
         )
     # Resolving `checked` itself would call this function again.
     rest = OmegaConf.create({key: value for key, value in raw.items() if key != "checked"})
-    parsed = parse({"checked": True, **OmegaConf.to_container(rest, resolve=True)}, "conf")  # type: ignore[dict-item]
+    values = {"checked": True, **OmegaConf.to_container(rest, resolve=True)}  # type: ignore[dict-item]
+    parsed = parse(values, "conf")
     if parsed.engine.device == "cuda" and not _cuda_driver():
         raise ValueError(
             "conf: engine.device: expected a CUDA driver, found none. Use engine.device=auto or "
             "cpu."
         )
-    return True
+    return values
 
 
 def _missing(raw: Mapping[Any, Any], above: str = "") -> Iterator[str]:
