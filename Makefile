@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SET ?=
 BENCH ?=
+PORT ?= 5000
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro experiment demo test test-fast drill bench check ui lock clean
+.PHONY: help setup own-venv repro experiment demo test test-fast drill bench check ui doctor lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,10 +18,11 @@ setup: .venv/ready ## .venv with the locked dependencies, and a local git identi
 
 # Bytecode is compiled here once: where PYTHONDONTWRITEBYTECODE is set, every process would do it anew
 # (benchmarks/results/building.md).
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: requirements.lock pyproject.toml | own-venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo 'make: expected Python 3.11 or newer, got' "$$($(PYTHON) --version)."  'Set PYTHON=python3.12 or the like.'; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv \
+	  || { echo 'make: .venv could not be made, see above. Then run: rm -rf .venv && make setup'; exit 1; }
 	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9 2>/dev/null; then \
 	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock \
 	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
@@ -30,13 +32,16 @@ setup: .venv/ready ## .venv with the locked dependencies, and a local git identi
 	fi
 	@touch $@
 
-repro: setup ## the main job: compose conf/ into params.yaml, then dvc repro
-	@transferlab compose
-	dvc repro
+# Programs of a .venv name its folder: moved they are not found, and in a copied checkout they are the original's.
+own-venv:
+	@! test -f $(BIN)/dvc || head -n 3 $(BIN)/dvc | grep -qF "$$(pwd -P)/$(BIN)/python" \
+	  || { echo "make: .venv was made for another folder than $$(pwd -P). Run: rm -rf .venv && make setup"; exit 1; }
+
+repro: setup ## the main job: settle params.yaml against conf/, then dvc repro
+	@transferlab repro
 
 experiment: setup ## one experiment: make experiment SET="strategy=frozen backbone=mobilenet_v2"
-	@transferlab preview $(SET)
-	dvc exp run $(foreach word,$(SET),-S '$(word)')
+	@transferlab experiment $(SET)
 
 demo: setup ## the whole pipeline without a network, on drawn textures, in a copy of the checkout
 	@transferlab demo
@@ -59,8 +64,11 @@ check: setup ## style, types, and params.yaml against conf/
 	mypy
 	transferlab check
 
-ui: setup ## MLflow's pages for the local store, at http://127.0.0.1:5000
-	@transferlab ui
+ui: setup ## MLflow's pages for the local store, at http://127.0.0.1:5000, or make ui PORT=5001
+	@transferlab ui --port $(PORT)
+
+doctor: setup ## what is wrong with this checkout, and the command that mends it
+	@transferlab doctor
 
 lock: setup ## compile requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
