@@ -308,7 +308,8 @@ def test_a_name_of_a_strategy_that_a_shell_could_misread_is_refused(name: str) -
 def test_a_missing_value_is_named(key: str) -> None:
     (found,) = problems(without(key))
     assert found == (
-        f"params.yaml: {key}: expected a value, found none. Compose params.yaml anew: make repro."
+        f"params.yaml: {key}: expected a value, found none. Compose params.yaml anew: "
+        "transferlab compose."
     )
 
 

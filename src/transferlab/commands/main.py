@@ -4,9 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from ..pipeline.places import checkout
 from .demo import demo
+from .doctor.examine import doctor
 from .parameters import check, compose_params, preview
+from .running import experiment, repro
 from .ui import ui
 
 
@@ -18,17 +22,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "compose": compose_params,
         "preview": preview,
         "check": check,
+        "repro": repro,
+        "experiment": experiment,
         "demo": demo,
+        "doctor": doctor,
         "ui": ui,
     }.items():
         command = commands.add_parser(name, help=str(run.__doc__).splitlines()[0])
         command.set_defaults(run=run)
-        if name in ("compose", "preview"):
+        if name in ("compose", "preview", "experiment"):
             command.add_argument("settings", nargs="*", metavar="key=value")
+        if name == "doctor":
+            command.add_argument("--deep", action="store_true", help="read the cache, too")
         if name == "ui":
             command.add_argument("--port", type=int, default=5000)
     given = vars(parser.parse_args(arguments))
     try:
+        expect_own_checkout()
         given.pop("run")(**given)
     except KeyboardInterrupt:
         sys.exit("interrupted")
@@ -36,3 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("TRANSFERLAB_TRACEBACK"):
             raise
         sys.exit(f"error: {error}")
+
+
+def expect_own_checkout() -> None:
+    """Refuse to work on another checkout than the one that the caller stands in.
+
+    Raises:
+        ValueError: This command was installed from elsewhere, as after a checkout was copied.
+    """
+    here = Path.cwd()
+    marks = ("dvc.yaml", "src/transferlab/__init__.py")
+    around = [it for it in (here, *here.parents) if all((it / mark).is_file() for mark in marks)]
+    if around and around[0] != checkout():
+        raise ValueError(
+            f"{around[0]}: expected this checkout's own transferlab, got that of {checkout()}. "
+            "Run: rm -rf .venv && make setup. Or set PYTHONPATH=src."
+        )

@@ -9,18 +9,29 @@ import yaml
 from ..params.reading import load_params, parse, read_params
 from ..pipeline.files import write_text
 from ..pipeline.places import checkout
-from ..settings import compose
+from ..settings import at_work, compose, composed
 from ..settings.changes import differences
 from ..settings.cost import expectation
+from .doctor import history
 
 
 def compose_params(settings: Sequence[str] = ()) -> None:
     """Compose conf/ into params.yaml, saying what changes and what the run will take."""
     path = checkout() / "params.yaml"
-    text = compose.compose(settings)
-    show(current(path), yaml.safe_load(text))
+    take(path, current(path), compose.compose(settings))
+
+
+def take(path: Path, old: Any, text: str) -> None:
+    """Write what was composed, unless it is there; say what changes and what a run will take.
+
+    Raises:
+        ValueError: Another run reads the file that would be replaced.
+    """
+    show(old, yaml.safe_load(text))
     if not path.is_file() or path.read_bytes() != text.encode():
+        at_work.expect_nobody_else(path.parent)
         write_text(path, text)
+    composed.note(yaml.safe_load(text), path.parent)
 
 
 def preview(settings: Sequence[str] = ()) -> None:
@@ -29,13 +40,15 @@ def preview(settings: Sequence[str] = ()) -> None:
     """
     old, new = current(checkout() / "params.yaml"), yaml.safe_load(compose.compose(settings))
     show(old, new)
+    if not old or composed.origin(old) or history.edited(checkout(), "params.yaml") is False:
+        return  # composed here, or committed: nobody's hand
     replaced = {key for key, _, _ in differences(old, new)}
     edits = [
         change
         for change in differences(old, yaml.safe_load(compose.compose()))
         if change[0] in replaced
     ]
-    if old and edits:
+    if edits:
         print(
             f"params.yaml differs from conf/ in {in_words(edits)}; that is replaced. Edit conf/ "
             "instead."
@@ -50,7 +63,7 @@ def check() -> None:
         raise ValueError(
             "params.yaml: expected what conf/ composes to, got other values of "
             f"{in_words(changes)}. "
-            f"Run: make repro, or dvc exp run with these settings"
+            "Run: transferlab compose && dvc repro, or dvc exp run with these settings"
         )
     print("params.yaml is what conf/ composes to")
 

@@ -80,7 +80,7 @@ def _sentences(error: Any, data: Any) -> Iterator[str]:
             f"{key}: unknown key.{_nearest(str(location[-1]), known)} Choices: {', '.join(known)}."
         )
     elif kind.startswith("missing"):
-        yield f"{key}: expected a value, found none. Compose params.yaml anew: make repro."
+        yield f"{key}: expected a value, found none. Compose params.yaml anew: transferlab compose."
     elif kind.startswith("union_tag"):
         others = [name for name in data["strategies"] if name != steps[-1]]
         got = f"{value.get('learner')!r}.{_nearest(steps[-1], others)}"

@@ -1,0 +1,1 @@
+"""What is wrong with a checkout, and the one command that mends each of it."""

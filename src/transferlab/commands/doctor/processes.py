@@ -1,0 +1,80 @@
+"""What runs or ran for a checkout: stages without their DVC, experiments without a process."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from ...settings import at_work
+from .finding import Finding
+
+LEFT = ("tmp*", "standalone/tmp*", "run/*")
+"""Below `.dvc/tmp/exps`: copies that experiments run in, and what DVC notes of those that run."""
+
+
+def anybody_at_work(root: Path) -> bool:
+    """Whether a git or DVC of this user works in a checkout, or for it."""
+    return any(
+        _at_home(process, root) and (at_work.is_dvc(process.pid) or process.name() == "git")
+        for process in _others()
+    )
+
+
+def orphan_stages(root: Path) -> list[Finding]:
+    """Stages that DVC started and that live on without it: they would overwrite a newer result."""
+    found = []
+    for process in _others():
+        script = _stage_of(process, root)
+        if script and not any(at_work.is_dvc(above.pid) for above in _above(process)):
+            what = f"The DVC of {script} (PID {process.pid}) is gone; the stage runs on alone."
+            found.append(Finding(what, f"kill {process.pid}"))
+    return found
+
+
+def dead_experiments(root: Path, somebody_is_at_work: bool) -> list[Finding]:
+    """What killed experiments left: copies of the checkout, and notes that say they still run."""
+    if somebody_is_at_work:
+        return []
+    folder = root / ".dvc/tmp/exps"
+    left = sorted(path.relative_to(root) for name in LEFT for path in folder.glob(name))
+    if not left:
+        return []
+    places = " ".join(shlex.quote(str(path)) for path in left)
+    return [Finding("Killed experiments left their files.", f"rm -rf {places}")]
+
+
+def _others() -> Iterator[psutil.Process]:
+    """Living processes but this one and those that called it."""
+    this = psutil.Process()
+    ours = {this.pid, *(process.pid for process in this.parents())}
+    for process in psutil.process_iter():
+        if process.pid not in ours:
+            yield process
+
+
+def _at_home(process: psutil.Process, root: Path) -> bool:
+    try:
+        return root in (Path(process.cwd()), *Path(process.cwd()).parents)
+    except (psutil.Error, OSError):
+        return False
+
+
+def _stage_of(process: psutil.Process, root: Path) -> str | None:
+    """`stages/train.py frozen`, where a process is a stage that DVC runs for this checkout."""
+    try:
+        words, variables = process.cmdline(), process.environ()
+    except (psutil.Error, OSError):
+        return None
+    scripts = [index for index, word in enumerate(words) if Path(word).match("stages/*.py")]
+    if not scripts or "python" not in Path(words[0]).name:
+        return None
+    ours = variables.get("DVC_STAGE") and variables.get("DVC_ROOT") == str(root)
+    return " ".join(words[scripts[0] :]) if ours else None
+
+
+def _above(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.parents()
+    except psutil.Error:
+        return []

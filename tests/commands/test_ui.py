@@ -1,0 +1,69 @@
+"""MLflow's pages."""
+
+import os
+import re
+import socket
+from types import SimpleNamespace
+
+import pytest
+from called import failure, said
+
+from transferlab import tracking
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that would replace this process, with a tracking module that needs no MLflow."""
+    made: list[list[str]] = []
+    monkeypatch.setattr(os, "execvp", lambda _, command: made.append(command))
+    return made
+
+
+def track(monkeypatch: pytest.MonkeyPatch, uri: str) -> list[str]:
+    prepared: list[str] = []
+    address = SimpleNamespace(tracking_uri=lambda: uri)
+    store = SimpleNamespace(prepare_store=lambda: prepared.append(uri))
+    monkeypatch.setattr(tracking, "address", address, raising=False)
+    monkeypatch.setattr(tracking, "store", store, raising=False)
+    return prepared
+
+
+def test_the_pages_show_the_local_store_on_this_machine_only(
+    server: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared = track(monkeypatch, "sqlite:////data/mlflow.db")
+    assert said(capsys, "ui", "--port", "5001") == ["MLflow: http://127.0.0.1:5001"]
+    (command,) = server
+    assert prepared == ["sqlite:////data/mlflow.db"]
+    assert command[command.index("--backend-store-uri") + 1] == "sqlite:////data/mlflow.db"
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert command[command.index("--port") + 1] == "5001"
+
+
+def test_a_server_that_exists_is_named_instead_of_started(
+    server: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    track(monkeypatch, "http://tracking:5000")
+    assert said(capsys, "ui") == ["MLflow: http://tracking:5000, as MLFLOW_TRACKING_URI says"]
+    assert server == []
+
+
+def test_a_port_that_is_taken_is_named_with_a_free_one(
+    server: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = track(monkeypatch, "sqlite:////data/mlflow.db")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        text = failure("ui", "--port", str(port))
+    taken = f"error: port {port}: expected a free one, but it is taken by another program. "
+    assert text.startswith(f"{taken}Run: make ui PORT=")
+    (free,) = set(re.findall(r"PORT=(\d+)|--port (\d+)", text)[0]) - {""}
+    assert int(free) != port
+    assert (server, prepared) == ([], [])
+
+
+def test_a_port_that_there_is_not_is_refused(
+    server: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track(monkeypatch, "sqlite:////data/mlflow.db")
+    assert failure("ui", "--port", "70000") == "error: port 70000: expected 1 to 65535"
