@@ -12,12 +12,14 @@ from transferlab.pipeline import beginning
 if __name__ == "__main__":
     beginning.begin()
 
+from transferlab.data.images import read_classes
 from transferlab.evidence.recommendation import evidence
 from transferlab.experiments import leftovers
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
-from transferlab.pipeline.files import read_json, write_json
+from transferlab.pipeline.files import read_json, write_together
 from transferlab.prediction.reading import read_tables
+from transferlab.training.records import Costs, Facts
 
 
 def make_way(root: Path, params: Params) -> None:
@@ -34,16 +36,14 @@ def make_way(root: Path, params: Params) -> None:
 
 def work(root: Path, params: Params, _: str) -> None:
     """Write metrics/summary.json, numbers.json and comparison.json."""
-    classes = read_json(root / "data/processed/classes.json")["classes"]
+    names, classes = list(params.strategies), read_classes(root)
+    facts = {name: read_json(root / f"runs/{name}/facts.json", Facts) for name in names}
+    costs = {name: read_json(root / f"runs/{name}/costs.json", Costs) for name in names}
     predictions, validation, tta = (
-        read_tables(root / folder, params.strategies, classes)
+        read_tables(root / folder, names, classes)
         for folder in ("predictions", "predictions/validation", "predictions/tta")
     )
     controls = sorted(path.stem for path in (root / "predictions/controls").glob("*.csv"))
-    facts, costs = (
-        {name: read_json(root / f"runs/{name}/{kind}.json") for name in params.strategies}
-        for kind in ("facts", "costs")
-    )
     found = evidence(
         predictions,
         validation=validation,
@@ -56,8 +56,7 @@ def work(root: Path, params: Params, _: str) -> None:
         costs=costs,
         settings=params.compare,
     )
-    for name, content in found.items():
-        write_json(root / f"metrics/{name}.json", content)
+    write_together({root / f"metrics/{name}.json": content for name, content in found.items()})
 
 
 if __name__ == "__main__":

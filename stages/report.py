@@ -10,19 +10,17 @@ from transferlab.pipeline import beginning
 if __name__ == "__main__":
     beginning.begin()
 
-import yaml
-
 from transferlab.params.record import plain
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
 from transferlab.pipeline.places import baseline
+from transferlab.report.opened import read_defaults
 from transferlab.report.write import write_report
-from transferlab.settings import compose
 
 
 def work(root: Path, params: Params, _: str) -> None:
     """Write reports/."""
-    write_report(root, plain(params), yaml.safe_load(compose.compose(root=root)), baseline())
+    write_report(root, plain(params), read_defaults(root / "conf/defaults.yaml"), baseline())
 
 
 if __name__ == "__main__":

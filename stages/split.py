@@ -10,17 +10,16 @@ from transferlab.pipeline import beginning
 if __name__ == "__main__":
     beginning.begin()
 
-from transferlab.data.images import SPLITS, load_images
+from transferlab.data.images import SPLITS, load_images, read_classes
 from transferlab.data.splits import draw, near_duplicates
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
-from transferlab.pipeline.files import read_json
 
 
 def work(root: Path, params: Params, _: str) -> None:
     """Write data/splits."""
     processed, splits = root / "data/processed", root / "data/splits"
-    classes = read_json(processed / "classes.json")["classes"]
+    classes = read_classes(root)
     images = [load_images(processed / split, classes) for split in SPLITS]
     alike, train = splits / "near_duplicates.csv", images[0]
     seeds, fraction = params.seeds, params.train.validation_fraction

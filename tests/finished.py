@@ -13,17 +13,17 @@ from PIL import Image
 from transferlab.evidence.recommendation import evidence
 from transferlab.params.compare import Compare
 from transferlab.pipeline import files
-from transferlab.prediction.reading import read_tables
+from transferlab.prediction.reading import HISTORY, read_tables
 
 CLASSES = ["ants", "bees"]
 TEST = 20  # images of each class
 
 # Per strategy: test images that the two seeds get wrong, mean validation accuracy, learner,
-# training time.
-STRATEGIES: dict[str, tuple[tuple[int, int], float, str, float]] = {
-    "scratch": ((18, 20), 0.60, "gradient", 148.3),
-    "frozen": ((2, 4), 0.95, "gradient", 20.0),
-    "probe": ((1, 1), 0.90, "logistic_regression", 5.0),
+# training time, operations of each seed.
+STRATEGIES: dict[str, tuple[tuple[int, int], float, str, float, int]] = {
+    "scratch": ((18, 20), 0.60, "gradient", 148.3, 4 * 10**12),
+    "frozen": ((2, 4), 0.95, "gradient", 20.0, 10**12),
+    "probe": ((1, 1), 0.90, "logistic_regression", 5.0, 2 * 10**11),
 }
 
 
@@ -68,6 +68,9 @@ def facts_of(name: str, params: dict[str, Any], validation: float | None = None)
         "best_epoch": 2,
         "fit_images": 195,
         "validation_images": 49,
+        "key": "f" * 64,
+        "model_sha256": "e" * 64,
+        "operations": STRATEGIES[name][4],
     }
     seed |= {
         "validation_accuracy": STRATEGIES[name][1] if validation is None else validation,
@@ -77,6 +80,10 @@ def facts_of(name: str, params: dict[str, Any], validation: float | None = None)
     return {
         "strategy": name,
         "title": params["strategies"][name]["title"],
+        "dataset": params["dataset"]["name"],
+        "learner": STRATEGIES[name][2],
+        "backbone": params["backbone"]["name"],
+        "preprocessing": params["backbone"]["preprocessing"],
         "classes": CLASSES,
         "params": {**used, "strategy": params["strategies"][name]},
         "start_sha256": "b" * 64,
@@ -90,11 +97,19 @@ def facts_of(name: str, params: dict[str, Any], validation: float | None = None)
     }
 
 
+def costs_of(name: str) -> dict[str, Any]:
+    seconds = STRATEGIES[name][3]
+    costs: dict[str, Any] = {"train_seconds": seconds, "shared_seconds": 0.0}
+    costs |= {"seconds_per_seed": {"0": seconds / 2, "1": seconds / 2}}
+    return costs | {"peak_memory_mb": 1000.0, "device": "CPU"}
+
+
 def history_of(name: str) -> list[dict[str, Any]]:
     row = {"strategy": name, "phase": "all", "lr": None, "chosen": 1, "train_accuracy": 0.9}
     row |= {"train_loss": 0.25, "validation_loss": 0.5, "validation_accuracy": 0.75}
     epochs = (1, 2) if STRATEGIES[name][2] == "gradient" else (0,)
-    return [{**row, "seed": seed, "epoch": epoch} for seed in (0, 1) for epoch in epochs]
+    rows = [{**row, "seed": seed, "epoch": epoch} for seed in (0, 1) for epoch in epochs]
+    return [{column: row[column] for column in HISTORY} for row in rows]
 
 
 def rows_of(
@@ -131,7 +146,8 @@ def write_data(root: Path, classes: list[str]) -> tuple[list[str], list[str]]:
     files.write_csv(processed / "test/manifest.csv", list(manifest[0]), manifest)
     (processed / "test/images.bin").write_bytes(bytes(i % 251 for i in range(216 * len(ids))))
     Image.new("RGB", (8, 8)).save(processed / "samples.png")
-    files.write_json(processed / "classes.json", {"classes": classes, "store_px": 8})
+    told = {"dataset": "hymenoptera", "classes": classes, "store_px": 8}
+    files.write_json(processed / "classes.json", told)
     counts = [{"class": name, "train": 122, "test": TEST} for name in classes]
     files.write_csv(processed / "class_counts.csv", ["class", "train", "test"], counts)
     skipped = [{"id": "train/ants/imageNotFound.gif", "reason": "not a photograph"}]
@@ -192,7 +208,7 @@ def write_all(root: Path, params: dict[str, Any], classes: list[str] = CLASSES) 
         )
         history = history_of(name)
         files.write_csv(root / f"runs/{name}/history.csv", list(history[0]), history)
-        files.write_json(root / f"runs/{name}/costs.json", {"train_seconds": STRATEGIES[name][3]})
+        files.write_json(root / f"runs/{name}/costs.json", costs_of(name))
     rows = rows_of("majority", (TEST,), labels, ids, classes)
     files.write_csv(root / "predictions/controls/majority.csv", list(rows[0]), rows)
     compare(root, params, classes)

@@ -179,18 +179,23 @@ def test_metrics_and_reports_are_single_files_and_one_folder_of_figures_kept_by_
         for out in outs:
             path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
             if path.startswith(("metrics/", "reports/")):
-                assert options["cache"] is False
-                assert options.get("persist", False) is (stage == "report")
+                assert options == {"cache": False, "persist": True}
                 assert Path(path).suffix or path == "reports/figures"
 
 
 def test_summary_is_the_one_declared_metric() -> None:
     metrics = [out for stage in NAMES for out in declared(stage).get("metrics", [])]
-    assert metrics == [{"metrics/summary.json": {"cache": False}}]
+    assert metrics == [{"metrics/summary.json": {"cache": False, "persist": True}}]
 
 
 def test_committed_params_are_what_conf_composes_to() -> None:
     assert (ROOT / "params.yaml").read_text() == compose.compose()
+
+
+def test_committed_defaults_are_what_conf_composes_to() -> None:
+    """Else write them with: transferlab compose."""
+    recorded = (ROOT / compose.DEFAULTS).read_text()
+    assert recorded == compose.DEFAULTS_SAY + compose.compose()
 
 
 PACKAGES = {

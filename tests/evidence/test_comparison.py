@@ -422,9 +422,9 @@ def test_the_recommendation_does_not_depend_on_who_came_first_in_the_comparison(
         table(name, answers(seed=0.1, image=1, rest=0.3, share=share)(chance))
         for name, share in CLOSE
     ]
-    seconds, validation = {"a": 3.0, "b": 2.0, "c": 1.0}, scores(a=0.9, b=0.8, c=0.7)
-    found = recommend(compare(*tables), validation, seconds)
-    assert found == recommend(compare(*reversed(tables)), validation, seconds)
+    operations, validation = {"a": 3, "b": 2, "c": 1}, scores(a=0.9, b=0.8, c=0.7)
+    found = recommend(compare(*tables), validation, operations)
+    assert found == recommend(compare(*reversed(tables)), validation, operations)
     assert found is not None and found["told_apart_from_best"] == ["c"]
 
 
@@ -461,11 +461,11 @@ def test_the_front_holds_what_nothing_beats(
 
 def test_each_cost_has_its_own_front_and_the_diverged_are_in_none() -> None:
     lines: Any = {
-        name: {"accuracy": accuracy, "train_seconds": seconds, "trainable_parameters": parameters}
-        for name, accuracy, seconds, parameters in (
-            ("quick", 0.9, 1.0, 1000),
-            ("small", 0.8, 2.0, 10),
-            ("gone", None, 0.5, 1),
+        name: {"accuracy": accuracy, "operations": operations, "trainable_parameters": parameters}
+        for name, accuracy, operations, parameters in (
+            ("light", 0.9, 10, 1000),
+            ("small", 0.8, 20, 10),
+            ("gone", None, 5, 1),
         )
     }
-    assert fronts(lines) == {"train_seconds": ["quick"], "trainable_parameters": ["small", "quick"]}
+    assert fronts(lines) == {"operations": ["light"], "trainable_parameters": ["small", "light"]}

@@ -16,14 +16,13 @@ from sklearn import metrics as sklearn_metrics  # type: ignore[import-untyped]
 
 from transferlab.evidence import intervals, measures, numbers
 from transferlab.evidence.numbers import (
-    FLAT,
     control_numbers,
     details,
     finished,
     status,
     summarise,
 )
-from transferlab.evidence.records import Measured
+from transferlab.evidence.records import Measured, Measures
 from transferlab.evidence.temperature import TEMPERATURES, fit_temperature, rescaled, temperature_of
 from transferlab.prediction.reading import confusion_counts, read_predictions, seed_accuracies
 
@@ -36,7 +35,7 @@ ACCURACY = (
     "accuracy_seeds_low",
     "accuracy_seeds_high",
 )
-DESCRIPTION = ("seeds", "images", "train_seconds", "trainable_parameters", "status")
+DESCRIPTION = ("seeds", "images", "operations", "train_seconds", "trainable_parameters", "status")
 HEADER = "strategy,seed,id,label,predicted,p_ants,p_bees"
 
 
@@ -66,6 +65,7 @@ def facts(*diverged: int | None, lr: float = 0.01) -> dict[str, Any]:
             "diverged_epoch": epoch,
             "validation_accuracy": 0.9 + 0.02 * seed,
             "validation_loss": 0.3,
+            "operations": 10**9,
         }
         for seed, epoch in enumerate(diverged)
     }
@@ -135,7 +135,7 @@ def test_a_table_without_rows_is_allowed(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_line_is_named_with_what_to_run(tmp_path: Path, line: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message + r".*dvc repro --force evaluate@frozen"):
+    with pytest.raises(ValueError, match=message + r".*dvc repro -f -s evaluate@frozen"):
         table(tmp_path, *rows("10"), line)
 
 
@@ -191,7 +191,7 @@ def test_accuracy_is_the_mean_over_seeds_and_its_intervals_count_images_and_seed
 ) -> None:
     row = summary({"frozen": table(tmp_path, *rows("1110", "1100"))})["frozen"]
     low, high = intervals.wilson(2.5, 4, 0.95)
-    assert list(row) == [*FLAT, "validation_accuracy", *DESCRIPTION]
+    assert list(row) == [*Measures.__annotations__, *DESCRIPTION]
     assert {
         key: row[key] for key in (*ACCURACY, *DESCRIPTION, "validation_accuracy", "tta_accuracy")
     } == {
@@ -204,6 +204,7 @@ def test_accuracy_is_the_mean_over_seeds_and_its_intervals_count_images_and_seed
         "accuracy_seeds_high": 1,
         "seeds": 2,
         "images": 4,
+        "operations": 2 * 10**9,
         "train_seconds": 2.5,
         "trainable_parameters": 1026,
         "status": "finished",
@@ -234,7 +235,7 @@ def test_a_diverged_strategy_has_a_status_and_no_numbers(
 ) -> None:
     of = facts(None if predicted else 1, 2)
     row = summary({"frozen": table(tmp_path, *predicted)}, {"frozen": of})["frozen"]
-    assert {row[key] for key in [*FLAT, "validation_accuracy"]} == {None}
+    assert {row[key] for key in Measures.__annotations__} == {None}
     assert "epoch 2 (seed 1, lr 0.01)" in row["status"]
 
 

@@ -14,9 +14,9 @@ from transferlab.pipeline import files
 from transferlab.report import text
 from transferlab.report.figures import verdicts
 from transferlab.report.method import changed_settings
-from transferlab.report.results import Results
+from transferlab.report.opened import read_results
+from transferlab.report.results import Alike, Results
 from transferlab.report.text import CAPTIONS
-from transferlab.report.write import read_results
 
 FIGURES = [*CAPTIONS]
 
@@ -77,14 +77,16 @@ def test_answer_says_which_how_sure_and_at_what_cost_in_three_sentences(root: Pa
         "test images (95 % "
         "interval 87.1 to 99.6 %); it is better than `scratch`, with these images "
         "indistinguishable from `frozen`. "
-        "Training it takes 5.0 s (2 seeds together, CPU) and changes 1,026 parameters; `scratch`, "
-        "the dearest, takes "
-        "2 min 28 s."
+        "Training it takes 400 GFLOP, here 5.0 s (2 seeds together, CPU), and changes 1,026 "
+        "parameters; `scratch`, the dearest, takes 8 TFLOP, 2 min 28 s."
     )
 
 
 def test_best_validated_strategy_is_used_where_nothing_cheaper_keeps_up(root: Path) -> None:
-    files.write_json(root / "runs/probe/costs.json", {"train_seconds": 30.0})
+    facts = facts_of("probe", parameters())
+    for seed in facts["seeds"].values():
+        seed["operations"] = 10**13
+    files.write_json(root / "runs/probe/facts.json", facts)
     compare(root, parameters())
     assert answer(read(root)).startswith(
         "**Use `frozen`**: of 3 strategies it has the highest validation accuracy (95.0 %, mean "
@@ -112,8 +114,8 @@ def test_table_has_a_row_for_each_strategy_in_the_order_of_the_parameters(root: 
     assert re.findall(r"^\| \**`(\w+)`", table, re.MULTILINE) == ["scratch", "frozen", "probe"]
     dash = "\N{EN DASH}"
     assert (
-        "| **`probe`** | 97.5 % | 87.1 to 99.6 % | 97.5 to 97.5 % | 2 | 5.0 s | 1,026 | 90.0 % | "
-        "finished |"
+        "| **`probe`** | 97.5 % | 87.1 to 99.6 % | 97.5 to 97.5 % | 2 | 400 GFLOP | 5.0 s | "
+        "1,026 | 90.0 % | finished |"
     ) in table
     assert f"| {dash} |" not in table
 
@@ -212,8 +214,8 @@ def test_a_diverged_strategy_is_a_row_with_its_status_and_never_ranked(root: Pat
     assert "; `frozen` diverged and is not ranked." in text
     dash = "\N{EN DASH}"
     row = (
-        f"| `frozen` | {dash} | {dash} | {dash} | 2 | 20.0 s | 1,026 | {dash} | diverged at "
-        "epoch 2 (seed 1, lr 0.32) |"
+        f"| `frozen` | {dash} | {dash} | {dash} | 2 | 2 TFLOP | 20.0 s | 1,026 | {dash} | diverged "
+        "at epoch 2 (seed 1, lr 0.32) |"
     )
     assert row in text
 
@@ -236,13 +238,9 @@ def test_cross_validation_is_a_section_of_its_own(root: Path, results: Any) -> N
 
 @pytest.mark.parametrize("across", [True, False])
 def test_images_that_look_the_same_are_reported(results: Any, across: bool) -> None:
-    row = {
-        "id": "a.jpg",
-        "other": "b.jpg",
-        "split": "train",
-        "other_split": "test" if across else "train",
-    }
-    text = render(results(alike=[{**row, "distance": "3"}]))
+    row = {"id": "a.jpg", "other": "b.jpg", "distance": "3"}
+    alike = Alike(pairs=1, across=int(across), contrary=0, shown=[row] if across else [])
+    text = render(results(alike=alike))
     assert (
         f"1 pair of images looks the same (perceptual hashes), {int(across)} of them across "
         "training and test"
@@ -407,7 +405,11 @@ def test_settings_that_differ_are_shown_as_overrides_that_hydra_reads(results: A
 
 
 def test_without_differences_the_settings_are_the_defaults(results: Any) -> None:
-    assert "All as `conf/` gives them." in render(results())
+    assert "All as in `conf/defaults.yaml`." in render(results())
+
+
+def test_without_defaults_the_settings_say_where_they_stand(results: Any) -> None:
+    assert "All stand in `params.yaml`." in render(results(defaults={}))
 
 
 def test_provenance_names_commit_data_and_weights(root: Path) -> None:

@@ -16,9 +16,14 @@ from .doctor import history
 
 
 def compose_params(settings: Sequence[str] = ()) -> None:
-    """Compose conf/ into params.yaml, saying what changes and what the run will take."""
+    """Compose conf/ into params.yaml, saying what changes and what the run will take; without
+    settings, they become the defaults that reports compare with.
+    """
     path = checkout() / "params.yaml"
-    take(path, current(path), compose.compose(settings))
+    text = compose.compose(settings)
+    take(path, current(path), text)
+    if not settings:
+        compose.record_defaults(text, path.parent)
 
 
 def take(path: Path, old: Any, text: str) -> None:

@@ -62,7 +62,7 @@ def read_divisions(path: Path, ids: Sequence[str]) -> dict[str, Division]:
     Raises:
         ValueError: It is not about these images in this order.
     """
-    lines = read_csv(path)
+    lines = read_csv(path, ("id", "label"))
     if [line["id"] for line in lines] != list(ids):
         raise ValueError(
             f"{path}: expected the {len(ids)} images of data/processed in their order, got "

@@ -1,25 +1,51 @@
 """Pixels on disk -> the images of one split, as everything behind sees them."""
 
+import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..pipeline import files
+from ..pipeline.makers import unreadable
+from ..pipeline.shapes import short
 
 Pixels = npt.NDArray[np.uint8]
 """RGB image, uint8 [H, W, 3]."""
 
 SPLITS = ("train", "test")
 
+MANIFEST = ("id", "split", "label", "sha256", "offset", "stored_height", "stored_width")
+"""Columns of a manifest that something reads."""
+
 In = TypeVar("In")
 
 Out = TypeVar("Out")
+
+
+class Classes(TypedDict):
+    """`data/processed/classes.json`."""
+
+    dataset: str
+    classes: list[str]
+    store_px: int
+
+
+def read_classes(root: Path) -> list[str]:
+    """Names of the classes, in the order of their indices.
+
+    Args:
+        root: Checkout that holds data/.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    return files.read_json(root / "data/processed/classes.json", Classes)["classes"]
 
 
 def in_order(
@@ -77,7 +103,7 @@ def load_images(folder: Path, classes: Sequence[str]) -> Images:
         raise ValueError(
             f"{folder}: expected manifest.csv and images.bin. Run: dvc repro preprocess"
         )
-    rows = files.read_csv(manifest)
+    rows = files.read_csv(manifest, MANIFEST)
     index = {name: number for number, name in enumerate(classes)}
     for row in rows:
         if row["label"] not in index:
@@ -85,9 +111,8 @@ def load_images(folder: Path, classes: Sequence[str]) -> Images:
                 f"{manifest}: label {row['label']!r} not in {list(classes)} ({row['id']})."
             )
     columns = ("offset", "stored_height", "stored_width")
-    places = np.array(
-        [[int(row[column]) for column in columns] for row in rows], dtype=np.int64
-    ).reshape(-1, 3)
+    places = np.array([_whole(manifest, row, columns) for row in rows], dtype=np.int64)
+    places = places.reshape(-1, 3)
     expected, size = int((places[:, 1] * places[:, 2] * 3).sum()), stored.stat().st_size
     if size != expected or not size:
         raise ValueError(
@@ -102,3 +127,12 @@ def load_images(folder: Path, classes: Sequence[str]) -> Images:
         pixels=np.asarray(np.memmap(stored, dtype=np.uint8, mode="r")),
         places=places,
     )
+
+
+def _whole(manifest: Path, row: Mapping[str, str], columns: Iterable[str]) -> list[int]:
+    """The cells of these columns as numbers."""
+    for column in columns:
+        if not re.fullmatch("[0-9]{1,18}", row[column]):
+            expected, got = f"a whole number as {column}", short(row[column])
+            raise unreadable(manifest, expected, f"{got} ({row['id']})")
+    return [int(row[column]) for column in columns]

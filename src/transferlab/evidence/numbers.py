@@ -4,15 +4,15 @@ The predictions table is the narrow waist of the pipeline: torch ended before it
 from here on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from ..prediction.reading import common_ids
+from ..training.records import Costs, Facts
 from .intervals import over_images, over_seeds, resampled, wilson
 from .measures import (
     Measure,
@@ -33,20 +33,6 @@ from .temperature import LARGEST, rescaled, temperature_of
 MEASURE_RESAMPLES = (
     1000  # of one strategy's measures at most; only the comparison of strategies uses more
 )
-
-FLAT = {
-    "accuracy": ("accuracy", "mean"),
-    "accuracy_low": ("accuracy", "images_low"),
-    "accuracy_high": ("accuracy", "images_high"),
-    "accuracy_sd": ("accuracy", "sd"),
-    "accuracy_seeds_low": ("accuracy", "seeds_low"),
-    "accuracy_seeds_high": ("accuracy", "seeds_high"),
-    **{
-        measure: (measure, "mean")
-        for measure in ("macro_f1", "auroc", "nll", "brier", "ece", "ece_scaled", "tta_accuracy")
-    },
-}
-"""Key of a strategy's summary -> measure of its details and which of that measure's numbers."""
 
 
 def details(
@@ -223,7 +209,7 @@ def _control(given: Outcomes, confidence: float) -> Control:
 
 
 def finished(
-    predictions: Mapping[str, pd.DataFrame], facts: Mapping[str, Mapping[str, Any]]
+    predictions: Mapping[str, pd.DataFrame], facts: Mapping[str, Facts]
 ) -> dict[str, pd.DataFrame]:
     """The tables of those strategies of which no seed diverged.
 
@@ -239,32 +225,37 @@ def finished(
     return {name: table for name, table in predictions.items() if not _diverged(facts[name])}
 
 
-def _check_trained(name: str, table: pd.DataFrame, facts: Mapping[str, Any]) -> None:
+def _check_trained(name: str, table: pd.DataFrame, facts: Facts) -> None:
     trained, evaluated = {int(seed) for seed in facts["seeds"]}, set(table["seed"])
     # A diverged seed may have kept an earlier epoch, or nothing that could predict.
     if not trained - _diverged(facts).keys() <= evaluated <= trained:
         raise ValueError(
             f"{name}.csv: expected the seeds that were trained, {sorted(trained)}, got "
             f"{sorted(evaluated)}. "
-            f"Run: dvc repro --force evaluate@{name}"
+            f"Run: dvc repro -f -s evaluate@{name}"
         )
 
 
-def validation_scores(facts: Mapping[str, Any]) -> dict[str, float]:
+def validation_scores(facts: Facts) -> dict[str, float]:
     """Mean over seeds of `accuracy` and `loss` on the validation images, from a finished strategy's
     `facts.json`.
     """
     seeds = facts["seeds"].values()
     return {
-        key: float(np.mean([seed[f"validation_{key}"] for seed in seeds]))
-        for key in ("accuracy", "loss")
+        "accuracy": _mean(seed["validation_accuracy"] for seed in seeds),
+        "loss": _mean(seed["validation_loss"] for seed in seeds),
     }
+
+
+def _mean(scores: Iterable[float | None]) -> float:
+    """Of seeds that finished, each of which has one."""
+    return float(np.mean([score for score in scores if score is not None]))
 
 
 def summarise(
     predictions: Mapping[str, pd.DataFrame],
-    facts: Mapping[str, Mapping[str, Any]],
-    costs: Mapping[str, Mapping[str, Any]],
+    facts: Mapping[str, Facts],
+    costs: Mapping[str, Costs],
     numbers: Mapping[str, Numbers],
 ) -> dict[str, Line]:
     """The numbers of `metrics/summary.json`, one flat record per strategy.
@@ -288,6 +279,7 @@ def summarise(
             **_line(numbers.get(name), facts[name]),
             "seeds": len(facts[name]["seeds"]),
             "images": images,
+            "operations": sum(seed["operations"] for seed in facts[name]["seeds"].values()),
             "train_seconds": costs[name]["train_seconds"],
             "trainable_parameters": facts[name]["trainable_parameters"],
             "status": status(facts[name]),
@@ -296,29 +288,39 @@ def summarise(
     }
 
 
-def _line(numbers: Numbers | None, facts: Mapping[str, Any]) -> Measures:
-    if numbers is None:
-        measures = dict.fromkeys([*FLAT, "validation_accuracy"])
-        return cast(Measures, measures)
-    measures = {
-        key: cast(dict[str, float | None], numbers["measures"][measure])[number]
-        for key, (measure, number) in FLAT.items()
+def _line(numbers: Numbers | None, facts: Facts) -> Measures:
+    """The flat measures; None where there are no numbers, because a seed diverged."""
+    found = numbers["measures"] if numbers else {}
+    accuracy = found.get("accuracy", NOTHING)
+    return {
+        "accuracy": accuracy["mean"],
+        "accuracy_low": accuracy["images_low"],
+        "accuracy_high": accuracy["images_high"],
+        "accuracy_sd": accuracy["sd"],
+        "accuracy_seeds_low": accuracy["seeds_low"],
+        "accuracy_seeds_high": accuracy["seeds_high"],
+        "macro_f1": found.get("macro_f1", NOTHING)["mean"],
+        "auroc": found.get("auroc", NOTHING)["mean"],
+        "nll": found.get("nll", NOTHING)["mean"],
+        "brier": found.get("brier", NOTHING)["mean"],
+        "ece": found.get("ece", NOTHING)["mean"],
+        "ece_scaled": found.get("ece_scaled", NOTHING)["mean"],
+        "tta_accuracy": found.get("tta_accuracy", NOTHING)["mean"],
+        "validation_accuracy": validation_scores(facts)["accuracy"] if numbers else None,
     }
-    measures["validation_accuracy"] = validation_scores(facts)["accuracy"]
-    return cast(Measures, measures)
 
 
-def status(facts: Mapping[str, Any]) -> str:
+def status(facts: Facts) -> str:
     """`finished`, or where training stopped: `diverged at epoch 2 (seed 1, lr 0.01)`."""
     rate = facts["params"]["strategy"].get("lr")
     where = [f"epoch {epoch} (seed {seed}, lr {rate})" for seed, epoch in _diverged(facts).items()]
     return f"diverged at {', '.join(where)}" if where else "finished"
 
 
-def _diverged(facts: Mapping[str, Any]) -> dict[int, int]:
+def _diverged(facts: Facts) -> dict[int, int]:
     """Seed to the epoch at which its loss stopped being finite."""
     return {
-        int(s): record["diverged_epoch"]
-        for s, record in facts["seeds"].items()
-        if record["status"] == "diverged"
+        int(seed): record["diverged_epoch"]
+        for seed, record in facts["seeds"].items()
+        if record["status"] == "diverged" and record["diverged_epoch"] is not None
     }

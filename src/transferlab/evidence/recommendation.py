@@ -1,9 +1,9 @@
 """All the evidence of a comparison, and the strategy to use."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..params.compare import Compare
+from ..training.records import Costs, Facts
 from .comparison import Tables, compare
 from .numbers import control_numbers, details, finished, summarise, validation_scores
 from .records import Compared, Evidence, Front, Line, Recommended, between
@@ -16,8 +16,8 @@ def evidence(
     tta: Tables,
     controls: Tables,
     folds: Tables,
-    facts: Mapping[str, Mapping[str, Any]],
-    costs: Mapping[str, Mapping[str, Any]],
+    facts: Mapping[str, Facts],
+    costs: Mapping[str, Costs],
     settings: Compare,
 ) -> Evidence:
     """All that the predictions show: the contents of `metrics/numbers.json`, `summary.json` and
@@ -58,7 +58,7 @@ def evidence(
         "comparison": {
             **found,
             "recommended": recommend(
-                found, scores, {name: costs[name]["train_seconds"] for name in done}
+                found, scores, {name: summary[name]["operations"] for name in done}
             ),
             "front": fronts(summary),
             "controls": control_numbers(controls, confidence),
@@ -70,7 +70,7 @@ def evidence(
 def recommend(
     comparison: Compared,
     validation: Mapping[str, Mapping[str, float]],
-    seconds: Mapping[str, float],
+    operations: Mapping[str, int],
 ) -> Recommended | None:
     """The cheapest strategy that is not shown to be worse than the one that validates best.
 
@@ -78,7 +78,8 @@ def recommend(
         comparison: Of `compare`.
         validation: Mean `accuracy` and `loss` on the validation images by strategy that finished,
             see `numbers.validation_scores`; equal accuracies are decided by the lower loss.
-        seconds: Training time by strategy, all seeds together.
+        operations: Counted work of training by strategy, all seeds together: the same strategy is
+            the cheapest on every machine and in every run, where seconds would let noise decide.
 
     Returns:
         `strategy`; `best_validation`; then of the others, in the order of `validation`, those
@@ -95,7 +96,7 @@ def recommend(
     others = {name: between(comparison, name, best) for name in validation if name != best}
     candidates = [best, *(name for name, pair in others.items() if pair["verdict"] != "worse")]
     return {
-        "strategy": min(candidates, key=lambda name: seconds[name]),
+        "strategy": min(candidates, key=lambda name: operations[name]),
         "best_validation": best,
         "told_apart_from_best": [
             name for name, pair in others.items() if pair["verdict"] != "indistinguishable"
@@ -117,7 +118,7 @@ def fronts(summary: Mapping[str, Line]) -> Front:
         name: line["accuracy"] for name, line in summary.items() if line["accuracy"] is not None
     }
     return {
-        "train_seconds": front({name: summary[name]["train_seconds"] for name in gains}, gains),
+        "operations": front({name: summary[name]["operations"] for name in gains}, gains),
         "trainable_parameters": front(
             {name: summary[name]["trainable_parameters"] for name in gains}, gains
         ),

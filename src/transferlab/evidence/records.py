@@ -79,7 +79,8 @@ class Line(Measures):
 
     seeds: int
     images: int
-    train_seconds: float
+    operations: int  # counted, all seeds together: what orders the strategies by cost
+    train_seconds: float  # measured, all seeds together
     trainable_parameters: int
     status: str
 
@@ -161,7 +162,7 @@ class CrossValidated(Compared):
 class Front(TypedDict):
     """By what is paid, the strategies that nothing beats, see `recommendation.front`."""
 
-    train_seconds: list[str]
+    operations: list[str]
     trainable_parameters: list[str]
 
 

@@ -69,7 +69,7 @@ def temperature_of(name: str, validation: pd.DataFrame, seeds: Sequence[int]) ->
     if not set(seeds) <= found:
         raise ValueError(
             f"validation/{name}.csv: expected the seeds {list(seeds)}, got {sorted(found)}. "
-            f"Run: dvc repro --force evaluate@{name}"
+            f"Run: dvc repro -f -s evaluate@{name}"
         )
     own = [outcomes(validation[validation["seed"] == seed]) for seed in seeds]
     if all(given.right.all() for given in own):

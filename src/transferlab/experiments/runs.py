@@ -6,7 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from torch import nn
+
 from ..data.divisions import division_of
+from ..data.images import Classes
 from ..network import device, models
 from ..network.activations import Shared
 from ..network.device import Compute
@@ -24,6 +27,7 @@ from ..pipeline.files import content_hash, read_json, write_csv, write_json
 from ..pipeline.places import cache_folder
 from ..training.checkpoint import Checkpoint, Progress
 from ..training.facts import describe
+from ..training.records import Costs, Facts, SeedFacts
 from ..training.task import (
     Heads,
     Task,
@@ -33,6 +37,7 @@ from ..training.task import (
     own_tensors,
     starting_model,
 )
+from .work import of_parts, operations
 
 MEASURES = (
     "phase",
@@ -69,14 +74,14 @@ class Ledger:
         shared: What the activations of all seeds have in common.
     """
 
-    facts: dict[str, Any]
+    facts: Facts
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     shared: Shared = field(default_factory=Shared)
 
-    def add(self, seed: int, done: Progress, facts: Mapping[str, Any]) -> None:
+    def add(self, seed: int, done: Progress, facts: SeedFacts) -> None:
         """Enter a seed that is done."""
-        self.facts["seeds"][str(seed)] = dict(facts)
+        self.facts["seeds"][str(seed)] = facts
         self.seconds[str(seed)] = done.seconds
         self.shared.seconds.update(done.shared)
         for row in done.history:
@@ -90,7 +95,7 @@ class Ledger:
         write_csv(folder / "history.csv", columns, self.history)
         write_json(folder / "facts.json", self.facts)
         shared = sum(self.shared.seconds.values())
-        costs = {
+        costs: Costs = {
             "train_seconds": sum(self.seconds.values()) + shared,
             "seconds_per_seed": self.seconds,
             "shared_seconds": shared,
@@ -116,8 +121,8 @@ def run(root: Path, recipe: Recipe, code: str, listener: Listener) -> None:
     random = starts_random(recipe.strategy)
     weights = {} if random else without_head(starting_weights(root))
     heads = None if random else Heads({seed: fit for seed, (fit, _) in rows.items()})
-    data = read_json(root / "data/processed/classes.json")["dataset"]
-    facts = {"dataset": data, **describe(recipe, images, start_sha256(root), compute)}
+    data = read_json(root / "data/processed/classes.json", Classes)["dataset"]
+    facts: Facts = {"dataset": data, **describe(recipe, images, start_sha256(root), compute)}
     identity = [*what_names(facts), images.digest, code]
     ledger, model, checkpoints = Ledger(facts=facts), None, []
     for seed in recipe.seeds:
@@ -140,21 +145,33 @@ def run(root: Path, recipe: Recipe, code: str, listener: Listener) -> None:
         tensors = own_tensors(model, recipe.strategy, done)
         weights = changed_tensors(weights, tensors)
         sha256 = models.save(tensors, root / f"models/{recipe.name}/seed-{seed}.safetensors")
-        ledger.add(seed, done, facts_of(key, task, done, sha256))
+        ledger.add(seed, done, facts_of(key, task, done, sha256, counted(model, task)))
         listener.end(key, seed, outcome(done))
     ledger.write(root / f"runs/{recipe.name}", compute)
     for checkpoint in checkpoints:
         checkpoint.remove()
 
 
-def what_names(facts: Mapping[str, Any]) -> list[Any]:
+def what_names(facts: Facts) -> list[Any]:
     """What names a training for ever, beside the images, the code and the seed."""
-    machine = [facts[key] for key in ("device", "threads", "precision", "memory_format")]
+    machine = [
+        facts["device"],
+        facts["threads"],
+        facts["precision"],
+        facts["memory_format"],
+    ]
     parameters = {**facts["params"], "seeds": None}
     return [parameters, facts["start_sha256"], facts["strategy"], *machine, facts["versions"]]
 
 
-def facts_of(key: str, task: Task, done: Progress, sha256: str) -> dict[str, Any]:
+def counted(model: nn.Sequential, task: Task) -> int:
+    """Operations of one seed's training; see `work.operations`."""
+    fit, validation = task.rows
+    parts_at = partial(of_parts, model)
+    return operations(task.recipe, parts_at, len(fit), len(validation))
+
+
+def facts_of(key: str, task: Task, done: Progress, sha256: str, work: int) -> SeedFacts:
     """What is known of one seed's model."""
     fit, validation = task.rows
     return {
@@ -163,4 +180,5 @@ def facts_of(key: str, task: Task, done: Progress, sha256: str) -> dict[str, Any
         "model_sha256": sha256,
         "fit_images": len(fit),
         "validation_images": len(validation),
+        "operations": work,
     }

@@ -9,10 +9,9 @@ import numpy as np
 from torch import nn
 
 from ..data.divisions import Division
-from ..data.images import SPLITS, Images, load_images
+from ..data.images import SPLITS, Images, load_images, read_classes
 from ..network.activations import Shared
 from ..network.setup import (
-    classes_of,
     settled_compute,
     setup_for,
     start_sha256,
@@ -71,7 +70,7 @@ class Trainings:
         self.recipe, self.log = recipe, log
         compute = settled_compute(root, recipe.engine)
         self.setup = setup_for(recipe, compute)
-        classes = classes_of(root)
+        classes = read_classes(root)
         splits = (load_images(root / f"data/processed/{split}", classes) for split in SPLITS)
         self.images = join(*splits)
         facts = describe(recipe, self.images, start_sha256(root), compute)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypedDict
 
 from torch import Tensor
 
-from ..data.images import Images, load_images
+from ..data.images import Images, load_images, read_classes
 from ..params.learning.engine import Engine
 from ..params.learning.network import Preprocessing
 from ..params.learning.recipe import Recipe
@@ -33,6 +34,19 @@ class Setup:
     memory_mb: int
 
 
+class Settled(TypedDict):
+    """`data/precision.json`."""
+
+    precision: Literal["fp32", "bf16"]
+    memory_format: Literal["channels_last", "contiguous"]
+
+
+class Start(TypedDict):
+    """What networks need of `data/weights/start.json`."""
+
+    sha256: str
+
+
 def setup_for(recipe: Recipe, compute: Compute) -> Setup:
     """What a recipe says of it."""
     return Setup(
@@ -45,24 +59,19 @@ def setup_for(recipe: Recipe, compute: Compute) -> Setup:
 
 def settled_compute(root: Path, engine: Engine) -> Compute:
     """The device that was asked for, in the precision that the stage before has settled."""
-    return device.prepare(engine, read_json(root / "data/precision.json"))
-
-
-def classes_of(root: Path) -> list[str]:
-    """Names of the classes, in the order of their indices."""
-    classes: list[str] = read_json(root / "data/processed/classes.json")["classes"]
-    return classes
+    return device.prepare(engine, read_json(root / "data/precision.json", Settled))
 
 
 def images_of(root: Path, split: str, compute: Compute) -> Images:
     """The images of one split, on the device where they fit."""
-    return resident(load_images(root / f"data/processed/{split}", classes_of(root)), compute.device)
+    return resident(
+        load_images(root / f"data/processed/{split}", read_classes(root)), compute.device
+    )
 
 
 def start_sha256(root: Path) -> str:
     """Names the starting weights."""
-    sha256: str = read_json(root / "data/weights/start.json")["sha256"]
-    return sha256
+    return read_json(root / "data/weights/start.json", Start)["sha256"]
 
 
 def starting_weights(root: Path) -> dict[str, Tensor]:

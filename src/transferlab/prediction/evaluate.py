@@ -8,11 +8,11 @@ import numpy as np
 from torch import nn
 
 from ..data.divisions import division_of
+from ..data.images import read_classes
 from ..network import backbones, models
 from ..network.activations import Shared
 from ..network.setup import (
     Setup,
-    classes_of,
     images_of,
     settled_compute,
     setup_for,
@@ -25,6 +25,7 @@ from ..params.learning.recipe import Recipe
 from ..params.learning.strategies import head_shape
 from ..pipeline.files import atomic, read_json, write_csv
 from ..training.facts import require_same
+from ..training.records import Facts
 from .observer import Observer, first_part
 from .shown import pictures
 from .table import columns, table
@@ -46,7 +47,7 @@ def evaluate(root: Path, recipe: Recipe, tta_views: int) -> None:
     Raises:
         ValueError: The models were trained with other parameters or on other classes.
     """
-    name, classes = recipe.name, classes_of(root)
+    name, classes = recipe.name, read_classes(root)
     setup = setup_for(recipe, settled_compute(root, recipe.engine))
     train, test = (images_of(root, split, setup.compute) for split in ("train", "test"))
     shared, net = Shared(), starting_network(root, recipe, setup, classes)
@@ -79,7 +80,7 @@ def starting_network(
         ValueError: The models of the strategy were trained with other parameters, from other
             weights or on other classes, or the weights were damaged.
     """
-    facts = read_json(root / f"runs/{recipe.name}/facts.json")
+    facts = read_json(root / f"runs/{recipe.name}/facts.json", Facts)
     require_same(facts, recipe)
     if facts["classes"] != list(classes) or facts["start_sha256"] != start_sha256(root):
         raise ValueError(
@@ -103,7 +104,7 @@ def trained(
     Raises:
         ValueError: A file was damaged.
     """
-    facts = read_json(root / f"runs/{name}/facts.json")
+    facts = read_json(root / f"runs/{name}/facts.json", Facts)
     for seed, fact in sorted(facts["seeds"].items(), key=lambda item: int(item[0])):
         tensors = models.read(root / f"models/{name}/seed-{seed}.safetensors", fact["model_sha256"])
         models.overlay(net, tensors)  # of the same parts for every seed

@@ -1,5 +1,8 @@
-"""The predictions table read and checked, for all that begins behind the narrow waist. No torch, no
+"""The tables of a run read and checked, for all that begins behind the narrow waist. No torch, no
 statistics.
+
+Every table is read as text, by `files`: a class, a strategy or a phase may be called `NA`, `1e3` or
+`true`. What is a number is made one here, column by column.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +11,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .table import COLUMNS
+from ..pipeline.files import read_rows
+from ..pipeline.makers import made_by, unreadable
+from ..pipeline.shapes import short
+from .table import columns
+
+HISTORY = (
+    *("strategy", "seed", "phase", "epoch", "lr", "train_loss", "train_accuracy"),
+    *("validation_loss", "validation_accuracy", "chosen"),
+)
+"""Columns of `runs/<strategy>/history.csv`."""
+
+PART = ("fraction", "images")
+"""Columns of `predictions/learning_curve/<strategy>.csv` before those of a predictions table."""
 
 SUM_TOLERANCE = 1e-4  # float32 softmax over many classes, written with fewer digits
 
@@ -41,16 +56,85 @@ def read_predictions(
     Raises:
         ValueError: the first line that is not what evaluation writes.
     """
+    table = read_table(path, columns(classes))
+    _check_predictions(path, table, classes, once=("seed", "id"))
+    if same_images:
+        _check_seeds(path, table)
+    return table
+
+
+def read_parts(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+    """Read and check the predictions of one strategy after training on parts of the images.
+
+    Returns:
+        A predictions table with two more columns: `fraction` and `images`.
+
+    Raises:
+        ValueError: see `read_predictions`.
+    """
+    table = read_table(path, [*PART, *columns(classes)])
+    for column in PART:
+        table[column] = _number(path, table, column, low=0)
+    _check_predictions(path, table, classes, once=("fraction", "seed", "id"))
+    return table.astype({"images": int})
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Read a strategy's history: `strategy` and `phase` as text, all else as numbers, NaN where a
+    cell is empty.
+
+    Raises:
+        ValueError: It is not what training writes.
+    """
+    table = read_table(path, HISTORY)
+    for column in HISTORY:
+        if column not in ("strategy", "phase"):
+            table[column] = _number(path, table, column, empty=column not in ("seed", "epoch"))
+    return table.astype({"seed": int, "epoch": int})
+
+
+def read_table(path: Path, expected: Sequence[str]) -> pd.DataFrame:
+    """A table of text.
+
+    Args:
+        path: Of the CSV file.
+        expected: Its columns.
+
+    Raises:
+        ValueError: It is damaged, or has other columns.
+    """
+    header, *rows = read_rows(path)
+    if header != list(expected):
+        said = f"the columns {', '.join(expected)}"
+        raise unreadable(path, said, ", ".join(header))
+    return pd.DataFrame(rows, columns=pd.Index(header), dtype=str)
+
+
+def _number(
+    path: Path, table: pd.DataFrame, column: str, *, low: float = -np.inf, empty: bool = False
+) -> "pd.Series[float]":
+    """A column as finite numbers from `low` on; NaN for an empty cell where there may be one."""
+    number = pd.to_numeric(table[column], errors="coerce").astype(float)
+    good = np.isfinite(number) & (number >= low) | (empty & (table[column] == ""))
+    if not good.all():
+        row = int(np.argmin(good))
+        got = f"{short(table[column].iloc[row])} in line {row + 2}"
+        raise unreadable(path, f"a number as {column}", got)
+    return number
+
+
+def _check_predictions(
+    path: Path, table: pd.DataFrame, classes: Sequence[str], once: Sequence[str]
+) -> None:
+    """Check the rows, and make numbers of what is one, in place.
+
+    Args:
+        path: Of the table.
+        table: Of text.
+        classes: Class names in the order of the probability columns.
+        once: Columns whose cells together occur once.
+    """
     chances = [f"p_{name}" for name in classes]
-    # As text first: a class may be called "NA" or "01", and each bad cell has to be shown as it
-    # stands.
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if list(table.columns) != [*COLUMNS, *chances]:
-        raise ValueError(
-            f"{path.name}: expected the columns {', '.join([*COLUMNS, *chances])}, got "
-            f"{', '.join(table.columns)}. "
-            f"{_again(path)}"
-        )
     _require(table["strategy"] == path.stem, path, table, f"strategy {path.stem}", "strategy")
     _require(table["seed"].str.fullmatch("[0-9]+"), path, table, "a whole number as seed", "seed")
     for column in ("label", "predicted"):
@@ -63,10 +147,7 @@ def read_predictions(
         table[column] = number.astype(float)
     table["seed"] = table["seed"].astype(int)
     _check_probabilities(path, table, chances)
-    _require(~table.duplicated(["seed", "id"]), path, table, "every id once per seed", "id")
-    if same_images:
-        _check_seeds(path, table)
-    return table
+    _require(~table.duplicated(list(once)), path, table, "every id once per seed", "id")
 
 
 def _check_probabilities(path: Path, table: pd.DataFrame, chances: list[str]) -> None:
@@ -109,8 +190,8 @@ def _require(
 
 
 def _again(path: Path) -> str:
-    stage = {"controls": "controls", "cross_validation": f"cross_validate@{path.stem}"}
-    return f"Run: dvc repro --force {stage.get(path.parent.name, f'evaluate@{path.stem}')}"
+    stage = made_by(path)[1]
+    return f"Run: dvc repro -f -s {stage or f'evaluate@{path.stem}'}"
 
 
 def seed_accuracies(table: pd.DataFrame) -> dict[int, float]:
@@ -147,6 +228,6 @@ def common_ids(predictions: Mapping[str, pd.DataFrame]) -> list[str]:
             raise ValueError(
                 f"the two tables have different ids: {first} and {name} "
                 f"{f'do not share {odd[0]!r}' if odd else 'hold them in another order'}. "
-                f"Run: dvc repro --force evaluate@{first} evaluate@{name}"
+                f"Run: dvc repro -f -s evaluate@{first} evaluate@{name}"
             )
     return list(expected)

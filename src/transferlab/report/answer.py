@@ -105,13 +105,15 @@ def _price(results: Results, best: str) -> str:
     own, device = results.summary[best], words.escaped(shared_by(results, "device"))
     seeds = f"{words.counted(own['seeds'], 'seed')} together" if own["seeds"] > 1 else "one seed"
     said = (
-        f"Training it takes {words.duration(own['train_seconds'])} ({seeds}, {device}) and changes "
+        f"Training it takes {words.work(own['operations'])}, here "
+        f"{words.duration(own['train_seconds'])} ({seeds}, {device}), and changes "
+        f"{own['trainable_parameters']:,} parameters"
     )
-    said += f"{own['trainable_parameters']:,} parameters"
-    dearest = max(those_finished(results), key=lambda name: results.summary[name]["train_seconds"])
+    dearest = max(those_finished(results), key=lambda name: results.summary[name]["operations"])
     if dearest == best:
         return f"{said}."
+    most = results.summary[dearest]
     return (
-        f"{said}; `{dearest}`, the dearest, takes "
-        f"{words.duration(results.summary[dearest]['train_seconds'])}."
+        f"{said}; `{dearest}`, the dearest, takes {words.work(most['operations'])}, "
+        f"{words.duration(most['train_seconds'])}."
     )

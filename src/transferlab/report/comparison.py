@@ -32,7 +32,7 @@ def _strategies(results: Results) -> str:
         f"{confidence} over seeds",
         "seeds",
     ]
-    header += ["training time", "trainable parameters", "validation accuracy", "status"]
+    header += ["training", "training time", "trainable parameters", "validation accuracy", "status"]
     rows = []
     for name, row in results.summary.items():
         shares = [
@@ -42,6 +42,7 @@ def _strategies(results: Results) -> str:
         ]
         cost = [
             str(row["seeds"]),
+            words.work(row["operations"]),
             words.duration(row["train_seconds"]),
             f"{row['trainable_parameters']:,}",
         ]
@@ -60,10 +61,11 @@ def _strategies(results: Results) -> str:
         "the same kind might "
         "have given these models, the one over seeds what training again might have given on "
         "these very images. "
-        "Training time is that of all seeds together, shared work included, on "
-        f"{words.escaped(shared_by(results, 'device'))}."
+        "Training is counted in floating-point operations, which order the costs; its time, shared "
+        f"work included, was measured on {words.escaped(shared_by(results, 'device'))}; both are "
+        "of all seeds together."
     )
-    return f"{words.table(header, rows, left=(0, 8))}\n\n{note}"
+    return f"{words.table(header, rows, left=(0, 9))}\n\n{note}"
 
 
 def _controls(results: Results) -> str:

@@ -1,15 +1,12 @@
 """Which figures a report has, drawn from the files of its run."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..data.images import load_images
-from ..pipeline import files
 from ..prediction.reading import seed_accuracies
 from . import words
 from .figures import (
@@ -22,7 +19,9 @@ from .figures import (
     training,
     verdicts,
 )
+from .figures.photographs import centre
 from .layout import in_two_dimensions
+from .opened import Tables
 from .results import Results
 
 ATTRIBUTED = 6  # test images under heat maps
@@ -30,41 +29,24 @@ ATTRIBUTED = 6  # test images under heat maps
 LAID_OUT = 500  # test images whose features are shown at most: t-SNE takes the square of their time
 
 
-def draw_numbers(
-    results: Results,
-    predictions: Mapping[str, pd.DataFrame],
-    histories: Mapping[str, pd.DataFrame],
-    classes: Sequence[str],
-) -> dict[str, Figure]:
+def draw_numbers(results: Results, tables: Tables) -> dict[str, Figure]:
     """The figures made of numbers that show something."""
-    seeds = {name: seed_accuracies(table) for name, table in predictions.items()}
+    seeds = {name: seed_accuracies(table) for name, table in tables.predictions.items()}
     drawn = {"accuracy": accuracy.draw(results.summary, seeds, results.comparison["controls"])}
     if results.comparison["pairs"]:
         drawn["verdicts"] = verdicts.draw(results.comparison)
     drawn["cost"] = cost.draw(results.summary, results.comparison["front"])
-    drawn["curves"] = training.curves(histories)
+    drawn["curves"] = training.curves(tables.histories)
     if results.numbers:
         drawn["reliability"] = reliability.draw(results.numbers)
-    return {**drawn, "confusion": confusion.draw(predictions, classes)}
+    return {**drawn, "confusion": confusion.draw(tables.predictions, tables.classes)}
 
 
-def draw_photographs(
-    root: Path, results: Results, predictions: Mapping[str, pd.DataFrame]
-) -> dict[str, Figure]:
+def draw_photographs(results: Results, tables: Tables) -> dict[str, Figure]:
     """Those made of images, and of what evaluation kept of them, that show something."""
-    kept = {name: _kept(root, name) for name, table in predictions.items() if len(table)}
-    test = load_images(
-        root / "data/processed/test",
-        files.read_json(root / "data/processed/classes.json")["classes"],
-    )
+    kept, test = tables.pictures, tables.test
     places = {id: place for place, id in enumerate(test.ids)}
-    for table in predictions.values():
-        for id in table["id"]:
-            if id not in places:
-                raise ValueError(
-                    f"predictions: expected ids of test images, got {id!r}. Run: dvc repro"
-                )
-    examples = photographs.examples(predictions)
+    examples = photographs.examples(tables.predictions)
     gallery = (
         photographs.gallery([test[places[example.id]] for example in examples], examples)
         if examples
@@ -78,15 +60,10 @@ def draw_photographs(
     drawn = {
         "features": _features(kept, labels),
         "gallery": gallery,
-        "attributions": _attributions(results, kept, predictions, test, places),
+        "attributions": _attributions(results, tables, places),
         "views": views,
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}
-
-
-def _kept(root: Path, name: str) -> dict[str, np.ndarray]:
-    with np.load(root / f"predictions/pictures/{name}.npz", allow_pickle=False) as file:
-        return dict(file)
 
 
 def _features(kept: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray) -> Figure | None:
@@ -111,23 +88,17 @@ def _features(kept: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray) 
     )
 
 
-def _attributions(
-    results: Results,
-    kept: Mapping[str, Mapping[str, np.ndarray]],
-    predictions: Mapping[str, pd.DataFrame],
-    test: Any,
-    places: Mapping[str, int],
-) -> Figure | None:
+def _attributions(results: Results, tables: Tables, places: Mapping[str, int]) -> Figure | None:
     """Heat maps of the recommended strategy."""
-    name = results.recommended
+    name, kept, test = results.recommended, tables.pictures, tables.test
     if name is None or not len(kept[name]["maps"]):
         return None
-    table = predictions[name]
+    table = tables.predictions[name]
     rows = attributed(table[table["seed"] == table["seed"].iloc[0]])
     seen = results.params["backbone"]["preprocessing"]
     share = seen["crop_px"] / seen["resize_px"]  # of the central square
     return photographs.attributions(
-        [_centre(test[places[row["id"]]], share) for row in rows],
+        [centre(test[places[row["id"]]], share) for row in rows],
         [kept[name]["maps"][places[row["id"]]] for row in rows],
         [
             f"{row['label']}\nseen as {row['predicted']}, {words.percent(row['sure'], 0)}"
@@ -150,10 +121,3 @@ def attributed(table: pd.DataFrame) -> list[dict[str, Any]]:
         : max(ATTRIBUTED - len(misses), ATTRIBUTED // 2)
     ]
     return kept + misses[: ATTRIBUTED - len(kept)]
-
-
-def _centre(image: np.ndarray, share: float) -> np.ndarray:
-    """The central square with this share of the shorter side: what the network sees."""
-    side = round(min(image.shape[:2]) * share)
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    return image[top : top + side, left : left + side]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..settings.changes import differences, override_value
 from . import words
-from .results import Results, shared_by
+from .results import Results, WeightsFile, shared_by
 
 # by composition, not by a person
 WRITTEN = ("checked", "dataset.path_sha256", "backbone.weights_sha256")
@@ -20,10 +20,8 @@ def method(results: Results) -> str:
         results.params,
         [seed for fact in results.facts.values() for seed in fact["seeds"].values()],
     )
-    fit, validation = (
-        words.span((record[key] for record in records), "image")
-        for key in ("fit_images", "validation_images")
-    )
+    fit = words.span((record["fit_images"] for record in records), "image")
+    validation = words.span((record["validation_images"] for record in records), "image")
     aside, found = f"{100 * params['train']['validation_fraction']:g} %", results.comparison
     lines = [
         f"**Splits.** Every seed ({words.listed(params['seeds'], '')}) sets {aside} of each "
@@ -51,9 +49,12 @@ def method(results: Results) -> str:
             f"at {words.percent(1 - found['confidence'])}, and the interval of the difference on "
             "the same side of 0; "
             "otherwise indistinguishable.",
-            "**Recommendation.** The cheapest in training time of those that are not worse than "
-            "the strategy with the "
-            "highest mean validation accuracy. The test images decide only what can be told apart.",
+            "**Recommendation.** The cheapest in counted operations of training of those that are "
+            "not worse than the strategy with the highest mean validation accuracy. The test "
+            "images decide only what can be told apart, and measured seconds nothing.",
+            "**Operations.** What is frozen is passed once per view, what trains in every epoch "
+            "and at three times the price of a pass (one forward, two back); caches, the solver "
+            "of a regression and the optimiser are not counted.",
         ]
     return "\n".join(["## Method\n", *(f"- {line}" for line in lines)])
 
@@ -186,9 +187,14 @@ def _own_head(results: Results) -> str:
 
 def settings(results: Results) -> str:
     """What differs from the defaults, as overrides."""
+    if not results.defaults:
+        return (
+            "## Settings\n\nAll stand in `params.yaml`. What differs from the defaults cannot be "
+            "said: `conf/defaults.yaml` was not there. Write it with: transferlab compose"
+        )
     changed = changed_settings(results.params, results.defaults)
     if not changed:
-        return "## Settings\n\nAll as `conf/` gives them."
+        return "## Settings\n\nAll as in `conf/defaults.yaml`."
     # Indented and not fenced: no value can end such a block.
     lines = [
         (
@@ -198,7 +204,7 @@ def settings(results: Results) -> str:
         for key, usual, value in changed
     ]
     lines = [" ".join(line.splitlines()) for line in lines]
-    return "\n".join(["## Settings\n\nThat differ from what `conf/` gives:\n", *lines])
+    return "\n".join(["## Settings\n\nThat differ from `conf/defaults.yaml`:\n", *lines])
 
 
 def changed_settings(
@@ -242,7 +248,7 @@ def provenance(results: Results) -> str:
             "weights, sha256 of the source file",
             f"`{start['source_file_sha256']}`" if start["source_file_sha256"] else words.NONE,
         ),
-        ("weights, from the file", _from_file(start["file"]) if start["file"] else words.NONE),
+        ("weights, from the file", _from_file(results.weights_file)),
         ("device", words.escaped(shared_by(results, "device"))),
         ("threads", shared_by(results, "threads")),
         ("precision", shared_by(results, "precision")),
@@ -256,7 +262,9 @@ def provenance(results: Results) -> str:
     return f"## Provenance\n\n{words.table(('what', 'value'), rows, left=(0, 1))}\n\n{models}"
 
 
-def _from_file(file: Mapping[str, Any]) -> str:
+def _from_file(file: WeightsFile | None) -> str:
     """How the weights came out of a file of others."""
+    if file is None:
+        return words.NONE
     used = f"{file['tensors_used']} of {file['tensors_held']} tensors of {file['name']}"
     return words.escaped("; ".join([used, *file["undone"]]))

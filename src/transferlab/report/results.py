@@ -1,11 +1,51 @@
-"""The files of a finished run, read."""
+"""What is known of a finished run, and what its smaller files hold, key by key."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from ..evidence.records import Comparison, Line, Numbers
+from ..training.records import Facts
+
+
+class Archive(TypedDict):
+    """`data/raw/archive.json`."""
+
+    name: str
+    origin: str
+    sha256: str
+    verified_by: str
+    contents_sha256: str
+
+
+class Start(TypedDict):
+    """`data/weights/start.json`."""
+
+    backbone: str
+    weights: str
+    origin: str
+    sha256: str
+    source_file_sha256: str | None
+
+
+class WeightsFile(TypedDict):
+    """`data/weights/file.json`: how the weights came out of a file of others."""
+
+    name: str
+    tensors_used: int
+    tensors_held: int
+    undone: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alike:
+    """Pairs of images that look the same: how many, and the first of those that matter."""
+
+    pairs: int
+    across: int  # training and test
+    contrary: int  # that have two labels
+    shown: Sequence[Mapping[str, str]]  # of those with two labels, then of those across
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,17 +53,18 @@ class Results:
     """All that the Markdown is made of."""
 
     params: Mapping[str, Any]
-    defaults: Mapping[str, Any]  # what `conf/` composes to without overrides
+    defaults: Mapping[str, Any]  # conf/defaults.yaml
     baseline: str | None  # the commit that the run started from
     summary: Mapping[str, Line]  # metrics/summary.json
     numbers: Mapping[str, Numbers]  # metrics/numbers.json
     comparison: Comparison  # metrics/comparison.json
-    facts: Mapping[str, Mapping[str, Any]]  # runs/<strategy>/facts.json
+    facts: Mapping[str, Facts]  # runs/<strategy>/facts.json
     counts: Sequence[Mapping[str, str]]  # data/processed/class_counts.csv
     skipped: Sequence[Mapping[str, str]]  # data/processed/skipped.csv
-    alike: Sequence[Mapping[str, str]]  # data/splits/near_duplicates.csv
-    archive: Mapping[str, Any]  # data/raw/archive.json
-    start: Mapping[str, Any]  # data/weights/start.json
+    alike: Alike  # data/splits/near_duplicates.csv
+    archive: Archive  # data/raw/archive.json
+    start: Start  # data/weights/start.json
+    weights_file: WeightsFile | None  # data/weights/file.json
 
     @property
     def dataset(self) -> str:
@@ -52,7 +93,10 @@ class Results:
         return self.recommended if self.recommended in gradient else next(iter(gradient), None)
 
 
-def shared_by(results: Results, key: str) -> str:
+Shared = Literal["device", "threads", "precision", "memory_format", "versions"]
+
+
+def shared_by(results: Results, key: Shared) -> str:
     """A fact of all strategies, or each value with the strategies it belongs to."""
     groups: dict[str, list[str]] = {}
     for name, fact in results.facts.items():

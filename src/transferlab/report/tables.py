@@ -1,6 +1,6 @@
 """The tables that `dvc plots` draws."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 
 from ..pipeline import files
-from ..prediction.reading import confusion_counts, seed_accuracies
+from ..prediction.reading import confusion_counts, read_parts, seed_accuracies
 
 CURVES = ("validation_accuracy", "validation_loss", "train_loss")
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula, or skips before one."""
 
 LEARNING = ("strategy", "fraction", "images", "seed", "accuracy")
 
@@ -18,20 +21,17 @@ LEARNING = ("strategy", "fraction", "images", "seed", "accuracy")
 def learning_rows(
     root: Path,
     params: Mapping[str, Any],
+    counts: Sequence[Mapping[str, str]],
     classes: Sequence[str],
     predictions: Mapping[str, pd.DataFrame],
 ) -> list[dict[str, Any]]:
     """Accuracy per strategy, part of the training images and seed; the last part, all of them, is
     the run itself.
     """
-    train = sum(
-        int(row["train"]) for row in files.read_csv(root / "data/processed/class_counts.csv")
-    )
+    train = sum(int(row["train"]) for row in counts)
     rows: list[dict[str, Any]] = []
     for name in params["learning_curve"]["strategies"]:
-        parts = pd.read_csv(
-            root / f"predictions/learning_curve/{name}.csv", dtype={"label": str, "predicted": str}
-        )
+        parts = read_parts(root / f"predictions/learning_curve/{name}.csv", classes)
         whole = predictions[name].assign(fraction=1.0, images=train)
         for (fraction, images), table in pd.concat([parts, whole]).groupby(["fraction", "images"]):
             shares = seed_accuracies(table)
@@ -64,7 +64,7 @@ def write_curves(path: Path, histories: Mapping[str, pd.DataFrame]) -> None:
         for measure in CURVES
         for row in history[np.isfinite(history[measure].astype(float))].to_dict("records")
     )
-    files.write_csv(path, ("strategy", "seed", "epoch", "measure", "value"), rows)
+    write_sheet(path, ("strategy", "seed", "epoch", "measure", "value"), rows)
 
 
 def write_confusion(path: Path, predictions: Mapping[str, pd.DataFrame]) -> None:
@@ -75,16 +75,27 @@ def write_confusion(path: Path, predictions: Mapping[str, pd.DataFrame]) -> None
         {
             "strategy": name,
             "seed": seed,
-            "actual": _cell(actual),
-            "predicted": _cell(predicted),
+            "actual": actual,
+            "predicted": predicted,
             "images": images,
         }
         for name, table in predictions.items()
         for seed, actual, predicted, images in confusion_counts(table).itertuples(index=False)
     )
-    files.write_csv(path, ("strategy", "seed", "actual", "predicted", "images"), rows)
+    write_sheet(path, ("strategy", "seed", "actual", "predicted", "images"), rows)
 
 
-def _cell(text: str) -> str:
-    """Text that a spreadsheet does not run as a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table that a person opens: text that begins a formula gets an apostrophe before it,
+    so that a spreadsheet shows it and runs nothing.
+
+    Manifests and predictions keep every name as it is: programs read them.
+    """
+    cells = ({name: _cell(value) for name, value in row.items()} for row in rows)
+    files.write_csv(path, columns, cells)
+
+
+def _cell(value: Any) -> Any:
+    """Numbers as they are."""
+    begins = isinstance(value, str) and value.startswith(FORMULA)
+    return f"'{value}" if begins else value

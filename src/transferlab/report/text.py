@@ -6,10 +6,8 @@ from . import words
 from .answer import answer
 from .comparison import numbers_of
 from .method import caveats, method, provenance, settings
+from .opened import ROWS_SHOWN
 from .results import Results, confidence_of
-
-SKIPPED_SHOWN = 20
-
 
 CAPTIONS = {
     "accuracy": "Each line is the {confidence} interval of a strategy's mean test accuracy (the "
@@ -24,8 +22,8 @@ CAPTIONS = {
     "interval; all others are indistinguishable with these test images.",
     "cost": "Further left is cheaper (logarithmic), further up is better; whiskers are the "
     "{confidence} intervals. On "
-    "the left the training time of all seeds together, on the right the parameters that training "
-    "may change. A "
+    "the left the operations that training takes, counted for all seeds together and named with "
+    "the time that was measured, on the right the parameters that training may change. A "
     "strategy below the stepped line is beaten by one that costs no more.",
     "curves": "Above: validation accuracy while training, mean of the seeds with their range as a "
     "band; the axis "
@@ -112,13 +110,13 @@ def _data(results: Results) -> str:
         )
         parts += [
             f"{many} not among them:",
-            words.table(("file", "reason"), skipped[:SKIPPED_SHOWN], left=(0, 1)),
+            words.table(("file", "reason"), skipped[:ROWS_SHOWN], left=(0, 1)),
         ]
     else:
         parts.append("No file of the archive was left out.")
-    if len(skipped) > SKIPPED_SHOWN:
+    if len(skipped) > ROWS_SHOWN:
         parts.append(
-            f"and {len(skipped) - SKIPPED_SHOWN} more, listed in `data/processed/skipped.csv`."
+            f"and {len(skipped) - ROWS_SHOWN} more, listed in `data/processed/skipped.csv`."
         )
     parts.append(_alike(results))
     return "\n\n".join(
@@ -128,27 +126,26 @@ def _data(results: Results) -> str:
 
 def _alike(results: Results) -> str:
     """What was found of images that look the same."""
-    across = [row for row in results.alike if row["split"] != row["other_split"]]
-    if not results.alike:
+    found = results.alike
+    if not found.pairs:
         return (
             "No two images look the same (perceptual hashes, within training and test and across)."
         )
-    shown = words.table(
-        ("image", "looks like", "bits that differ"),
-        [
-            (words.escaped(row["id"]), words.escaped(row["other"]), row["distance"])
-            for row in (across or results.alike)[:SKIPPED_SHOWN]
-        ],
-        left=(0, 1),
-    )
     said = (
-        f"{words.counted(len(results.alike), 'pair')} of images "
-        f"{words.agreeing(len(results.alike), 'looks', 'look')} the same (perceptual "
-        f"hashes), {len(across)} of them "
+        f"{words.counted(found.pairs, 'pair')} of images "
+        f"{words.agreeing(found.pairs, 'looks', 'look')} the same (perceptual hashes), "
+        f"{found.across} of them across training and test"
     )
-    said += "across training and test, which makes the test easier than it should be."
-    return (
-        f"{said}\n\n{shown}"
-        if across
-        else f"{said.replace(', which makes the test easier than it should be', '')}"
-    )
+    said += ", which makes the test easier than it should be." if found.across else "."
+    if found.contrary:
+        have = words.agreeing(found.contrary, "has", "have")
+        said += f" **{found.contrary:,} of them {have} two labels**, one of which must be wrong."
+    if not found.shown:
+        return said
+    rows = [
+        (words.escaped(row["id"]), words.escaped(row["other"]), row["distance"])
+        for row in found.shown
+    ]
+    shown = words.table(("image", "looks like", "bits that differ"), rows, left=(0, 1))
+    more = "\n\nMore stand in `data/splits/near_duplicates.csv`."
+    return f"{said}\n\n{shown}{more if len(rows) == ROWS_SHOWN else ''}"

@@ -8,6 +8,8 @@ from ..evidence.records import Measured
 
 NONE = "\N{EN DASH}"
 
+UNITS = {"E": 1e18, "P": 1e15, "T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}
+
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int]) -> str:
     """A table whose columns are aligned right, except those of `left`."""
@@ -40,11 +42,17 @@ def agreeing(number: int, one: str, many: str) -> str:
 
 
 def amount(count: int) -> str:
-    """A number of parameters for a label, such as `11.2 M`."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    """A number of parameters or operations for a label, such as `11.2 M`."""
+    for unit, size in UNITS.items():
         if count >= max(size, 10_000):
             return f"{count / size:.3g} {unit}"
     return f"{count:,}"
+
+
+def work(operations: int) -> str:
+    """Counted operations, such as `3.4 TFLOP`."""
+    text = amount(operations)
+    return f"{text}FLOP" if text[-1] in UNITS else f"{text} FLOP"
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -14,9 +14,13 @@ import yaml
 
 from ..data.archive import fetch
 from ..params.reading import parse
+from ..pipeline.files import write_text
 from ..pipeline.places import checkout, from_home, home
 
 WORDS = ("official", "none", "source")
+
+DEFAULTS = "conf/defaults.yaml"
+DEFAULTS_SAY = "# What conf/ composes to, as `transferlab compose` left it for the report.\n"
 
 
 def register() -> None:
@@ -143,6 +147,19 @@ def compose(overrides: Sequence[str] = (), root: Path | None = None) -> str:
                 compose(added, root)  # our own check names the keys that there are
         raise ValueError(composing_problem(error)) from error
     return OmegaConf.to_yaml(config)
+
+
+def record_defaults(text: str, root: Path) -> None:
+    """Write `conf/defaults.yaml`, from which a report says where its parameters differ: it composes
+    nothing itself, for `conf/` may be half edited by then.
+
+    Args:
+        text: Of `compose` without overrides.
+        root: The checkout.
+    """
+    path, recorded = root / DEFAULTS, f"{DEFAULTS_SAY}{text}"
+    if not path.is_file() or path.read_bytes() != recorded.encode():
+        write_text(path, recorded)
 
 
 def composing_problem(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..pipeline.files import content_hash, file_hash, write_text
 from ..pipeline.places import cache_folder
+from .compose import DEFAULTS
 
 
 def note(values: Any, root: Path) -> None:
@@ -46,7 +47,7 @@ def newer(
 
 def conf_digest(root: Path) -> str:
     """Digest of the names and bytes of all that `conf/` composes."""
-    files = sorted((root / "conf").rglob("*.yaml"))
+    files = sorted({*(root / "conf").rglob("*.yaml")} - {root / DEFAULTS})
     return content_hash({str(path.relative_to(root)): file_hash(path) for path in files})
 
 

@@ -2,7 +2,6 @@
 
 import platform
 from importlib.metadata import version
-from typing import Any
 
 import torch
 
@@ -11,11 +10,12 @@ from ..network import device
 from ..network.device import Compute
 from ..params.learning.recipe import Recipe
 from ..params.record import plain
+from .records import Described, Facts
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow")  # whose versions may move a number
 
 
-def describe(recipe: Recipe, images: Images, start_sha256: str, compute: Compute) -> dict[str, Any]:
+def describe(recipe: Recipe, images: Images, start_sha256: str, compute: Compute) -> Described:
     """The facts that stand beside a strategy's models, before any seed has run."""
     return {
         "strategy": recipe.name,
@@ -39,12 +39,12 @@ def describe(recipe: Recipe, images: Images, start_sha256: str, compute: Compute
     }
 
 
-def require_same(facts: dict[str, Any], recipe: Recipe) -> None:
+def require_same(facts: Facts, recipe: Recipe) -> None:
     """Refuse models that were trained with other parameters than `params.yaml` says now."""
     for section, now in recipe.plain().items():
         if facts["params"][section] != now:
             raise ValueError(
                 f"runs/{recipe.name}/facts.json: expected the {section} of params.yaml, got other "
                 "values: the model was trained with those. "
-                f"Run: dvc repro --force train@{recipe.name}"
+                f"Run: dvc repro -f -s train@{recipe.name}"
             )

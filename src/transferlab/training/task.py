@@ -29,6 +29,7 @@ from ..params.learning.strategies import (
 )
 from . import loop, probe, strategies
 from .checkpoint import Checkpoint, Progress
+from .records import Outcome
 
 Log = Callable[[Mapping[str, Any]], None]
 Solved = tuple[probe.Solution, float]
@@ -273,11 +274,11 @@ def solve(
     ), solution.weight.numel() + solution.bias.numel()
 
 
-def outcome(done: Progress) -> dict[str, Any]:
+def outcome(done: Progress) -> Outcome:
     """How one seed ended."""
     best = next((row for row in done.history if row["epoch"] == done.best_epoch), {})
     return {
-        "status": done.status,
+        "status": "diverged" if done.status == "diverged" else "finished",
         "diverged_epoch": done.epoch if done.status == "diverged" else None,
         "best_epoch": done.best_epoch,
         "validation_accuracy": best.get("validation_accuracy"),

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -23,6 +22,7 @@ from ..pipeline.files import content_hash, read_json
 from ..pipeline.places import cache_folder
 from ..training.checkpoint import Checkpoint
 from ..training.facts import describe
+from ..training.records import Outcome
 from ..training.task import Log, Task, learn, outcome, starting_model
 
 SEED = 0  # of the task and of its random start: all strategies start from the same weights
@@ -70,7 +70,7 @@ def source_images(dataset: Dataset, folder: Path) -> Images:
 
 def train_once(
     recipe: Recipe, images: Images, code: str, log: Log
-) -> tuple[nn.Sequential, dict[str, Any]]:
+) -> tuple[nn.Sequential, Outcome]:
     """The trained model of one seed, and how its training ended."""
     train, engine = recipe.train, recipe.engine
     compute = device.prepare(engine, engine.pinned())

@@ -75,7 +75,9 @@ def write_folds(
     ids = [id for split in images for id in split.ids]
     labels = np.concatenate([split.labels for split in images])
     row_of = {id: row for row, id in enumerate(ids)}
-    pairs = [(row_of[line["id"]], row_of[line["other"]]) for line in read_csv(alike)]
+    pairs = [
+        (row_of[line["id"]], row_of[line["other"]]) for line in read_csv(alike, ("id", "other"))
+    ]
     together = groups(len(ids), pairs)
     divisions = {}
     for repeat in range(settings.repeats if settings.strategies else 0):

@@ -25,23 +25,11 @@ from .sheet import (
 )
 from .style import DPI, GREY, LEADER, PALE, WIDTH, looks, styled
 
-SECONDS = {
-    "s": (0.01, 0.1, 1, 5, 10, 30),
-    "min": (1, 2, 5, 10, 20, 30),
-    "h": (1, 2, 5, 10, 20, 50, 100, 1000),
-}
-
-TIMES = {
-    count * {"s": 1, "min": 60, "h": 3600}[unit]: f"{count} {unit}"
-    for unit in SECONDS
-    for count in SECONDS[unit]
-}
-
 
 @styled
 def draw(summary: Mapping[str, Mapping[str, Any]], front: Front) -> Figure:
-    """Test accuracy with its interval against training time and against trainable parameters, each
-    with its front.
+    """Test accuracy with its interval against counted operations of training, named with the
+    measured time, and against trainable parameters, each with its front.
 
     Args:
         summary: `metrics/summary.json`; strategies without an accuracy are left out.
@@ -52,24 +40,24 @@ def draw(summary: Mapping[str, Mapping[str, Any]], front: Front) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.7), dpi=DPI)
     left, gap, height = 0.65, 0.2, 3.75
     width = (WIDTH - left - gap - 0.1) / 2
-    seconds = [max(record["train_seconds"], 0.01) for record in found.values()]
+    operations = [max(float(record["operations"]), 1) for record in found.values()]
     parameters = [max(float(record["trainable_parameters"]), 1) for record in found.values()]
-    decades = math.log10(max(parameters, default=1) / min(parameters, default=1))
-    counts = [
-        step * 10**power for power in range(13) for step in ((1,) if decades > 1.5 else (1, 2, 5))
+    names = [shown(name, 20) for name in found]
+    timed = [
+        f"{name}, {words.duration(record['train_seconds'])}"
+        for name, record in zip(names, found.values(), strict=True)
     ]
-    amounts = {float(count): words.amount(count) for count in counts}
     panels = (
-        ("training time, all seeds together", seconds, TIMES, front["train_seconds"]),
-        ("trainable parameters", parameters, amounts, front["trainable_parameters"]),
+        ("operations of training, all seeds together", operations, timed, front["operations"]),
+        ("trainable parameters", parameters, names, front["trainable_parameters"]),
     )
     limits = accuracy_limits(found, {})
-    for column, (title, costs, marks, best) in enumerate(panels):
+    for column, (title, costs, texts, best) in enumerate(panels):
         axes = axes_at(figure, left + (width + gap) * column, 0.1, width, height)
         axes.set(xscale="log", xlabel=title, ylim=limits)
         accuracy_ticks(axes)
-        logarithmic(axes, costs, marks, (0.65, 0.95))
-        _cost_panel(axes, costs, found, best, look)
+        logarithmic(axes, costs, _marks(costs), (0.65, 0.95))
+        _cost_panel(axes, list(zip(costs, texts, strict=True)), found, best, look)
         if column:
             axes.set_yticklabels([])
         else:
@@ -82,14 +70,23 @@ def draw(summary: Mapping[str, Mapping[str, Any]], front: Front) -> Figure:
     return figure
 
 
+def _marks(costs: Sequence[float]) -> dict[float, str]:
+    """Where an axis of amounts may be marked, and with what."""
+    decades = math.log10(max(costs, default=1) / min(costs, default=1))
+    steps = (1,) if decades > 1.5 else (1, 2, 5)
+    counts = [step * 10**power for power in range(22) for step in steps]
+    return {float(count): words.amount(count) for count in counts}
+
+
 def _cost_panel(
     axes: Axes,
-    costs: Sequence[float],
+    named: Sequence[tuple[float, str]],
     records: Mapping[str, Mapping[str, Any]],
     front: Sequence[str],
     look: Any,
 ) -> None:
-    means = [with_interval(record)[0] for record in records.values()]
+    """Each record at its cost and under its name, both of `named`."""
+    means, costs = [with_interval(record)[0] for record in records.values()], [x for x, _ in named]
     if front:
         best = [list(records).index(name) for name in front]
         x, y = ([values[i] for i in best] for values in (costs, means))
@@ -111,9 +108,7 @@ def _cost_panel(
             mec="white",
             mew=0.5,
         )
-    _label(
-        axes, list(zip(places, means, (shown(name, 20) for name in records), strict=True)), lines
-    )
+    _label(axes, list(zip(places, means, (text for _, text in named), strict=True)), lines)
 
 
 def _side_by_side(axes: Axes, costs: Sequence[float], means: Sequence[float]) -> list[float]:

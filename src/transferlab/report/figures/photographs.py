@@ -213,15 +213,14 @@ def _said(figure: Figure, left: float, top: float, width: float, said: tuple[str
 
 
 def _photograph(axes: Axes, image: np.ndarray) -> None:
-    axes.imshow(_square(image), interpolation="antialiased")
+    axes.imshow(centre(image), interpolation="antialiased")
     axes.set_axis_off()
 
 
-def _square(image: np.ndarray) -> np.ndarray:
-    """The centre of an image, which is what the network sees most of."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
+def centre(image: np.ndarray, share: float = 1) -> np.ndarray:
+    """The central square with this share of the shorter side, `[S, S, 3]`: what a network sees."""
+    side = round(min(image.shape[:2]) * share)
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     return image[top : top + side, left : left + side]
 
 
@@ -268,7 +267,7 @@ def heated(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     Returns:
         uint8 `[S, S, 3]`.
     """
-    image = _square(image)
+    image = centre(image)
     positive = np.nan_to_num(np.asarray(strength, dtype=np.float32), posinf=0, neginf=0).clip(0)
     small = Image.fromarray(positive / (positive.max() or 1))
     heat = np.asarray(small.resize(image.shape[:2], Image.Resampling.BILINEAR))
