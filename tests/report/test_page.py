@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,38 @@ def test_html_in_the_text_stays_text(folder: Path) -> None:
 def test_a_figure_that_is_not_there_is_refused(folder: Path) -> None:
     with pytest.raises(OSError, match=r"missing\.png"):
         page.render("# t\n\n![x](figures/missing.png)\n", folder)
+
+
+class Loads(HTMLParser):
+    """What a page would run or load, and its policy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.policy: dict[str, list[str]] = {}
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if found.get("http-equiv") == "Content-Security-Policy":
+            assert self.tags == ["html", "head", "meta"], "a policy holds for what comes after it"
+            parts = (part.split() for part in (found["content"] or "").split(";"))
+            self.policy = {name: sources for name, *sources in parts}
+        self.tags.append(tag)
+        self.addresses += [found[name] or "" for name in ("src", "href") if name in found]
+        assert not [name for name in found if name.startswith("on")]
+
+
+def test_a_policy_lets_the_page_show_itself_and_nothing_run_or_load(folder: Path) -> None:
+    """All that the page holds is allowed: images in their addresses, and its own styles."""
+    page_of = Loads()
+    page_of.feed(page.render(f"{TEXT}\n![samples](figures/samples.png)\n", folder))
+    assert page_of.policy == {
+        "default-src": ["'none'"],
+        "img-src": ["data:"],
+        "style-src": ["'unsafe-inline'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+    }
+    assert not {"script", "link", "iframe", "object", "embed", "form", "base"} & set(page_of.tags)
+    assert [address.split(":")[0] for address in page_of.addresses] == ["data", "data"]

@@ -20,7 +20,7 @@ from transferlab.report import words, write
 from transferlab.report.drawn import attributed
 from transferlab.report.figures.photographs import centre
 from transferlab.report.opened import read_results
-from transferlab.report.tables import write_confusion
+from transferlab.report.tables import write_confusion, write_sheet
 from transferlab.report.text import CAPTIONS, render
 from transferlab.report.write import write_report
 
@@ -288,7 +288,7 @@ def test_predictions_of_images_that_are_not_there_are_refused(tmp_path: Path) ->
         table.read_text(encoding="utf-8").replace("test/ants/0.png", "other.png"), encoding="utf-8"
     )
     with pytest.raises(
-        ValueError, match=r"predictions: expected ids of test images, got 'other.png'"
+        ValueError, match=r"predictions/probe.csv: expected ids of data/.*csv, got 'other.png'"
     ):
         write_report(tmp_path, parameters("probe"), parameters("probe"), None)
 
@@ -358,7 +358,7 @@ def test_photographs_under_heat_maps_are_cut_to_what_the_network_saw() -> None:
     assert np.array_equal(centre(image, 0.5), image[20:60, 30:70])
 
 
-@pytest.mark.parametrize("name", ["=cmd()", "+1", "-1", "@x", "\tx"])
+@pytest.mark.parametrize("name", ["=cmd()", "+1", "-1", "@x", "\tx", "\nx"])
 def test_class_names_do_not_become_formulas(tmp_path: Path, name: str) -> None:
     table = pd.DataFrame({"seed": [0, 0], "label": [name, "ants"], "predicted": ["ants", name]})
     write_confusion(tmp_path / "confusion.csv", {"probe": table})
@@ -368,6 +368,63 @@ def test_class_names_do_not_become_formulas(tmp_path: Path, name: str) -> None:
         == {row["predicted"] for row in rows}
         == {f"'{name}", "ants"}
     )
+
+
+def test_numbers_below_zero_stay_numbers(tmp_path: Path) -> None:
+    write_sheet(tmp_path / "a.csv", ("text", "number"), [{"text": "-1", "number": -1}])
+    assert files.read_csv(tmp_path / "a.csv") == [{"text": "'-1", "number": "-1"}]
+
+
+STARVED = """
+import importlib.util, resource, sys, yaml
+from pathlib import Path
+from types import SimpleNamespace
+from transferlab.params.compare import Compare
+from transferlab.report.write import write_report
+name, limit = sys.argv[1], int(sys.argv[2])
+root, params = Path(sys.argv[3]), yaml.safe_load(Path(sys.argv[4]).read_text())
+spec = importlib.util.spec_from_file_location("script", "stages/compare.py")
+stage = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(stage)
+values = SimpleNamespace(**params)
+values.cross_validation = SimpleNamespace(**params["cross_validation"])
+values.compare = Compare(**params["compare"])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    if name == "compare":
+        stage.work(root, values, "")
+    else:
+        write_report(root, params, params, "other")
+except OSError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["compare", "report"])
+def test_a_stage_that_runs_out_of_room_leaves_the_last_results_whole(
+    root: Path, stage: str
+) -> None:
+    """The last file that is written, or the first figure, is larger than may be."""
+    write_report(root, parameters(), parameters(), "abc1234")
+    files.write_text(root / "values.yaml", yaml.safe_dump(parameters(), sort_keys=False))
+    facts = files.read_json(root / "runs/frozen/facts.json")
+    facts["trainable_parameters"] = 7  # other numbers would be written
+    files.write_json(root / "runs/frozen/facts.json", facts)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    sizes = [len(content) for path, content in before.items() if "metrics" in path.parts]
+    limit = sorted(sizes)[-1] - 1 if stage == "compare" else 20 * 1024
+    command = [sys.executable, "-c", STARVED, stage, str(limit), str(root)]
+    done = subprocess.run(
+        [*command, str(root / "values.yaml")],
+        cwd=places.checkout(),
+        env={**os.environ, "PYTHONPATH": str(places.checkout() / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 27] File too large\n")
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
 
 def test_the_tables_for_dvc_plots_are_long(reported: Path) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..pipeline.files import read_csv, write_csv
+from ..pipeline.makers import unreadable
+from ..pipeline.shapes import short
 
 PARTS = ("fit", "validation", "asked")
 """What an image is for; an empty cell says: nothing."""
@@ -60,7 +62,7 @@ def read_divisions(path: Path, ids: Sequence[str]) -> dict[str, Division]:
     """The divisions of a table by column, in its order.
 
     Raises:
-        ValueError: It is not about these images in this order.
+        ValueError: It is damaged, or not about these images in this order.
     """
     lines = read_csv(path, ("id", "label"))
     if [line["id"] for line in lines] != list(ids):
@@ -69,6 +71,11 @@ def read_divisions(path: Path, ids: Sequence[str]) -> dict[str, Division]:
             "others. Run: dvc repro split"
         )
     columns = [name for name in lines[0] if name not in ("id", "label")]
+    for line in lines:
+        for name in columns:
+            if line[name] not in ("", *PARTS):
+                expected = f"{', '.join(PARTS)} or nothing in {short(name)}"
+                raise unreadable(path, expected, f"{short(line[name])} ({line['id']})")
     return {name: _division([line[name] for line in lines]) for name in columns}
 
 

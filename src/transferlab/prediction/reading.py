@@ -172,8 +172,8 @@ def _check_seeds(path: Path, table: pd.DataFrame) -> None:
         )
         if not np.array_equal(first, other):
             raise ValueError(
-                f"{path.name}: expected the same ids and labels in the same order for every seed, "
-                f"got others for seed {seed} than for seed {seeds[0]}. {_again(path)}"
+                f"{made_by(path)[0]}: expected the same ids and labels in the same order for "
+                f"every seed, got others for seed {seed} than for seed {seeds[0]}. {_again(path)}"
             )
 
 
@@ -182,11 +182,11 @@ def _require(
 ) -> None:
     if not good.all():
         row = int(np.argmin(good))
-        place = (
-            f"{path.name}, line {row + 2} (seed {table['seed'].iloc[row]}, {table['id'].iloc[row]})"
-        )
+        where = f"line {row + 2} (seed {table['seed'].iloc[row]}, {table['id'].iloc[row]})"
         got = table[column].tolist()[row]
-        raise ValueError(f"{place}: expected {expected}, got {got!r}. {_again(path)}")
+        raise ValueError(
+            f"{made_by(path)[0]}, {where}: expected {expected}, got {got!r}. {_again(path)}"
+        )
 
 
 def _again(path: Path) -> str:

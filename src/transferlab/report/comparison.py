@@ -78,7 +78,7 @@ def _controls(results: Results) -> str:
     rows = [
         (
             f"`{name}`",
-            names[name],
+            names.get(name, words.NONE),
             words.percent(row["accuracy"]),
             words.interval(row["accuracy_low"], row["accuracy_high"]),
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,11 @@ def read_tables_of(root: Path, results: Results) -> Tables:
     predictions = read_tables(root / "predictions", names, classes)
     test = load_images(root / "data/processed/test", classes)
     known = set(test.ids)
-    for table in predictions.values():
+    for name, table in predictions.items():
         for id in table["id"]:
             if id not in known:
-                raise ValueError(
-                    f"predictions: expected ids of test images, got {id!r}. Run: dvc repro"
-                )
+                expected = "ids of data/processed/test/manifest.csv"
+                raise unreadable(root / f"predictions/{name}.csv", expected, short(id))
     return Tables(
         classes=classes,
         predictions=predictions,
@@ -84,7 +84,7 @@ def read_pictures(path: Path, images: int) -> dict[str, np.ndarray]:
         ValueError: It is damaged, or of other images.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             found = {name: file[name] for name in PICTURES}
     except Exception as error:  # there are half a dozen kinds of damage
         expected = f"the arrays {', '.join(PICTURES)}"
@@ -124,13 +124,14 @@ def read_results(
         raise ValueError(
             f"metrics/summary.json: expected {names}, got {list(summary)}. Run: dvc repro compare"
         )
+    done = [name for name, line in summary.items() if line["accuracy"] is not None]
     return Results(
         params=params,
         defaults=defaults,
         baseline=baseline,
         summary=summary,
-        numbers=read_json(root / "metrics/numbers.json", dict[str, Numbers]),
-        comparison=read_json(root / "metrics/comparison.json", Comparison),
+        numbers=_numbers(root / "metrics/numbers.json", done),
+        comparison=_comparison(root / "metrics/comparison.json", done),
         facts=facts,
         counts=_counts(processed / "class_counts.csv"),
         skipped=read_csv(processed / "skipped.csv", ("id", "reason")),
@@ -139,6 +140,29 @@ def read_results(
         start=start,
         weights_file=read_json(weights / "file.json", WeightsFile | None),
     )
+
+
+def _numbers(path: Path, done: Sequence[str]) -> dict[str, Numbers]:
+    """Of the strategies that finished."""
+    found = read_json(path, dict[str, Numbers])
+    if list(found) != list(done):
+        raise unreadable(path, f"the strategies {', '.join(done)}", short(", ".join(found)))
+    return found
+
+
+def _comparison(path: Path, done: Sequence[str]) -> Comparison:
+    """Of the strategies that finished, each with each."""
+    found = read_json(path, Comparison)
+    pairs = {frozenset((pair["first"], pair["second"])) for pair in found["pairs"]}
+    if pairs != set(map(frozenset, combinations(done, 2))):
+        said = ", ".join(" and ".join(sorted(pair)) for pair in pairs)
+        raise unreadable(path, f"every pair of {', '.join(done) or 'none'}", short(said))
+    best = found["recommended"]
+    front = [*found["front"]["operations"], *found["front"]["trainable_parameters"]]
+    named = [*((best["strategy"], best["best_validation"]) if best else ()), *front]
+    if strangers := [name for name in named if name not in done]:
+        raise unreadable(path, f"strategies of {', '.join(done)}", short(strangers[0]))
+    return found
 
 
 def read_defaults(path: Path) -> dict[str, Any]:
@@ -201,7 +225,7 @@ def require_same(name: str, facts: Facts, now: Mapping[str, Any]) -> None:
     """
     data = {"classes": facts["classes"], "start_sha256": facts["start_sha256"]}
     used = {**facts["params"], **data}
-    expected = {key: now["strategies"][name] if key == "strategy" else now[key] for key in used}
+    expected = {key: now["strategies"][name] if key == "strategy" else now.get(key) for key in used}
     for key, before, after in differences(used, expected):
         says = "data/ has" if key in data else "params.yaml says"
         old, new = override_value(before), override_value(after)
