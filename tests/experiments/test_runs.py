@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from small import params_of, prepare, setup_of, train
 from transferlab.data.chance import stratified_split
 from transferlab.data.images import load_images
 from transferlab.experiments import runs
+from transferlab.experiments.work import of_parts, operations
 from transferlab.network import backbones, models
 from transferlab.network.setup import starting_weights, without_head
 from transferlab.params.learning.network import PARTS
@@ -169,11 +170,14 @@ def test_facts_have_exactly_the_promised_keys(name: str, root: Path) -> None:
                 "validation_accuracy",
                 "validation_loss",
             ),
-            *("model_sha256", "fit_images", "validation_images"),
+            *("model_sha256", "fit_images", "validation_images", "operations"),
         }
         assert re.fullmatch("[0-9a-f]{64}", fact["key"])
         assert (fact["status"], fact["diverged_epoch"]) == ("finished", None)
         assert (fact["fit_images"], fact["validation_images"]) == (12, 4)
+        net = backbones.build("tiny", 2)
+        recipe = recipe_of(params, name)
+        assert fact["operations"] == operations(recipe, partial(of_parts, net), 12, 4) > 0
         assert fact["model_sha256"] == file_hash(root / f"models/{name}/seed-{seed}.safetensors")
 
 

@@ -9,6 +9,7 @@ import torch
 
 from transferlab.experiments.work import of_parts, operations
 from transferlab.network import backbones
+from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.whole import Params
 
 AT = {32: [1, 2, 4, 8, 16, 32], 16: [100, 200, 400, 800, 1600, 3200]}
@@ -30,7 +31,7 @@ def work(
     **of: Any,
 ) -> int:
     """Operations of a strategy with some of its values changed."""
-    recipe = small.recipe_of(params, name)
+    recipe = recipe_of(params, name)
     recipe = replace(
         recipe,
         strategy=replace(recipe.strategy, **of),

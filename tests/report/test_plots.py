@@ -290,9 +290,22 @@ def test_cost_leaves_out_what_has_no_accuracy_and_names_the_others_in_both_panel
 
 
 @pytest.mark.parametrize("parameters", [0, 1, 10**12])
-def test_cost_has_room_for_any_number_of_parameters(tmp_path: Path, parameters: int) -> None:
+def test_cost_has_room_for_any_number_of_parameters(parameters: int) -> None:
     some = {"few": record(0.8, trainable_parameters=parameters), "many": record(0.9)}
-    save(cost.draw(some, fronts(some)), tmp_path / "cost.png")
+    axes = cost.draw(some, fronts(some)).axes[1]
+    low, high = axes.get_xlim()
+    assert low < max(parameters, 1) < high and low < 1026 < high
+    assert [text.get_text() for text in axes.get_xticklabels()] != []
+
+
+@pytest.mark.parametrize(("operations", "mark"), [(3 * 10**9, "10 G"), (10**19, "10 E")])
+def test_operations_are_marked_in_the_unit_a_person_says(operations: int, mark: str) -> None:
+    some = {
+        "one": record(0.8, operations=operations),
+        "ten": record(0.9, operations=operations * 9),
+    }
+    axes = cost.draw(some, fronts(some)).axes[0]
+    assert mark in [text.get_text() for text in axes.get_xticklabels()]
 
 
 def test_controls_are_named_with_their_accuracy_and_far_ones_at_the_edge() -> None:
@@ -367,19 +380,29 @@ def test_a_learning_curve_has_the_mean_over_seeds_at_every_size() -> None:
     assert list(line.get_ydata()) == pytest.approx([86, 90, 90.5])  # type: ignore[arg-type]
 
 
-def test_figures_of_nothing_but_diverged_strategies_are_drawn(tmp_path: Path) -> None:
+def test_figures_of_nothing_but_diverged_strategies_say_so_or_are_empty(tmp_path: Path) -> None:
     summary, none = {"frozen": record(None)}, table(["a", "b"], 0)
-    figures = [
-        accuracy.draw(summary, {"frozen": {}}),
-        cost.draw(summary, fronts(summary)),
-        confusion.draw({"frozen": none}, ["a", "b"]),
-    ]
-    figures += [verdicts.draw({"pairs": []}), reliability.draw({"frozen": None}), features.draw({})]
-    for figure in [
-        *figures,
-        training.learning_curve(growth([], 0).reindex(columns=growth(["a"], 1).columns)),
-    ]:
-        save(figure, tmp_path / "figure.png")
+    nothing = growth([], 0).reindex(columns=growth(["a"], 1).columns)
+    figures = {
+        "accuracy": accuracy.draw(summary, {"frozen": {}}),
+        "cost": cost.draw(summary, fronts(summary)),
+        "confusion": confusion.draw({"frozen": none}, ["a", "b"]),
+        "verdicts": verdicts.draw({"pairs": []}),
+        "reliability": reliability.draw({"frozen": None}),
+        "features": features.draw({}),
+        "learning_curve": training.learning_curve(nothing),
+    }
+    for name, figure in figures.items():
+        save(figure, tmp_path / f"{name}.png")
+    assert "diverged at epoch 2 (seed 0, lr 0.01)" in words(figures["accuracy"])
+    assert not [name for name in ("cost", "verdicts") if "frozen" in words(figures[name])]
+    lines = [line for name in ("cost", "learning_curve") for line in lines_of(figures[name])]
+    assert lines == []
+    assert not [word for word in words(figures["confusion"]) if word.isdecimal()]
+
+
+def lines_of(figure: Figure) -> list[Any]:
+    return [line for axes in figure.axes for line in axes.lines]
 
 
 def test_confusion_counts_images_per_seed() -> None:
