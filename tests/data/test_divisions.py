@@ -1,5 +1,6 @@
 """Which images a training fits, validates on and is asked about is a table, and nothing else."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,20 @@ def test_a_seed_without_a_column_is_refused_with_those_that_there_are(table: Pat
 def test_words_of_a_column_tell_its_training() -> None:
     assert named("repeat=1 fold=3") == {"repeat": "1", "fold": "3"}
     assert named("fraction=0.25 seed=0") == {"fraction": "0.25", "seed": "0"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "expected a table, got an empty file"),
+        ("id,label,seed=0\na,x,fi", "expected a whole last line, got one that is cut off"),
+        ("id,label,seed=0\na,x,fat\n", "expected fit, validation, asked or nothing in 'seed=0'"),
+    ],
+)
+def test_a_damaged_table_is_named_with_what_to_run(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "data/splits/validation.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text(content, encoding="utf-8")
+    line = rf"^data/splits/validation\.csv: {re.escape(said)}.* Run: dvc repro -f -s split$"
+    with pytest.raises(ValueError, match=line):
+        read_divisions(path, ["a"])

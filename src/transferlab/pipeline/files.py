@@ -174,7 +174,7 @@ def read_rows(path: Path) -> Iterator[list[str]]:
         raise unreadable(path, "a file", "none")
     _check_end(path)
     with path.open(encoding="utf-8", newline="") as file:
-        reader, header = csv.reader(file), None
+        reader, header = csv.reader(file, strict=True), None
         try:
             for row in reader:
                 header = header or row
