@@ -108,7 +108,7 @@ def test_packing_that_fails_half_way_leaves_nothing(
     for number in range(100):
         (folder / f"{number}.png").write_bytes(bytes(200))
     with pytest.raises(
-        ValueError, match=r"mine: could not be packed into .*a\.zip \(\[Errno 27\] File too large"
+        ValueError, match=r"mine: could not be packed into .*a\.zip .*File too large"
     ):
         pack.pack_folder(folder, tmp_path / "a.zip")
     assert os.listdir(tmp_path) == ["mine"]
