@@ -17,8 +17,8 @@ from transferlab.settings import compose
 
 PACKAGE = ROOT / "src" / "transferlab"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-NAMES = ["download", "weights", "preprocess", "split", "precision", "train", "evaluate", "controls"]
-NAMES += ["cross_validate", "learning_curve", "compare", "report", "track"]
+NAMES = ["watch", "download", "weights", "preprocess", "split", "precision", "train", "evaluate"]
+NAMES += ["controls", "cross_validate", "learning_curve", "compare", "report", "track"]
 SECTIONS = [
     "dataset",
     "backbone",
@@ -199,7 +199,7 @@ def test_committed_defaults_are_what_conf_composes_to() -> None:
 
 
 PACKAGES = {
-    "none": ((), "download preprocess split precision track"),
+    "none": ((), "watch download preprocess split precision track"),
     "networks": (
         ("torch",),
         "weights train evaluate controls cross_validate learning_curve",

@@ -485,6 +485,66 @@ def test_a_folder_that_is_not_there_is_refused(own_home: Path, path: str) -> Non
     assert line.endswith(f"Relative paths count from {own_home}.")
 
 
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout whose params.yaml records a folder and weights that are not on this machine."""
+    (tmp_path / "checkout").mkdir()
+    monkeypatch.setattr(compose, "checkout", lambda: tmp_path / "checkout")
+    text = yaml.safe_dump(
+        {
+            "dataset": {"path": "birds", "path_sha256": "b" * 64},
+            "backbone": {"weights": "mine.pth", "weights_sha256": "c" * 64},
+        }
+    )
+    (tmp_path / "checkout/params.yaml").write_text(text)
+    return tmp_path / "checkout/params.yaml"
+
+
+def test_what_is_absent_but_recorded_composes_to_what_was_recorded(
+    recorded: Path, own_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert compose.hash_of_path("birds") == "b" * 64
+    assert compose.hash_of_weights("mine.pth") == "c" * 64
+    assert [record.getMessage() for record in caplog.records] == [
+        f"dataset.path: {own_home}/birds is not here, so its recorded digest is kept.",
+        "backbone.weights: no file mine.pth here: its digest is kept.",
+    ]
+    assert compose.hash_of_path(str(images(own_home / "birds"))) != "b" * 64
+    assert compose.hash_of_path("birds") != "b" * 64  # present, its own bytes count
+
+
+def test_what_is_absent_and_not_what_was_recorded_is_refused(recorded: Path) -> None:
+    for content in (recorded.read_text(), "[", "dataset: 3", ""):
+        recorded.write_text(content)
+        with pytest.raises(ValueError, match=r"dataset\.path: expected .* nothing at 'brids'"):
+            compose.hash_of_path("brids")
+        with pytest.raises(ValueError, match=r"backbone\.weights: expected .* got 'mime\.pth'"):
+            compose.hash_of_weights("mime.pth")
+
+
+def test_weights_that_are_not_those_of_their_name_are_refused_though_recorded(
+    recorded: Path, own_home: Path
+) -> None:
+    recorded.write_text(recorded.read_text().replace("mine.pth", "mine-01234567.pth"))
+    (own_home / "mine-01234567.pth").write_bytes(b"other")
+    with pytest.raises(ValueError, match="starts with 01234567, as its name says"):
+        compose.hash_of_weights("mine-01234567.pth")
+
+
+def test_files_of_ones_own_are_watched_and_nothing_else_is(own_home: Path) -> None:
+    images(own_home / "birds")
+    (own_home / "mine.pth").write_bytes(b"mine")
+    assert composed()["watched"] == composed("preset=demo")["watched"] == {}
+    for own in (["dataset=folder", "dataset.path=birds"], ["backbone.weights=mine.pth"]):
+        assert composed(*own)["watched"] == {"own": "own"}
+
+
+def test_a_file_name_that_moves_the_cursor_is_shown_escaped(own_home: Path) -> None:
+    (images(own_home / "birds") / "\x1b[31m").symlink_to("/nowhere")
+    (line,) = refused("dataset=folder", "dataset.path=birds")
+    assert "birds/\\x1b[31m: link that leads nowhere" in line
+
+
 def test_a_backbone_that_needs_larger_images_names_the_setting() -> None:
     (line,) = refused("backbone=efficientnet_b4")
     assert line.startswith(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..pipeline.places import checkout
+from ..pipeline.terminal import message
 from .demo import demo
 from .doctor.examine import doctor
 from .parameters import check, compose_params, preview
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("TRANSFERLAB_TRACEBACK"):
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {message(error)}")
 
 
 def expect_own_checkout() -> None:

@@ -9,6 +9,7 @@ import yaml
 from ..params.reading import load_params, parse, read_params
 from ..pipeline.files import write_text
 from ..pipeline.places import checkout
+from ..pipeline.terminal import printable
 from ..settings import at_work, compose, composed
 from ..settings.changes import differences
 from ..settings.cost import expectation
@@ -103,6 +104,6 @@ def short(value: Any) -> str:
         if value is None
         else f"{{{', '.join(value)}}}"
         if isinstance(value, dict)
-        else str(value)
+        else printable(value)
     )
     return text if len(text) <= 60 else text[:57] + "..."

@@ -30,6 +30,7 @@ class Params:
     cross_validation: CrossValidation
     learning_curve: LearningCurve
     compare: Compare
+    watched: dict[Name, Name]  # `own` where a path of one's own is set: DVC has a stage for each
 
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""

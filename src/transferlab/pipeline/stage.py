@@ -18,6 +18,7 @@ from . import code, disk, memory, parent, parts, signals
 from .files import content_hash, file_hash
 from .lock import Lock
 from .places import checkout, home
+from .terminal import message
 
 Work = Callable[[Path, Params, str], None]
 
@@ -51,7 +52,7 @@ def main(name: str, work: Work, first: Callable[[Path, Params], None] | None = N
         text = None if os.environ.get("TRANSFERLAB_TRACEBACK") else run.in_one_line(error)
         if text is None:
             raise
-        sys.exit(text)
+        sys.exit(message(text))
 
 
 class _Run:

@@ -4,20 +4,26 @@
 so both check the whole configuration before anything is touched or queued.
 """
 
+import functools
+import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..data.archive import fetch
-from ..params.reading import parse
+from ..params.reading import parse, read_params
 from ..pipeline.files import write_text
 from ..pipeline.places import checkout, from_home, home
+from ..pipeline.terminal import message
+
+logger = logging.getLogger(__name__)
 
 WORDS = ("official", "none", "source")
+"""What `backbone.weights` may be beside a file."""
 
 DEFAULTS = "conf/defaults.yaml"
 DEFAULTS_SAY = "# What conf/ composes to, as `transferlab compose` left it for the report.\n"
@@ -27,10 +33,26 @@ def register() -> None:
     """Make the resolvers that `conf/` uses known to OmegaConf."""
     from omegaconf import OmegaConf
 
-    OmegaConf.register_new_resolver("transferlab.check", check, replace=True)
-    OmegaConf.register_new_resolver("transferlab.hash_of_path", hash_of_path, replace=True)
-    OmegaConf.register_new_resolver("transferlab.hash_of_weights", hash_of_weights, replace=True)
-    OmegaConf.register_new_resolver("transferlab.by_name", by_name, replace=True)
+    for resolver in (check, hash_of_path, hash_of_weights, by_name, watched):
+        OmegaConf.register_new_resolver(
+            f"transferlab.{resolver.__name__}", _said(resolver), replace=True
+        )
+
+
+def _said(resolver: Callable[..., Any]) -> Callable[..., Any]:
+    """The resolver, whose errors DVC shows as they are: names of files stand in them."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    @functools.wraps(resolver)
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        try:
+            return resolver(*arguments, **named)
+        except OmegaConfBaseException:  # of a resolver that this one asked
+            raise
+        except ValueError as error:
+            raise ValueError(message(error)) from error
+
+    return wrapped
 
 
 def by_name(names: Sequence[str]) -> Any:
@@ -40,6 +62,13 @@ def by_name(names: Sequence[str]) -> Any:
     from omegaconf import OmegaConf
 
     return OmegaConf.create({name: name for name in names})
+
+
+def watched(path: str | None, weights: str) -> Any:
+    """Resolver: `own` where files of one's own are used; the stage that looks at them runs for
+    each.
+    """
+    return by_name(("own",) if path is not None or weights not in WORDS else ())
 
 
 def check(*, _root_: Any) -> bool:
@@ -102,19 +131,40 @@ def hash_of_path(path: str) -> str:
     from ..data.archive.pack import folder_sha256
 
     found = from_home(path)
-    if not path or not found.exists():
-        raise ValueError(
-            f"dataset.path: expected a folder or a zip, found nothing at '{path}'. Relative paths "
-            f"count from {home()}."
-        )
-    return folder_sha256(found)
+    if path and found.exists():
+        return folder_sha256(found)
+    if recorded := _recorded("dataset", "path", path):
+        logger.warning("dataset.path: %s is not here, so its recorded digest is kept.", found)
+        return recorded
+    raise ValueError(
+        f"dataset.path: expected a folder or a zip, found nothing at '{path}'. Relative paths "
+        f"count from {home()}."
+    )
 
 
 def hash_of_weights(weights: str) -> str | None:
     """Resolver: sha256 of a weights file of the user's own or of the mirror; None for the words."""
     if weights in WORDS:
         return None
-    return fetch.own_file(weights, sha256=None, key="backbone.weights").sha256
+    try:
+        return fetch.own_file(weights, sha256=None, key="backbone.weights").sha256
+    except fetch.Absent:
+        if recorded := _recorded("backbone", "weights", weights):
+            logger.warning("backbone.weights: no file %s here: its digest is kept.", weights)
+            return recorded
+        raise
+
+
+def _recorded(section: str, key: str, value: str) -> str | None:
+    """The digest that params.yaml has of a file or folder of one's own: a clone without it and a
+    disk that is not mounted compose to what was recorded.
+    """
+    try:
+        recorded = read_params(checkout() / "params.yaml")[section]
+        digest = recorded[f"{key}_sha256"] if recorded[key] == value else None
+    except (ValueError, TypeError, KeyError):
+        return None
+    return digest if isinstance(digest, str) else None
 
 
 def compose(overrides: Sequence[str] = (), root: Path | None = None) -> str:

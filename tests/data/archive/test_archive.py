@@ -15,6 +15,7 @@ import yaml
 
 from transferlab.data.archive import bring, pack
 from transferlab.data.archive.contents import contents_sha256
+from transferlab.data.archive.request import Limits
 from transferlab.params.dataset import Dataset
 from transferlab.params.reading import parse
 from transferlab.settings import compose
@@ -30,7 +31,9 @@ def facts(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "archive.json").read_text())
     assert sorted(path.name for path in folder.iterdir()) == ["archive.json", "archive.zip"]
     assert found["sha256"] == hashlib.sha256((folder / "archive.zip").read_bytes()).hexdigest()
-    assert found["contents_sha256"] == contents_sha256(folder / "archive.zip")
+    assert found["contents_sha256"] == contents_sha256(
+        folder / "archive.zip", bring.limits_of(DRAWN)
+    )
     assert list(found) == ["name", "origin", "sha256", "contents_sha256", "verified_by"]
     return found
 
@@ -155,6 +158,35 @@ def test_a_folder_that_changed_since_composition_is_refused(tmp_path: Path, bird
     assert facts(tmp_path / "raw") == before
 
 
+def test_a_damaged_zip_of_ones_own_is_named_as_its_own(tmp_path: Path, own_home: Path) -> None:
+    content = zipped(own_home / "birds.zip")
+    (own_home / "birds.zip").write_bytes(content.replace(b"jpgant", b"jpgtan"))
+    with pytest.raises(
+        ValueError,
+        match=r"^dataset.path: .*/birds.zip is not a readable zip \(Bad CRC.*a.jpg'\)\. Repair it, "
+        r"or pack it anew\.$",
+    ):
+        bring.bring(own("birds.zip"), tmp_path / "raw")
+    assert list((tmp_path / "raw").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["birds", "birds.zip"])
+def test_more_than_the_limit_is_refused_and_accepted_where_it_is_raised(
+    tmp_path: Path, birds: Path, path: str
+) -> None:
+    with zipfile.ZipFile(birds.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("ants/a.jpg", bytes(2 * 10**6))
+    (birds / "ants/large.jpg").write_bytes(bytes(2 * 10**6))
+    small = replace(own(path), max_total_mb=1, max_ratio=10**4)
+    with pytest.raises(
+        ValueError,
+        match=rf"dataset.path: .*/{path}: expected at most dataset.max_total_mb=1 MB, got more\. "
+        r"Raise dataset.max_total_mb",
+    ):
+        bring.bring(small, tmp_path / "raw")
+    bring.bring(replace(small, max_total_mb=3), tmp_path / "raw")
+
+
 @pytest.mark.parametrize(
     ("content", "found"), [(b"no zip", "another file"), (b"", "another file"), (None, "nothing")]
 )
@@ -177,7 +209,7 @@ def test_an_interrupt_leaves_no_part_behind(
 ) -> None:
     dataset = own("birds")
 
-    def interrupted(folder: Path, part: Path) -> None:
+    def interrupted(folder: Path, part: Path, limits: Limits) -> None:
         part.write_bytes(b"half")
         raise KeyboardInterrupt
 

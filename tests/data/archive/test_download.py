@@ -15,16 +15,17 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from transferlab.data.archive import contents, transfer
 from transferlab.data.archive import fetch as fetching
+from transferlab.data.archive import transfer
 from transferlab.data.archive.contents import contents_sha256
-from transferlab.data.archive.request import Verified
+from transferlab.data.archive.request import Limits, TooMuch, Verified
 from transferlab.data.archive.transfer import CONNECT_SECONDS, TRIES, _is_downgrade
 from transferlab.pipeline import files, places
 
@@ -35,6 +36,9 @@ FILES = {
 }
 # the fixtures unset the variable
 REAL = Path(os.environ.get("TRANSFERLAB_MIRROR", "")) / "hymenoptera_data.zip"
+LIMITS = Limits(
+    max_total_mb=20, max_ratio=200, total_key="dataset.max_total_mb", ratio_key="dataset.max_ratio"
+)
 NOISE = random.Random(0).randbytes(300_000)  # longer than what is read at once
 
 
@@ -227,7 +231,8 @@ def kept() -> dict[str, bytes]:
 
 
 def fetch(server: Server, **digests: str) -> Verified:
-    return fetching.fetch(server.url, key="dataset", **(digests or {"sha256": sha256(BODY)}))
+    digests = digests or {"sha256": sha256(BODY)}
+    return fetching.fetch(server.url, key="dataset", limits=LIMITS, **digests)
 
 
 def refused(server: Server, match: str, **digests: str) -> str:
@@ -500,6 +505,132 @@ def test_a_server_that_never_answers_is_given_up(
     server.answer = never
     refused(server, r"timed out\)\. Tried 3 times")
     assert len(server.seen) == 3
+
+
+def endless(handler: Handler) -> None:
+    handler.head(200)
+    while not handler.server.go_on.is_set():
+        handler.wfile.write(NOISE)
+
+
+def endless_in_chunks(handler: Handler) -> None:
+    handler.head(200, Transfer_Encoding="chunked")
+    while not handler.server.go_on.is_set():
+        handler.wfile.write(f"{len(NOISE):x}\r\n".encode() + NOISE + b"\r\n")
+
+
+def promised(handler: Handler) -> None:
+    handler.head(200, 10**12)
+
+
+@pytest.mark.parametrize("answer", [endless, endless_in_chunks, promised])
+def test_a_body_larger_than_the_limit_stops_there_and_is_not_asked_for_again(
+    server: Server, answer: Answer
+) -> None:
+    server.answer = answer
+    refused(server, r"/a\.zip: expected at most dataset\.max_total_mb=20 MB, got more\. Raise")
+    assert len(server.seen) == 1
+
+
+def test_a_file_of_weights_has_a_limit_of_its_own(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answer = promised
+    message = "expected at most TRANSFERLAB_DOWNLOAD_MB={} MB, got more. Raise TRANSFERLAB_DOWN"
+    with pytest.raises(ValueError, match=message.format(5000)):
+        fetching.fetch(server.url, key="backbone", sha256="0" * 64)
+    monkeypatch.setenv("TRANSFERLAB_DOWNLOAD_MB", "7000")
+    with pytest.raises(ValueError, match=message.format(7000)):
+        fetching.fetch(server.url, key="backbone", sha256="0" * 64)
+
+
+def drips(*begin: bytes) -> Answer:
+    """A byte now and then, faster than any time-out of the socket."""
+
+    def answer(handler: Handler) -> None:
+        for part in begin:
+            handler.wfile.write(part)
+        while not handler.server.go_on.wait(0.02):
+            handler.wfile.write(b"0")
+
+    return answer
+
+
+DRIPPING = {
+    "head": drips(b"HTTP/1.1 200 OK\r\nX: "),
+    "body": drips(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"),
+    "endless body": drips(b"HTTP/1.1 200 OK\r\n\r\n"),
+    "size of a chunk": drips(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("part", DRIPPING)
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr(transfer, "CHUNK_SECONDS", 0.15)
+    server.answer = DRIPPING[part]
+    refused(server, r"\(less than 64 kB within 0\.15 s\)\. Tried 3 times")
+    assert len(server.seen) == 3
+
+
+def test_a_download_ends_with_its_total_time_whatever_its_rate(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steady(handler: Handler) -> None:
+        handler.head(200)
+        while not handler.server.go_on.wait(0.02):
+            handler.wfile.write(NOISE[:70_000])
+
+    monkeypatch.setenv("TRANSFERLAB_DOWNLOAD_SECONDS", "0.2")
+    server.answer = steady
+    message = refused(server, r"at most 0\.2 s, got \d\.\d MB in that time\. Nothing was kept\.")
+    assert message.endswith("Allow more with TRANSFERLAB_DOWNLOAD_SECONDS.")
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("TRANSFERLAB_DOWNLOAD_SECONDS", value) for value in ("soon", "0", "-1", "nan", "1e9")),
+        *(("TRANSFERLAB_DOWNLOAD_MB", value) for value in ("5 GB", "0", "1.5")),
+    ],
+)
+def test_a_limit_that_is_no_number_is_refused_before_any_request(
+    server: Server, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=rf"{name}: expected a .*number above 0, got '{value}'\."):
+        fetching.fetch(server.url, key="backbone", sha256="0" * 64)
+    assert server.seen == []
+
+
+def said_raw(handler: Handler) -> None:
+    handler.wfile.write(b"\x1b[31mred\x9b2J\r\n\r\n")
+
+
+def said_in_a_redirect(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: ftp://\x1b[31m\x9b2J\r\n\r\n")
+
+
+def said_as_no_address(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: http://[\x1b[31m\r\n\r\n")
+
+
+def said_as_encoding(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1b[31m\x9b2J")
+
+
+@pytest.mark.parametrize(
+    "answer", [said_raw, said_in_a_redirect, said_as_no_address, said_as_encoding]
+)
+def test_no_character_of_a_server_moves_the_cursor(
+    server: Server, caplog: pytest.LogCaptureFixture, answer: Answer
+) -> None:
+    server.answer = answer
+    message = refused(server, "Could not download")
+    for text in (message, *(record.getMessage() for record in caplog.records)):
+        assert text.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -844,14 +975,14 @@ def test_the_digest_of_the_contents_does_not_depend_on_the_packaging(
 ) -> None:
     (tmp_path / "a.zip").write_bytes(zipped(members, method))
     expected = listing_digest({name.removeprefix("top/"): data for name, data in FILES.items()})
-    assert contents_sha256(tmp_path / "a.zip") == expected
+    assert contents_sha256(tmp_path / "a.zip", LIMITS) == expected
 
 
 def test_the_listing_is_sorted_by_bytes(tmp_path: Path) -> None:
     names = ["b", "Z", "a/b", "a.b", "é", "zz"]
     (tmp_path / "a.zip").write_bytes(zipped({name: name.encode() for name in names}))
     lines = [f"{sha256(name.encode())}  {name}\n" for name in ["Z", "a.b", "a/b", "b", "zz", "é"]]
-    assert contents_sha256(tmp_path / "a.zip") == sha256("".join(lines).encode())
+    assert contents_sha256(tmp_path / "a.zip", LIMITS) == sha256("".join(lines).encode())
 
 
 def test_the_digest_changes_with_a_name_and_with_a_byte(tmp_path: Path) -> None:
@@ -859,7 +990,7 @@ def test_the_digest_changes_with_a_name_and_with_a_byte(tmp_path: Path) -> None:
     digests = set()
     for number, members in enumerate(variants):
         (tmp_path / f"{number}.zip").write_bytes(zipped(members))
-        digests.add(contents_sha256(tmp_path / f"{number}.zip"))
+        digests.add(contents_sha256(tmp_path / f"{number}.zip", LIMITS))
     assert len(digests) == len(variants)
 
 
@@ -884,9 +1015,6 @@ def encrypted() -> bytes:
         ),
         pytest.param(encrypted(), "encrypted", id="encrypted"),
         pytest.param(zipped(FILES, zipfile.ZIP_BZIP2), "neither stored nor deflated", id="bzip2"),
-        pytest.param(
-            zipped({"a": bytes(10**6)}, zipfile.ZIP_DEFLATED), "200 times its size", id="bomb"
-        ),
     ],
 )
 def test_what_is_no_readable_zip_is_named(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -895,14 +1023,36 @@ def test_what_is_no_readable_zip_is_named(tmp_path: Path, data: bytes, reason: s
         ValueError,
         match=rf"a\.zip is not a readable zip \(.*{reason}.*\)\. Delete it and run again",
     ):
-        contents_sha256(tmp_path / "a.zip")
+        contents_sha256(tmp_path / "a.zip", LIMITS)
 
 
-def test_the_unpacked_size_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.zip").write_bytes(BODY)
-    monkeypatch.setattr(contents, "MAX_UNPACKED_BYTES", len(NOISE))
-    with pytest.raises(ValueError, match="unpacks to more than"):
-        contents_sha256(tmp_path / "a.zip")
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (LIMITS, r"a\.zip: expected files .* dataset\.max_ratio=200 times smaller, got 'zeros'"),
+        (
+            replace(LIMITS, max_ratio=2000, max_total_mb=1),
+            r"a\.zip: expected at most dataset\.max_total_mb=1 MB, got more\. Raise dataset\.max",
+        ),
+    ],
+)
+def test_a_bomb_is_refused_by_the_limit_that_raises_it(
+    tmp_path: Path, limits: Limits, message: str
+) -> None:
+    (tmp_path / "a.zip").write_bytes(zipped({"zeros": bytes(2 * 10**6)}, zipfile.ZIP_DEFLATED))
+    with pytest.raises(TooMuch, match=message):
+        contents_sha256(tmp_path / "a.zip", limits)
+    contents_sha256(tmp_path / "a.zip", replace(LIMITS, max_ratio=2000))
+
+
+def test_a_small_file_may_be_as_empty_as_it_likes(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(zipped({"zeros": bytes(10**6)}, zipfile.ZIP_DEFLATED))
+    contents_sha256(tmp_path / "a.zip", LIMITS)
+
+
+def test_a_download_that_unpacks_to_too_much_names_the_limit(server: Server) -> None:
+    server.body = zipped({"zeros": bytes(2 * 10**6)}, zipfile.ZIP_DEFLATED)
+    refused(server, r"dataset\.max_ratio=200 times smaller, got 'zeros'", contents_sha256="0" * 64)
 
 
 def test_no_damage_to_a_zip_causes_another_kind_of_error(tmp_path: Path) -> None:
@@ -912,7 +1062,7 @@ def test_no_damage_to_a_zip_causes_another_kind_of_error(tmp_path: Path) -> None
         damaged[chance.randrange(len(sound))] ^= 1 << chance.randrange(8)
         (tmp_path / "a.zip").write_bytes(damaged)
         try:
-            contents_sha256(tmp_path / "a.zip")
+            contents_sha256(tmp_path / "a.zip", LIMITS)
         except ValueError as error:
             assert "is not a readable zip" in str(error)
 
@@ -922,7 +1072,7 @@ def test_no_damage_to_a_zip_causes_another_kind_of_error(tmp_path: Path) -> None
 )
 def test_the_published_ants_and_bees_are_recognised() -> None:
     contents = "b0e3506710bc375be5996e1c9b29818c80cdfc19bcc324e560091da6690149ec"
-    assert contents_sha256(REAL) == contents
+    assert contents_sha256(REAL, LIMITS) == contents
 
 
 # Files of the user's own

@@ -12,30 +12,33 @@ import pytest
 from archives import Place
 
 from transferlab.data.archive import pack
+from transferlab.data.archive.request import Limits, TooMuch
 from transferlab.pipeline import files
+
+LIMITS = Limits(max_total_mb=1, total_key="dataset.max_total_mb")
 
 
 def test_a_packed_folder_is_preprocessed_like_any_archive(place: Place, folder: Path) -> None:
     (folder / "val" / "bees" / ".DS_Store").write_bytes(b"?")
-    pack.pack_folder(folder, place.archive)
+    pack.pack_folder(folder, place.archive, LIMITS)
     place.run()
     assert place.rows("class_counts.csv")[0] == {"class": "ants", "train": "3", "test": "3"}
     assert place.skipped() == {"val/bees/.DS_Store": "ignored: .DS_Store"}
 
 
 def test_packing_depends_on_names_and_bytes_alone(tmp_path: Path, folder: Path) -> None:
-    pack.pack_folder(folder, tmp_path / "a.zip")
+    pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
     for path in folder.rglob("*"):
         os.utime(path, (0, 0))
         path.chmod(0o700)
-    pack.pack_folder(folder, tmp_path / "b.zip")
+    pack.pack_folder(folder, tmp_path / "b.zip", LIMITS)
     assert files.file_hash(tmp_path / "a.zip") == files.file_hash(tmp_path / "b.zip")
 
 
 def test_an_empty_class_folder_survives_packing(place: Place, folder: Path) -> None:
     (folder / "train" / "wasps").mkdir()
     (folder / "val" / "wasps").mkdir()
-    pack.pack_folder(folder, place.archive)
+    pack.pack_folder(folder, place.archive, LIMITS)
     with pytest.raises(ValueError, match="class 'wasps' in train has no usable image"):
         place.run()
 
@@ -57,7 +60,7 @@ def test_a_link_that_leaves_the_folder_or_loops_is_refused(
 ) -> None:
     (folder / "train" / "link").symlink_to(target)
     with pytest.raises(ValueError, match=f"train/link: {message}"):
-        pack.pack_folder(folder, tmp_path / "a.zip")
+        pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
     with pytest.raises(ValueError, match=f"train/link: {message}"):
         pack.folder_sha256(folder)
     assert not list(tmp_path.glob("*.zip*"))
@@ -65,7 +68,7 @@ def test_a_link_that_leaves_the_folder_or_loops_is_refused(
 
 def test_a_link_to_a_file_inside_is_packed_as_that_file(tmp_path: Path, folder: Path) -> None:
     (folder / "train" / "ants" / "9.png").symlink_to("0.png")
-    pack.pack_folder(folder, tmp_path / "a.zip")
+    pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.read("train/ants/9.png") == archive.read("train/ants/0.png")
 
@@ -73,17 +76,20 @@ def test_a_link_to_a_file_inside_is_packed_as_that_file(tmp_path: Path, folder: 
 def test_a_special_file_is_refused_and_not_waited_for(tmp_path: Path, folder: Path) -> None:
     os.mkfifo(folder / "train" / "pipe")
     with pytest.raises(ValueError, match="train/pipe: neither a file nor a folder"):
-        pack.pack_folder(folder, tmp_path / "a.zip")
+        pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
 
 
 def test_a_name_that_is_not_text_is_refused(tmp_path: Path, folder: Path) -> None:
     (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
     with pytest.raises(ValueError, match="name that is not UTF-8"):
-        pack.pack_folder(folder, tmp_path / "a.zip")
+        pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    for use in (pack.folder_sha256, lambda path: pack.pack_folder(path, tmp_path / "a.zip")):
+    for use in (
+        pack.folder_sha256,
+        lambda path: pack.pack_folder(path, tmp_path / "a.zip", LIMITS),
+    ):
         with pytest.raises(
             ValueError,
             match=r"dataset\.path: expected a zip, or a folder .*, found nothing at .*missing",
@@ -98,7 +104,7 @@ def test_packing_onto_a_full_disk_is_refused_first(
         shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 0)
     )
     with pytest.raises(ValueError, match=r"need 0\.0 MB, 0\.0 MB are free"):
-        pack.pack_folder(folder, tmp_path / "a.zip")
+        pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
     assert not list(tmp_path.glob("*.zip*"))
 
 
@@ -110,7 +116,7 @@ def test_packing_that_fails_half_way_leaves_nothing(
     with pytest.raises(
         ValueError, match=r"mine: could not be packed into .*a\.zip .*File too large"
     ):
-        pack.pack_folder(folder, tmp_path / "a.zip")
+        pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
     assert os.listdir(tmp_path) == ["mine"]
 
 
@@ -143,3 +149,15 @@ def test_the_digest_of_a_folder_notices_what_matters(
     before = pack.folder_sha256(folder)
     change(folder)
     assert (pack.folder_sha256(folder) != before) == noticed
+
+
+def test_a_folder_larger_than_the_limit_is_refused_before_it_is_packed(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "train/ants/large.png").write_bytes(bytes(10**6))
+    with pytest.raises(
+        TooMuch,
+        match=r"dataset\.path: .*mine: expected at most dataset\.max_total_mb=1 MB, got more\.",
+    ):
+        pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
+    assert not (tmp_path / "a.zip").exists()

@@ -5,13 +5,13 @@ drawn.
 import os
 import shutil
 from pathlib import Path
-from zipfile import is_zipfile
 
 from ...params.dataset import Dataset
 from ...pipeline.files import file_hash, write_json
 from ...pipeline.places import from_home
-from . import fetch, pack, textures
-from .contents import contents_sha256
+from . import fetch, own, pack, textures
+from .contents import AFRESH, contents_sha256
+from .request import Limits
 
 
 def bring(dataset: Dataset, folder: Path) -> None:
@@ -42,6 +42,7 @@ def _write(dataset: Dataset, part: Path) -> dict[str, str]:
             sha256=dataset.sha256,
             contents_sha256=dataset.contents_sha256,
             key="dataset",
+            limits=limits_of(dataset),
         )
         shutil.copyfile(kept.path, part)
         origin, verified_by = kept.origin, kept.verified_by
@@ -50,31 +51,37 @@ def _write(dataset: Dataset, part: Path) -> dict[str, str]:
         origin, verified_by = "textures", "drawn"
     else:
         assert dataset.path is not None  # params: exactly one of the three is set
-        _pack(from_home(dataset.path), dataset.path_sha256, part)
+        _pack(dataset, part)
         origin, verified_by = dataset.path, "path"
-    sha256, contents = file_hash(part), contents_sha256(part)
     return {
         "origin": origin,
-        "sha256": sha256,
-        "contents_sha256": contents,
+        "sha256": file_hash(part),
+        "contents_sha256": _contents(dataset, part),
         "verified_by": verified_by,
     }
 
 
-def _pack(path: Path, sha256: str | None, part: Path) -> None:
+def limits_of(dataset: Dataset) -> Limits:
+    """What its archive may unpack to."""
+    return Limits(
+        max_total_mb=dataset.max_total_mb,
+        max_ratio=dataset.max_ratio,
+        total_key="dataset.max_total_mb",
+        ratio_key="dataset.max_ratio",
+    )
+
+
+def _contents(dataset: Dataset, part: Path) -> str:
+    """Digest of what the archive holds; messages name what the user knows it by."""
+    title = dataset.url or (dataset.path and f"dataset.path: {from_home(dataset.path)}")
+    advice = "Repair it, or pack it anew." if dataset.path else AFRESH
+    return contents_sha256(part, limits_of(dataset), title=title, advice=advice)
+
+
+def _pack(dataset: Dataset, part: Path) -> None:
     """The user's own folder or zip, if it still is what composition saw."""
-    if not path.is_dir() and not is_zipfile(path):
-        found = "another file" if path.exists() else "nothing"
-        raise ValueError(
-            f"dataset.path: expected a folder or a zip, found {found} at {path}. Give another path."
-        )
-    if pack.folder_sha256(path) != sha256:
-        raise ValueError(
-            f"dataset.path: {path} is not what it was when params.yaml was composed. Compose "
-            "again: make repro, "
-            f"or dvc exp run with the same settings."
-        )
+    path = own.require_images(dataset)
     if path.is_dir():
-        pack.pack_folder(path, part)
+        pack.pack_folder(path, part, limits_of(dataset))
     else:
         shutil.copyfile(path, part)

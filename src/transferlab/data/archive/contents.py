@@ -6,27 +6,35 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from .pack import METHODS, clutter
+from .pack import MB, METHODS, clutter
+from .request import Limits, TooMuch
 
 CHUNK_BYTES = 1 << 16
 
-MAX_UNPACKED_BYTES = 20 * 10**9
-
-MAX_RATIO = 200  # unpacked bytes per byte of archive
+AFRESH = "Delete it and run again to download it afresh."
 
 
-def contents_sha256(archive: Path) -> str:
+def contents_sha256(
+    archive: Path, limits: Limits, *, title: str | None = None, advice: str = AFRESH
+) -> str:
     """Digest of what is inside a zip, however it was packed.
 
     The sha256 of the text that `sha256sum` prints for all files, sorted bytewise by path. A single
     top folder is not part of the paths; what `pack.clutter` knows does not count.
 
+    Args:
+        archive: The zip.
+        limits: What it may unpack to.
+        title: What messages call it; null: its path.
+        advice: What to do about one that cannot be read.
+
     Raises:
-        ValueError: not a readable zip, or one that unpacks to more than 20 GB or 200 times its
-            size.
+        ValueError: not a readable zip.
+        TooMuch: it unpacks to more than `limits` allow.
     """
+    title = title or str(archive)
     try:
-        budget = min(MAX_UNPACKED_BYTES, MAX_RATIO * archive.stat().st_size)
+        left = limits.max_total_mb * MB
         lines = {}
         with zipfile.ZipFile(archive) as source:
             members = [
@@ -37,10 +45,12 @@ def contents_sha256(archive: Path) -> str:
             tops = {info.filename.partition("/")[0] for info in members}
             strip = len(tops) == 1 and all("/" in info.filename for info in members)
             for info in members:
-                digest, size = _member_digest(source, info, budget)
-                budget -= size
+                digest, size = _member_digest(source, info, limits, left, title)
+                left -= size
                 path = info.filename.partition("/")[2] if strip else info.filename
                 lines[path.encode()] = f"{digest}  {path}\n".encode()
+    except TooMuch:
+        raise
     # What zipfile raises for damaged input; RuntimeError is an encrypted member.
     except (
         zipfile.BadZipFile,
@@ -51,24 +61,25 @@ def contents_sha256(archive: Path) -> str:
         RuntimeError,
         ValueError,
     ) as error:
-        raise ValueError(
-            f"{archive} is not a readable zip ({error}). Delete it and run again to download it "
-            "afresh."
-        ) from error
+        raise ValueError(f"{title} is not a readable zip ({error}). {advice}") from error
     return hashlib.sha256(b"".join(lines[path] for path in sorted(lines))).hexdigest()
 
 
-def _member_digest(source: zipfile.ZipFile, info: zipfile.ZipInfo, budget: int) -> tuple[str, int]:
+def _member_digest(
+    source: zipfile.ZipFile, info: zipfile.ZipInfo, limits: Limits, left: int, title: str
+) -> tuple[str, int]:
     """sha256 and size of a member; counts real bytes, because a header can lie."""
     if info.compress_type not in METHODS:
         raise zipfile.BadZipFile(f"{info.filename!r} is neither stored nor deflated")
+    # small files may be as empty as they like, as when they are decoded
+    most = max(MB, limits.max_ratio * info.compress_size)
     digest, size = hashlib.sha256(), 0
     with source.open(info) as member:
         while chunk := member.read(CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)
-            if size > budget:
-                raise zipfile.BadZipFile(
-                    f"unpacks to more than 20 GB or {MAX_RATIO} times its size"
-                )
+            if size > left:
+                raise TooMuch(limits.total_exceeded(title))
+            if size > most:
+                raise TooMuch(limits.ratio_exceeded(title, info.filename))
     return digest.hexdigest(), size

@@ -20,9 +20,19 @@ import filelock
 
 from ...pipeline import files, places
 from .contents import contents_sha256
+from .digests import file_digests
 from .pack import check_space
-from .request import DISK_FULL, Refused, Request, Verified, logger, suffix_of
+from .request import DISK_FULL, Limits, Refused, Request, TooMuch, Verified, logger, suffix_of
 from .transfer import Transfer
+
+WEIGHTS_MB = 5000
+"""What a file of weights may have, unless `TRANSFERLAB_DOWNLOAD_MB` says otherwise; the largest
+that is published for a backbone here has 553.
+"""
+
+
+class Absent(ValueError):
+    """A file of the user's own that is not here."""
 
 
 def fetch(
@@ -34,6 +44,7 @@ def fetch(
     contents_sha256: str | None = None,
     key: str,
     url_key: str | None = None,
+    limits: Limits | None = None,
 ) -> Verified:
     """The file at an address, from the cache, the mirror or the network, in this order.
 
@@ -49,6 +60,7 @@ def fetch(
             not match.
         key: section of params.yaml that messages point at, such as `dataset`.
         url_key: dotted key of the address; null: `<key>.url`.
+        limits: of its size; null: those of a file of weights.
 
     Raises:
         ValueError: no source gave the file; nothing was kept and nothing that was there is touched.
@@ -65,6 +77,7 @@ def fetch(
         else _known_hashes().get(url),
         key=key,
         url_key=url_key or f"{key}.url",
+        limits=limits or _limits_of_weights(),
     )
     if not request.has_digest and os.environ.get("TRANSFERLAB_REQUIRE_HASH", "0") not in ("", "0"):
         raise ValueError(
@@ -102,7 +115,7 @@ def local(path: Path, *, sha256: str | None, key: str) -> Verified:
     """
     if not path.is_file():
         raise ValueError(f"{key}: expected a file at {path}, found none. Check the path.")
-    actual = files.file_hash(path)
+    actual = file_digests(path, {path.name: path})[path.name]
     if sha256 and actual != sha256:
         raise ValueError(
             f"{key}: {path} changed since params.yaml was composed: expected sha256 {sha256}, got "
@@ -141,7 +154,7 @@ def own_file(name: str, *, sha256: str | None, key: str) -> Verified:
             path = Path(mirror) / name
     if not path.is_file():
         where = f"nor in the mirror ({mirror})" if mirror else "and TRANSFERLAB_MIRROR is not set"
-        raise ValueError(
+        raise Absent(
             f"{key}: expected official, none, source, or a file, got '{name}': there is no such "
             f"file, {where}. "
             f"Give a path, or a name in the mirror."
@@ -162,6 +175,16 @@ def own_file(name: str, *, sha256: str | None, key: str) -> Verified:
     )
 
 
+def _limits_of_weights() -> Limits:
+    given = os.environ.get("TRANSFERLAB_DOWNLOAD_MB", "") or str(WEIGHTS_MB)
+    if not re.fullmatch("[1-9][0-9]{0,11}", given):
+        raise ValueError(
+            f"TRANSFERLAB_DOWNLOAD_MB: expected a whole number above 0, got {given!r}. Set it to "
+            "the megabytes that a file of weights may have, or unset it."
+        )
+    return Limits(max_total_mb=int(given), total_key="TRANSFERLAB_DOWNLOAD_MB")
+
+
 def _download_name(url: str, url_key: str) -> str:
     """Last component of an address's path."""
     try:
@@ -170,7 +193,7 @@ def _download_name(url: str, url_key: str) -> str:
         raise ValueError(
             f"{url_key}: expected an http(s) address, got {url!r} ({error}). Check {url_key}."
         ) from error
-    return re.sub(r"[\x00-\x1f\\]", "_", name) or "download"
+    return "".join(c if c.isprintable() and c != "\\" else "_" for c in name) or "download"
 
 
 @contextmanager
@@ -308,10 +331,10 @@ def _keep(part: IO[bytes], request: Request, *, origin: str, source: str) -> Ver
 
 def _verify(path: Path, sha256: str, request: Request, source: str) -> str:
     """How the file was recognised."""
-    proof, expected, actual = _strongest(path, sha256, request)
+    proof, expected, actual = _strongest(path, sha256, request, source)
     if actual == expected:
         return proof
-    if request.contents_sha256 and _contents_or_none(path) == request.contents_sha256:
+    if request.contents_sha256 and _contents(path, request, source) == request.contents_sha256:
         logger.warning(
             "%s was repackaged: another archive with exactly the published files.", source
         )
@@ -336,7 +359,9 @@ def _verify(path: Path, sha256: str, request: Request, source: str) -> str:
     )
 
 
-def _strongest(path: Path, sha256: str, request: Request) -> tuple[str, str | None, str | None]:
+def _strongest(
+    path: Path, sha256: str, request: Request, source: str
+) -> tuple[str, str | None, str | None]:
     """The best digest that is known: how it is called, what is expected, what the file has."""
     if request.sha256:
         return "sha256", request.sha256, sha256
@@ -345,13 +370,16 @@ def _strongest(path: Path, sha256: str, request: Request) -> tuple[str, str | No
     if request.sha256_prefix:
         return "hash suffix", request.sha256_prefix, sha256[: len(request.sha256_prefix)]
     if request.contents_sha256:
-        return "contents", request.contents_sha256, _contents_or_none(path)
+        return "contents", request.contents_sha256, _contents(path, request, source)
     return "first use", request.first_use, sha256
 
 
-def _contents_or_none(path: Path) -> str | None:
+def _contents(path: Path, request: Request, source: str) -> str | None:
+    """Digest of what is inside; None where that cannot be read."""
     try:
-        return contents_sha256(path)
+        return contents_sha256(path, request.limits, title=source)
+    except TooMuch as error:
+        raise Refused(str(error), "Nothing was kept.") from error
     except ValueError:
         return None
 

@@ -1,6 +1,5 @@
 """A folder -> a zip that depends on names and bytes alone."""
 
-import hashlib
 import shutil
 import stat
 import zipfile
@@ -8,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...pipeline import files
+from .digests import file_digests, listing_digest
+from .request import Limits, TooMuch
 
 MB = 10**6
 
@@ -17,17 +18,19 @@ fill the memory.
 """
 
 
-def pack_folder(folder: Path, archive: Path) -> None:
+def pack_folder(folder: Path, archive: Path, limits: Limits) -> None:
     """Pack a folder into a stored zip that depends on names and bytes alone, atomically.
 
     Raises:
         ValueError: the folder does not exist, holds a link that leaves it, a link to a folder or a
             special file, or the disk is full, or something cannot be read.
+        TooMuch: it holds more than `limits` allow.
     """
     members = _walk(folder)
-    check_space(
-        archive.parent, sum(path.stat().st_size for path in members.values() if path.is_file())
-    )
+    size = sum(path.stat().st_size for path in members.values() if path.is_file())
+    if size > limits.max_total_mb * MB:
+        raise TooMuch(limits.total_exceeded(f"dataset.path: {folder}"))
+    check_space(archive.parent, size)
     try:
         write_zip(archive, members)
     except OSError as error:
@@ -48,11 +51,13 @@ def folder_sha256(path: Path) -> str:
         ValueError: as `pack_folder`.
     """
     if path.is_file():
-        return files.file_hash(path)
-    members = _walk(path)
-    listed = [name for name in sorted(members) if not name.endswith("/") and not clutter(name)]
-    lines = [f"{files.file_hash(members[name])}  {name}\n" for name in listed]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return file_digests(path, {path.name: path})[path.name]
+    members = {
+        name: file
+        for name, file in _walk(path).items()
+        if not name.endswith("/") and not clutter(name)
+    }
+    return listing_digest(file_digests(path, members))
 
 
 def write_zip(archive: Path, members: Mapping[str, Path | bytes]) -> None:

@@ -27,6 +27,34 @@ class Verified:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a download may hold, packed and unpacked; the user's to raise."""
+
+    max_total_mb: int
+    max_ratio: int = 200  # unpacked bytes of a file over its packed ones
+    total_key: str  # what raises the first
+    ratio_key: str = ""
+
+    def total_exceeded(self, what: str) -> str:
+        """The message about something larger."""
+        return (
+            f"{what}: expected at most {self.total_key}={self.max_total_mb} MB, got more. Raise "
+            f"{self.total_key} if you trust it."
+        )
+
+    def ratio_exceeded(self, what: str, name: str) -> str:
+        """The message about a file that is packed too tightly to be an image."""
+        return (
+            f"{what}: expected files packed at most {self.ratio_key}={self.max_ratio} times "
+            f"smaller, got {name!r}. Raise {self.ratio_key} if you trust it."
+        )
+
+
+class TooMuch(ValueError):
+    """What the limits do not allow."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What is asked for and how it will be recognised; the strongest digest decides."""
 
@@ -39,6 +67,7 @@ class Request:
     first_use: str | None  # the sha256 that was recorded when this address was first used
     key: str
     url_key: str
+    limits: Limits
 
     @property
     def suffix(self) -> str:

@@ -1,0 +1,63 @@
+"""Files of a person's own outside the checkout: whether they still are what composition saw."""
+
+import logging
+from pathlib import Path
+from zipfile import is_zipfile
+
+from ...params.dataset import Dataset
+from ...pipeline.places import from_home
+from . import fetch, pack
+
+logger = logging.getLogger(__name__)
+
+
+def require_images(dataset: Dataset) -> Path:
+    """The folder or zip of `dataset.path`.
+
+    Raises:
+        ValueError: It is not there, or not what it was.
+    """
+    assert dataset.path is not None
+    path = from_home(dataset.path)
+    if not path.is_dir() and not is_zipfile(path):
+        found = "another file" if path.exists() else "nothing"
+        raise ValueError(
+            f"dataset.path: expected a folder or a zip, found {found} at {path}. Give another path."
+        )
+    if pack.folder_sha256(path) != dataset.path_sha256:
+        raise ValueError(
+            f"dataset.path: {path} is not what it was when params.yaml was composed. Compose "
+            "again: make repro, or dvc exp run with the same settings."
+        )
+    return path
+
+
+def check_images(dataset: Dataset) -> None:
+    """Refuse images of one's own that changed; absent ones are as they were recorded."""
+    if dataset.path is None:
+        return
+    if from_home(dataset.path).exists():
+        require_images(dataset)
+    else:
+        _absent("dataset.path", dataset.path)
+
+
+def check_file(name: str, *, sha256: str | None, key: str) -> None:
+    """Refuse a file of one's own that changed; an absent one is as it was recorded.
+
+    Args:
+        name: Its path as params.yaml has it.
+        sha256: Its digest when that was composed; null: there is no such file.
+        key: Dotted key of the parameter that names it.
+    """
+    if sha256 is None:
+        return
+    path = from_home(name)
+    if path.is_file():
+        fetch.local(path, sha256=sha256, key=key)
+    else:
+        _absent(key, name)
+
+
+def _absent(key: str, path: str) -> None:
+    logger.info("%s: %s is not here, so what was recorded of it stands.", key, path)
