@@ -7,7 +7,7 @@ BENCH ?=
 PORT ?= 5000
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup own-venv repro experiment demo test test-fast drill bench check ui doctor lock clean
+.PHONY: help setup own-venv repro experiment demo test test-fast drill bench check audit ui doctor lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,15 @@ ui: setup ## MLflow's pages for the local store, at http://127.0.0.1:5000, or ma
 
 doctor: setup ## what is wrong with this checkout, and the command that mends it
 	@transferlab doctor
+
+audit: setup ## known vulnerabilities of the locked dependencies; asks a database on the internet
+	@mkdir -p .cache
+	@uvx --quiet pip-audit==2.9.0 --requirement requirements.lock --disable-pip --require-hashes --progress-spinner off \
+	  >.cache/audit.txt 2>&1; status=$$?; missed=$$(grep -c 'could not be audited' .cache/audit.txt); \
+	if grep '^Found' .cache/audit.txt; then cat .cache/audit.txt; exit 1; fi; \
+	if [ $$status -ne 0 ] || [ $$missed -ne 0 ]; then \
+	  echo "make audit: no answer for $$missed packages or more (.cache/audit.txt). It needs the package index and its database."; exit 1; fi; \
+	grep '^No known' .cache/audit.txt
 
 lock: setup ## compile requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

@@ -1,18 +1,21 @@
 """`params.yaml` is right as a whole or refused as a whole, every problem with its dotted key."""
 
 import copy
+import re
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 import yaml
+from checkout import ROOT
 
 from transferlab.params import reading
 from transferlab.params.learning.strategies import GradientStrategy, LogisticStrategy, first_match
 from transferlab.params.reading import load_params, parse
 from transferlab.params.record import plain
+from transferlab.params.whole import RESERVED
 from transferlab.settings import compose
 
 GOOD: dict[str, Any] = yaml.safe_load(compose.compose(["strategy=[frozen,probe,progressive]"]))
@@ -300,6 +303,30 @@ def test_settings_of_a_misspelt_strategy_suggest_the_right_one() -> None:
 def test_a_name_of_a_strategy_that_a_shell_could_misread_is_refused(name: str) -> None:
     (found,) = problems(edited((f"strategies.{name}", GOOD["strategies"]["probe"])))
     assert found.startswith(f"params.yaml: strategies.{name}: expected ")
+
+
+def taken() -> set[str]:
+    """What stands in dvc.yaml where names of strategies do: beside their files, and in metrics/;
+    and the names of controls, a column of the same tables.
+    """
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    entries = [stage.get("do", stage) for stage in stages]
+    outs = [out for entry in entries for out in (*entry.get("outs", []), *entry.get("metrics", []))]
+    paths = [PurePosixPath(next(iter(out)) if isinstance(out, dict) else out) for out in outs]
+    ways = {way for path in paths for way in (path, *path.parents)}
+    beside = {way.parent for way in ways if way.stem == "${key}"} | {PurePosixPath("metrics")}
+    names = {way.stem for way in ways if way.parent in beside} - {"${key}"}
+    controls = (ROOT / "stages/controls.py").read_text()
+    return names | set(re.findall(r'{"(\w+)": ', controls))
+
+
+def test_exactly_the_names_that_the_pipeline_takes_are_refused_for_a_strategy() -> None:
+    assert set(RESERVED) == taken()
+    for name in RESERVED:
+        assert problems(edited((f"strategies.{name}", GOOD["strategies"]["probe"]))) == [
+            f"params.yaml: strategies.{name}: expected another name, since {name!r} is taken. "
+            "Rename it."
+        ]
 
 
 @pytest.mark.parametrize(

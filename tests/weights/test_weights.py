@@ -3,6 +3,7 @@ same bytes twice.
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -12,7 +13,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from checkout import ROOT
 
+from transferlab.data.archive import fetch
+from transferlab.data.archive.request import Verified
 from transferlab.network import backbones, models
 from transferlab.params.learning.strategies import GradientStrategy
 from transferlab.params.reading import parse
@@ -21,7 +25,7 @@ from transferlab.pipeline.files import file_hash, read_json
 from transferlab.pipeline.places import cache_folder, from_home
 from transferlab.settings import compose
 from transferlab.weights import head
-from transferlab.weights.start import write_start
+from transferlab.weights.start import OFFICIAL_SHA256, official, write_start
 
 SMALL = [
     "preset=demo",
@@ -277,3 +281,30 @@ def test_source_that_diverges_is_an_error_and_no_start(tmp_path: Path) -> None:
     ):
         written(tmp_path, params, nothing)
     assert not (tmp_path / "data/weights").exists()
+
+
+def test_official_files_are_known_by_their_whole_digest_or_by_the_digits_of_their_name(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[tuple[str, str | None, str]] = []
+
+    def fetched(url: str, *, sha256: str | None, sha256_prefix: str, **_: Any) -> Verified:
+        asked.append((url, sha256, sha256_prefix))
+        proof = "sha256" if sha256 else "hash suffix"
+        return Verified(path=Path(url), origin=url, sha256="", verified_by=proof)
+
+    caplog.set_level(logging.INFO)
+    backbone = composed().backbone
+    monkeypatch.setattr(fetch, "fetch", fetched)
+    for path in sorted((ROOT / "conf/backbone").glob("*.yaml")):
+        url = yaml.safe_load(path.read_text())["official_url"]
+        if url is not None:
+            official(replace(backbone, official_url=url))
+    named = {Path(url).name for url, _, _ in asked}
+    assert set(OFFICIAL_SHA256) <= named
+    assert "mobilenet_v2-b0353104.pth: recognised by its hash suffix" in caplog.messages
+    for url, sha256, prefix in asked:
+        assert Path(url).stem.endswith(f"-{prefix}")
+        assert re.fullmatch("[0-9a-f]{8}", prefix)
+        assert sha256 is None or re.fullmatch(f"{prefix}[0-9a-f]{{56}}", sha256)
+    assert [Path(url).name for url, sha256, _ in asked if sha256] == sorted(OFFICIAL_SHA256)

@@ -14,6 +14,15 @@ from .learning.training import Train
 from .protocols import CrossValidation, Evaluate, LearningCurve
 from .record import Name, Seed, section
 
+RESERVED = (
+    *("controls", "cross_validation", "learning_curve", "pictures", "tta", "validation"),
+    *("comparison", "numbers", "summary"),
+    *("imagenet_head", "majority"),
+)
+"""Names that stand where those of strategies do: beside their predictions, among the files of
+metrics, and of controls.
+"""
+
 
 @section
 class Params:
@@ -43,6 +52,8 @@ class Params:
             )
         if len(set(self.seeds)) < len(self.seeds):
             yield f"seeds: expected different numbers, got {list(self.seeds)}."
+        for key in (key for key in self.strategies if key in RESERVED):
+            yield f"strategies.{key}: expected another name, since {key!r} is taken. Rename it."
         for key, strategy in self.strategies.items():
             by_batch = (
                 isinstance(strategy, GradientStrategy) and strategy.norm_statistics == "batch"

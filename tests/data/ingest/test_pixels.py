@@ -1,6 +1,7 @@
 """No image is silently lost, and no failed attempt touches what was there."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ def test_of_many_bad_images_ten_are_shown_and_the_rest_counted(place: Place) -> 
         "cannot be used: 12", {**tree(), **{f"val/ants/bad{i}.png": b"bad" for i in range(12)}}
     )
     assert message.count("val/ants/bad") == 10 and "and 2 more" in message
+    listed = re.search(r"and 2 more; all of them are listed in (.*)$", message, re.MULTILINE)
+    assert listed
+    lines = Path(listed[1]).read_text().splitlines()
+    assert [line.partition(":")[0] for line in lines] == sorted(
+        f"val/ants/bad{i}.png" for i in range(12)
+    )
 
 
 def test_a_class_without_a_usable_image_is_named_with_the_reasons(place: Place) -> None:
@@ -88,13 +95,25 @@ def test_one_training_image_is_not_enough(place: Place) -> None:
 
 
 def test_the_same_image_in_train_and_test_is_refused_unless_allowed(place: Place) -> None:
-    members = {**tree(), "val/bees/copy.png": tree()["train/ants/0.png"]}
+    members = {**tree(), "val/ants/copy.png": tree()["train/ants/0.png"]}
     message = place.refused(
-        r"same image is in train and in test:\n  train/ants/0\.png = val/bees/copy\.png", members
+        r"same image is in train and in test:\n  train/ants/0\.png = val/ants/copy\.png", members
     )
     assert message.endswith("accept it: -S dataset.on_duplicate=allow")
     place.run(on_duplicate="allow")
     assert len(place.rows("test/manifest.csv")) == 7
+
+
+@pytest.mark.parametrize("copy", ["train/bees/copy.png", "val/bees/copy.png"])
+def test_the_same_image_in_two_classes_is_a_contradiction_unless_allowed(
+    place: Place, copy: str
+) -> None:
+    members = {**tree(), copy: tree()["train/ants/0.png"]}
+    message = place.refused(
+        rf"the same image is in two classes:\n  train/ants/0\.png = {copy}\n", members
+    )
+    assert message.endswith("or accept it: -S dataset.on_duplicate=allow")
+    place.run(members, on_duplicate="allow")
 
 
 # All or nothing

@@ -6,13 +6,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from small import params_of, prepare, split
 
 from transferlab.data.chance import stratified_split
 from transferlab.data.divisions import read_divisions
-from transferlab.data.images import load_images
+from transferlab.data.images import Images, load_images
+from transferlab.data.splits import draw
+from transferlab.data.splits.enough import FIT
 from transferlab.params.whole import Params
+from transferlab.pipeline import files
 
 NAMES = ("near_duplicates", "validation", "folds", "parts")
 
@@ -65,6 +69,69 @@ def test_each_seed_sets_aside_its_stratified_share_of_the_training_images(root: 
         assert divisions[f"seed={seed}"].fit.tolist() == fit.tolist()
         assert divisions[f"seed={seed}"].validation.tolist() == validation.tolist()
         assert not len(divisions[f"seed={seed}"].asked)
+
+
+REFUSED = {
+    "two images": (
+        2,
+        {},
+        r"^training images: .* 'stripes' to fit .*, got 1 and 1\.",
+    ),
+    "much set aside": (
+        6,
+        {"train": {"validation_fraction": 0.9}},
+        r"^training images: .* got 1 and 5\. .* lower train\.validation_fraction\.$",
+    ),
+    "a small part": (
+        8,
+        {"learning_curve": {**ON, "fractions": (0.1,)}},
+        r"^learning_curve\.fractions=0\.1: expected 2 images .* got 1 and 0\. Take larger",
+    ),
+    "many folds": (
+        3,
+        {"cross_validation": {**ON, "folds": 9}},
+        r"^cross_validation\.folds=9: expected at least 9 images of class '\w+' .* Use fewer folds",
+    ),
+    "inner folds": (
+        3,
+        {"cross_validation": {**ON, "folds": 2}},
+        r"^cross_validation: 5 parts outside .* train\.validation_fraction=0\.2 .* Raise train",
+    ),
+    "nothing to fit in a fold": (
+        3,
+        {"cross_validation": {**ON, "folds": 3}, "train": {"validation_fraction": 0.4}},
+        r"^cross_validation\.folds=3, repeat=0 fold=0: expected 2 images .* to fit, got 1\.",
+    ),
+}
+
+
+def few(images: Images, count: int) -> Images:
+    """The first so many images of every class."""
+    rows = np.concatenate(
+        [np.flatnonzero(images.labels == label)[:count] for label in range(len(images.classes))]
+    )
+    return replace(images, ids=[images.ids[row] for row in rows], labels=images.labels[rows])
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_too_few_of_a_class_is_refused_with_class_count_and_setting(root: Path, case: str) -> None:
+    count, changes, message = REFUSED[case]
+    params = with_protocols(small_params(), **changes)
+    train = few(load_images(root / "data/processed/train", ["stripes", "dots"]), count)
+    fraction = params.train.validation_fraction
+    files.write_csv(root / "alike.csv", ("id", "other"), [])
+    out = root / "out.csv"
+    with pytest.raises(ValueError, match=message):
+        draw.write_validation(out, train, [0], fraction)
+        draw.write_folds(out, [train], root / "alike.csv", params.cross_validation, fraction)
+        draw.write_parts(out, train, params.learning_curve, [0], fraction)
+
+
+def test_three_images_of_every_class_are_enough_to_train_by_default(root: Path) -> None:
+    train = few(load_images(root / "data/processed/train", ["stripes", "dots"]), 3)
+    draw.write_validation(root / "out.csv", train, [0], 0.2)
+    (division,) = read_divisions(root / "out.csv", train.ids).values()
+    assert np.bincount(train.labels[division.fit]).tolist() == [FIT, FIT]
 
 
 def test_protocols_that_are_off_list_the_images_and_divide_nothing(root: Path) -> None:

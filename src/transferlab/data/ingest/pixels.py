@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from ...params.dataset import Dataset
-from ...pipeline import files
+from ...pipeline import files, places
 from ..archive.pack import check_space
 from ..images import SPLITS, Pixels, in_order, load_images
 from .decode import NO_IMAGE, decoded, resized
@@ -76,6 +76,7 @@ def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
                 _refuse_bad(skipped, archive)
             _check_counts(rows, skipped, classes, archive)
             if dataset.on_duplicate == "error":
+                _refuse_two_labels(rows, archive)
                 _refuse_duplicates(rows, archive)
             _write_tables(rows, skipped, classes, dataset, building)
             write_samples(load_images(building / "train", classes), building / "samples.png")
@@ -170,7 +171,7 @@ def _refuse_bad(skipped: list[Skipped], archive: Path) -> None:
     bad = [f"{item.id}: {item.reason}" for item in skipped if item.bad]
     if bad:
         raise ValueError(
-            f"{archive}: images that cannot be used: {len(bad)}{_ten(bad)}\n"
+            f"{archive}: images that cannot be used: {len(bad)}{_ten(bad, 'bad images')}\n"
             "Repair or remove them, or leave them out: -S dataset.on_bad_image=skip"
         )
 
@@ -187,16 +188,31 @@ def _check_counts(
                     f"{archive}: class {name!r} in {split} has {counts[split, name] or 'no'} "
                     "usable image, expected at "
                     f"least {least}; files left out: "
-                    f"{len(excluded)}{_ten(f'{e.id}: {e.reason}' for e in excluded)}\n"
+                    f"{len(excluded)}"
+                    f"{_ten((f'{e.id}: {e.reason}' for e in excluded), 'files left out')}\n"
                     "Add images, or name the classes to use in dataset.classes."
                 )
+
+
+def _refuse_two_labels(rows: list[dict[str, Any]], archive: Path) -> None:
+    """The same bytes in two classes contradict each other, wherever they are."""
+    first: dict[str, dict[str, Any]] = {}
+    pairs = [(first.setdefault(row["sha256"], row), row) for row in rows]
+    lines = [f"{a['id']} = {b['id']}" for a, b in pairs if a["label"] != b["label"]]
+    if lines:
+        raise ValueError(
+            f"{archive}: the same image is in two classes:{_ten(lines, 'two labels')}\n"
+            "One of its labels is wrong. Remove it from one class, or accept it: -S "
+            "dataset.on_duplicate=allow"
+        )
 
 
 def _refuse_duplicates(rows: list[dict[str, Any]], archive: Path) -> None:
     trained = {row["sha256"]: row["id"] for row in rows if row["split"] == "train"}
     twice = [row for row in rows if row["split"] == "test" and row["sha256"] in trained]
     if twice:
-        pairs = _ten(f"{trained[row['sha256']]} = {row['id']}" for row in twice)
+        lines = (f"{trained[row['sha256']]} = {row['id']}" for row in twice)
+        pairs = _ten(lines, "duplicates")
         raise ValueError(
             f"{archive}: the same image is in train and in test:{pairs}\n"
             "Results on it would be too good. Remove one of the two, or accept it: -S "
@@ -204,11 +220,15 @@ def _refuse_duplicates(rows: list[dict[str, Any]], archive: Path) -> None:
         )
 
 
-def _ten(lines: Iterable[str]) -> str:
-    """The first ten lines, indented, and how many more there are."""
+def _ten(lines: Iterable[str], what: str) -> str:
+    """The first ten lines, indented; where there are more, the file that has all of them."""
     listed = list(lines)
-    rest = [f"and {len(listed) - 10} more"] if len(listed) > 10 else []
-    return "".join(f"\n  {line}" for line in listed[:10] + rest)
+    if len(listed) <= 10:
+        return "".join(f"\n  {line}" for line in listed)
+    path = places.cache_folder("problems") / f"{what.replace(' ', '_')}.txt"
+    files.write_text(path, "".join(f"{line}\n" for line in listed))
+    rest = f"and {len(listed) - 10} more; all of them are listed in {path}"
+    return "".join(f"\n  {line}" for line in [*listed[:10], rest])
 
 
 def _write_tables(
