@@ -1,4 +1,4 @@
-"""Images of one's own, through DVC: a change is noticed, and what is absent is as it was recorded."""
+"""Images of one's own, through DVC: a change is noticed, an absent folder is as it was recorded."""
 
 from pathlib import Path
 
