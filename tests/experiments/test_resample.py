@@ -359,12 +359,12 @@ def test_larger_parts_hold_the_smaller_ones_of_their_seed(
     root: Path, trainings: list[Training]
 ) -> None:
     params = small_params()
-    fractions = replace(params.learning_curve, fractions=(0.75, 0.25, 0.5))
+    fractions = replace(params.learning_curve, fractions=(0.75, 0.375, 0.5))
     learning_curve(root, "finetune", replace(params, learning_curve=fractions))
     parts = {(len(t.fit | t.validation), t.seed): t.fit | t.validation for t in trainings}
-    assert parts.keys() == {(count, seed) for count in (4, 8, 12) for seed in (0, 3)}
+    assert parts.keys() == {(count, seed) for count in (6, 8, 12) for seed in (0, 3)}
     for seed in (0, 3):
-        assert parts[4, seed] < parts[8, seed] < parts[12, seed]
+        assert parts[6, seed] < parts[8, seed] < parts[12, seed]
     assert parts[8, 0] != parts[8, 3]
 
 

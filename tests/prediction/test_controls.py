@@ -35,7 +35,7 @@ IMAGENET = {"stripes": (0, 999, 17), "dots": (340,), "noise": (5, 6)}
 @cache
 def small_params() -> Params:
     """With starting weights from a file of a person's own."""
-    few = ["dataset.textures.train_per_class=2", "dataset.textures.test_per_class=1"]
+    few = ["dataset.textures.train_per_class=3", "dataset.textures.test_per_class=1"]
     params = params_of(*few, classes="[stripes,dots,noise]")
     backbone, dataset = (
         replace(params.backbone, weights="own.pth"),
