@@ -5,6 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from transferlab.pipeline import beginning
+
+if __name__ == "__main__":
+    beginning.begin()
+
 from transferlab.data.archive import own
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage

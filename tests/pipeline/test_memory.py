@@ -90,7 +90,8 @@ def test_memory_of_a_graphics_card_is_told_as_the_card_tells_it(params: Params) 
         ("evaluate@frozen", f"Try {TABLES} or {DEVICE}. "),
         ("controls", f"Try {TABLES} or {DEVICE}. "),
         ("precision", f"Try {DEVICE}. "),
-        *((name, "") for name in ("download", "preprocess", "split", "compare", "report", "track")),
+        *((name, "") for name in ("watch", "download", "preprocess", "split")),
+        *((name, "") for name in ("compare", "report", "track")),
     ],
 )
 def test_the_advice_is_a_setting_that_the_stage_reads(
