@@ -71,3 +71,34 @@ def test_the_sample_sheet_shows_up_to_five_classes(place: Place, classes: int, h
     place.run(tree(tuple(f"class {number}" for number in range(classes))))
     with Image.open(place.out / "samples.png") as sheet:
         assert sheet.size == (968, height)
+
+
+@pytest.mark.parametrize("at", [0, -1], ids=["first byte", "last byte"])
+def test_one_damaged_byte_of_an_image_is_named_when_it_is_used(train: Path, at: int) -> None:
+    content = bytearray((train / "images.bin").read_bytes())
+    content[at] ^= 1
+    (train / "images.bin").write_bytes(content)
+    images = load_images(train, ("ants", "bees"))
+    hurt = len(images) - 1 if at else 0
+    for index in {*range(len(images))} - {hurt}:
+        assert images[index].any()
+    for use in (lambda: images[hurt], images.verify):
+        with pytest.raises(
+            ValueError,
+            match=rf"^{images.ids[hurt]}: expected the pixels that preprocess stored, got others\. "
+            r".*images\.bin is damaged, .* Run: find \.dvc/cache .*; dvc repro -f preprocess$",
+        ):
+            use()
+
+
+def test_an_image_is_compared_once(train: Path) -> None:
+    images = load_images(train, ("ants", "bees"))
+    images.verify()
+    assert not images.unseen
+
+
+def test_a_manifest_of_an_earlier_version_is_refused(train: Path) -> None:
+    text = (train / "manifest.csv").read_text().replace("stored_sha256", "stored")
+    (train / "manifest.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"manifest\.csv: expected a column stored_sha256"):
+        load_images(train, ("ants", "bees"))

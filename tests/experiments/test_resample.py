@@ -404,7 +404,7 @@ def test_writing_twice_gives_the_same_bytes(kind: str, name: str, root: Path) ->
 
 
 @pytest.mark.parametrize("kind", FUNCTIONS)
-def test_what_a_killed_run_would_need_is_gone_with_success(kind: str, root: Path) -> None:
+def test_killed_run_goes_on_and_a_finished_one_is_not_repeated(kind: str, root: Path) -> None:
     heard: list[Mapping[str, Any]] = []
 
     def killed(row: Mapping[str, Any]) -> None:
@@ -415,9 +415,11 @@ def test_what_a_killed_run_would_need_is_gone_with_success(kind: str, root: Path
     with pytest.raises(KeyboardInterrupt):
         run(root, kind, "finetune", small_params(), killed)
     assert not (root / "predictions").exists(), "nothing half-written"
-    assert len(list(cache_folder("resume").iterdir())) == 2
-    write(root, kind, "finetune")
-    assert not list(cache_folder("resume").iterdir())
+    rows = write(root, kind, "finetune")
+    again: list[Mapping[str, Any]] = []
+    run(root, kind, "finetune", small_params(), again.append)
+    assert not again
+    assert read_csv(root / f"predictions/{kind}/finetune.csv") == rows
 
 
 @pytest.mark.parametrize("kind", FUNCTIONS)

@@ -114,9 +114,6 @@ def test_files_are_exactly_the_promised_ones(root: Path) -> None:
         "runs/frozen/history.csv",
         "runs/frozen/costs.json",
     }
-    assert not list(cache_folder("resume").iterdir()), (
-        "what a killed run would need is gone with success"
-    )
 
 
 @pytest.mark.parametrize("name", ["frozen", "probe"])
@@ -427,6 +424,41 @@ def test_key_names_a_training_by_all_it_depends_on(root: Path) -> None:
     assert isinstance(strategy, LogisticStrategy)
     probe = replace(params, strategies={"probe": replace(strategy, folds=3)})
     assert len({first, key(params, "other code"), key(batch), key(probe)}) == 4
+
+
+def test_finished_training_is_not_repeated_until_something_that_counts_changes(root: Path) -> None:
+    first, _ = run(root, "frozen")
+    models_before = [path.read_bytes() for path in sorted((root / "models/frozen").iterdir())]
+    shutil.rmtree(root / "models")
+    shutil.rmtree(root / "runs")  # as DVC does before a stage
+    params = changed("frozen", title="another title")
+    engine = replace(params.engine, checkpoint_seconds=7.0)
+    again, heard = run(root, "frozen", replace(params, engine=engine))
+    assert [told[0] for told in heard.told] == ["start", "end"] * 2
+    assert (again["title"], again["seeds"]) == ("another title", first["seeds"])
+    models_now = [path.read_bytes() for path in sorted((root / "models/frozen").iterdir())]
+    assert models_now == models_before
+    _, heard = run(root, "frozen", changed("frozen", lr=0.011))
+    assert [told[0] for told in heard.told].count("log") == 6
+
+
+def test_damaged_pixels_leave_no_features_that_outlive_their_repair(root: Path) -> None:
+    stored = root / "data/processed/train/images.bin"
+    whole = stored.read_bytes()
+    stored.write_bytes(bytes(255 - byte for byte in whole[:3072]) + whole[3072:])
+    with pytest.raises(
+        ValueError,
+        match=r"^train/.+: expected the pixels that preprocess stored.*images\.bin is dam",
+    ):
+        run(root, "probe")
+    assert not list(cache_folder("features").iterdir())
+    assert not (root / "models").exists()
+    stored.write_bytes(whole)
+    run(root, "probe")
+    after = (root / "models/probe/seed-0.safetensors").read_bytes()
+    shutil.rmtree(cache_folder("features"))
+    run(root, "probe")
+    assert (root / "models/probe/seed-0.safetensors").read_bytes() == after
 
 
 @pytest.mark.parametrize("kill", [(0, 2), (3, 1), (3, 3)])

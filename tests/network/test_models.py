@@ -1,5 +1,7 @@
 """Models on disk: the same tensors give the same bytes, and nothing damaged or foreign is read."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,16 @@ def test_failed_write_keeps_the_earlier_file(
         models.save({"a": torch.zeros(1)}, path)
     assert models.read(path, sha256).keys() == TENSORS.keys()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_everybody_may_read_a_model_where_the_umask_lets_them(tmp_path: Path) -> None:
+    modes = {}
+    for umask in (0o022, 0o077):
+        before = os.umask(umask)
+        models.save(TENSORS, tmp_path / f"{umask:o}.safetensors")
+        os.umask(before)
+        modes[umask] = stat.S_IMODE((tmp_path / f"{umask:o}.safetensors").stat().st_mode)
+    assert modes == {0o022: 0o644, 0o077: 0o600}
 
 
 def test_digest_sees_names_types_shapes_and_values() -> None:

@@ -103,3 +103,11 @@ def test_folds_are_stratified_and_drawn_by_the_seed() -> None:
 def test_class_with_a_single_image_is_refused() -> None:
     with pytest.raises(ValueError, match="expected two images or more of every class"):
         solve(torch.randn(3, 2), torch.tensor([0, 0, 1]), [1.0], 5)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_features_that_are_no_numbers_are_counted_in_one_line(value: float) -> None:
+    features, labels = blobs(30, 5, classes=2)
+    features[[3, 3, 7], [0, 1, 4]] = value
+    with pytest.raises(ValueError, match=r"NaN or infinity for 2 of 30 images\. Use other weights"):
+        solve(features, labels, [1.0], 3)

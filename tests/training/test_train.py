@@ -4,6 +4,8 @@ difference.
 
 import math
 import os
+import resource
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +35,7 @@ from transferlab.params.reading import parse
 from transferlab.params.whole import Params
 from transferlab.pipeline import signals
 from transferlab.settings import compose
+from transferlab.training import checkpoint as saved
 from transferlab.training import keeping, loop, strategies
 from transferlab.training.checkpoint import Checkpoint, Progress, rank
 from transferlab.training.schedule import Moment, plateau, rate
@@ -519,29 +522,48 @@ def test_seconds_of_kept_tables_survive_a_kill(tmp_path: Path) -> None:
     assert len(done.shared) == 3
 
 
-@pytest.mark.parametrize(
-    "damage", ["flipped bit", "truncated", "empty", "text", "another training"]
-)
-def test_damaged_checkpoint_starts_afresh(damage: str, tmp_path: Path) -> None:
+def damaged(content: bytes, damage: str) -> bytes:
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    return {"flipped bit": flipped, "truncated": content[:-50], "empty": b"", "text": b"x"}[damage]
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["the last save", "both saves"])
+@pytest.mark.parametrize("damage", ["flipped bit", "truncated", "empty", "text"])
+def test_damaged_save_falls_back_to_the_one_before_and_says_so(
+    damage: str, both: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     strategy = strategy_of("finetune")
     model, done = training(strategy, tmp_path / "undisturbed")
     with pytest.raises(Killed):
         training(strategy, tmp_path, log=kill_at(3))
-    path = tmp_path / "it.pt"
-    content = path.read_bytes()
-    middle = len(content) // 2
-    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-    if damage == "another training":
-        torch.save({"epochs": 3}, path)
-    else:
-        path.write_bytes(
-            {"flipped bit": flipped, "truncated": content[:-50], "empty": b"", "text": b"x"}[damage]
-        )
+    for name in ("it.pt", "it.previous.pt") if both else ("it.pt",):
+        (tmp_path / name).write_bytes(damaged((tmp_path / name).read_bytes(), damage))
     logged: list[int] = []
     again, found = training(strategy, tmp_path, log=lambda row: logged.append(row["epoch"]))
-    assert logged == [1, 2, 3]
+    assert logged == ([1, 2, 3] if both else [2, 3])
+    assert [message.partition("it.")[2] for message in caplog.messages] == [
+        "pt: this saved training is damaged. The save before it is taken.",
+        "previous.pt: this saved training is damaged. The training starts afresh.",
+    ][: 1 + both]
     assert same(again.state_dict(), model.state_dict())
     assert found.history == done.history
+
+
+def test_damaged_finished_training_goes_on_from_its_last_save(tmp_path: Path) -> None:
+    model, _ = training(strategy_of("finetune"), tmp_path)
+    path = tmp_path / "it.pt"
+    path.write_bytes(damaged(path.read_bytes(), "flipped bit"))
+    again, _ = training(
+        strategy_of("finetune"), tmp_path, log=lambda row: pytest.fail("trained again")
+    )
+    assert same(again.state_dict(), model.state_dict())
+
+
+def test_file_that_is_no_training_counts_as_damaged(tmp_path: Path) -> None:
+    torch.save({"epochs": 3}, tmp_path / "it.pt")
+    assert Checkpoint(tmp_path / "it.pt", 0.0).load() == Progress()
+    assert not list(tmp_path.iterdir())
 
 
 def test_checkpoint_is_written_when_the_interval_has_passed(
@@ -556,27 +578,62 @@ def test_checkpoint_is_written_when_the_interval_has_passed(
     checkpoint.save(Progress(epoch=3))
     assert not checkpoint.due()
     assert checkpoint.load().epoch == 3
-    checkpoint.remove()
-    checkpoint.remove()
-    assert checkpoint.load() == Progress()
 
 
-def test_full_disk_is_named_and_the_earlier_checkpoint_stays(
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file takes more than 1 kB, by the system's own limit."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_disk_that_takes_no_save_is_named_once_and_costs_no_training(
+    tmp_path: Path, small_files: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "it.pt").write_bytes(b"")
+    _, done = training(strategy_of("finetune"), tmp_path)
+    assert (done.status, done.epoch) == ("finished", EPOCHS["finetune"])
+    damaged, full = (message.partition("it.pt: ")[2] for message in caplog.messages)
+    assert damaged == "this saved training is damaged. The save before it is taken."
+    assert "expected room for it.pt, got none (File too large)" in full
+    assert full.endswith("The training goes on.")
+    assert not list(tmp_path.iterdir()), "nothing half-written"
+
+
+def test_earlier_save_stays_where_the_next_one_fails(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    checkpoint = Checkpoint(tmp_path / "it.pt", 0.0)
+    checkpoint.save(Progress(epoch=3))
+    request.getfixturevalue("small_files")
+    checkpoint.save(Progress(epoch=4))
+    assert checkpoint.load().epoch == 3
+    assert list(tmp_path.iterdir()) == [checkpoint.path]
+
+
+def test_cache_that_is_deleted_beside_a_training_is_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "cache"
+    _, done = training(strategy_of("finetune"), folder, log=lambda row: shutil.rmtree(folder))
+    assert done.status == "finished"
+    assert Checkpoint(folder / "it.pt", 0.0).load().status == "finished"
+    assert not caplog.messages
+
+
+def test_oldest_trainings_make_room_and_saves_before_the_last_go_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint = Checkpoint(tmp_path / "here" / "it.pt", 0.0)
-    checkpoint.path.parent.mkdir()
-    checkpoint.save(Progress(epoch=3))
-
-    def full(content: object, part: Path) -> None:
-        part.write_bytes(b"half")
-        raise RuntimeError("[enforce fail at inline_container.cc:672]")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match=r"it\.pt: not written \(.*Free some space"):
-        checkpoint.save(Progress(epoch=4))
-    assert checkpoint.load().epoch == 3
-    assert list(checkpoint.path.parent.iterdir()) == [checkpoint.path]
+    monkeypatch.setattr(saved, "DISK_MB", 0.002)
+    for age, name in enumerate(["new.pt", "new.previous.pt", "older.pt", "oldest.pt"]):
+        (tmp_path / name).write_bytes(bytes(900))
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    saved.sweep(tmp_path, keep=tmp_path / "oldest.pt")
+    assert {path.name for path in tmp_path.iterdir()} == {"new.pt", "oldest.pt"}
 
 
 # ---------------------------------------------------------------- divergence

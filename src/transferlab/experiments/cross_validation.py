@@ -34,4 +34,3 @@ def cross_validate(root: Path, recipe: Recipe, code: str, log: Log) -> None:
     write_csv(
         root / f"predictions/cross_validation/{recipe.name}.csv", columns(images.classes), lines
     )
-    trainings.end()

@@ -33,4 +33,3 @@ def learning_curve(root: Path, recipe: Recipe, code: str, log: Log) -> None:
         lines += [{**used, **row} for row in rows]
     path = root / f"predictions/learning_curve/{recipe.name}.csv"
     write_csv(path, ["fraction", "images", *columns(images.classes)], lines)
-    trainings.end()

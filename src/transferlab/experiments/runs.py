@@ -24,9 +24,8 @@ from ..network.setup import (
 from ..params.learning.recipe import Recipe
 from ..params.learning.strategies import starts_random
 from ..pipeline.files import content_hash, read_json, write_csv, write_json
-from ..pipeline.places import cache_folder
-from ..training.checkpoint import Checkpoint, Progress
-from ..training.facts import describe
+from ..training.checkpoint import Progress, checkpoint_of
+from ..training.facts import describe, what_names
 from ..training.records import Costs, Facts, SeedFacts
 from ..training.task import (
     Heads,
@@ -124,7 +123,7 @@ def run(root: Path, recipe: Recipe, code: str, listener: Listener) -> None:
     data = read_json(root / "data/processed/classes.json", Classes)["dataset"]
     facts: Facts = {"dataset": data, **describe(recipe, images, start_sha256(root), compute)}
     identity = [*what_names(facts), images.digest, code]
-    ledger, model, checkpoints = Ledger(facts=facts), None, []
+    ledger, model = Ledger(facts=facts), None
     for seed in recipe.seeds:
         task = Task(
             recipe=recipe,
@@ -136,32 +135,17 @@ def run(root: Path, recipe: Recipe, code: str, listener: Listener) -> None:
             heads=heads,
         )
         key = content_hash([*identity, seed, *(part.tolist() for part in task.rows)])
-        path = cache_folder("resume") / f"{key}.pt"
-        checkpoints.append(Checkpoint(path, recipe.engine.checkpoint_seconds))
+        checkpoint = checkpoint_of(key, recipe.engine.checkpoint_seconds)
         listener.start(key, seed, facts)
         model = starting_model(weights, task, model)
         log = partial(listener.log, key, seed)
-        done, facts["trainable_parameters"] = learn(model, task, checkpoints[-1], log)
+        done, facts["trainable_parameters"] = learn(model, task, checkpoint, log)
         tensors = own_tensors(model, recipe.strategy, done)
         weights = changed_tensors(weights, tensors)
         sha256 = models.save(tensors, root / f"models/{recipe.name}/seed-{seed}.safetensors")
         ledger.add(seed, done, facts_of(key, task, done, sha256, counted(model, task)))
         listener.end(key, seed, outcome(done))
     ledger.write(root / f"runs/{recipe.name}", compute)
-    for checkpoint in checkpoints:
-        checkpoint.remove()
-
-
-def what_names(facts: Facts) -> list[Any]:
-    """What names a training for ever, beside the images, the code and the seed."""
-    machine = [
-        facts["device"],
-        facts["threads"],
-        facts["precision"],
-        facts["memory_format"],
-    ]
-    parameters = {**facts["params"], "seeds": None}
-    return [parameters, facts["start_sha256"], facts["strategy"], *machine, facts["versions"]]
 
 
 def counted(model: nn.Sequential, task: Task) -> int:

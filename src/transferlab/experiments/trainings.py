@@ -21,10 +21,9 @@ from ..network.setup import (
 from ..params.learning.recipe import Recipe
 from ..params.learning.strategies import starts_random
 from ..pipeline.files import content_hash
-from ..pipeline.places import cache_folder
 from ..prediction.observer import Observer, first_part
-from ..training.checkpoint import Checkpoint
-from ..training.facts import describe
+from ..training.checkpoint import checkpoint_of
+from ..training.facts import describe, what_names
 from ..training.task import Log, Task, changed_tensors, learn, own_tensors, starting_model
 
 
@@ -74,12 +73,11 @@ class Trainings:
         splits = (load_images(root / f"data/processed/{split}", classes) for split in SPLITS)
         self.images = join(*splits)
         facts = describe(recipe, self.images, start_sha256(root), compute)
-        self.identity = [facts, self.images.digest, code]
+        self.identity = [*what_names(facts), self.images.digest, code]
         random = starts_random(recipe.strategy)
         self.weights = {} if random else without_head(starting_weights(root))
         self.shared = Shared(only_full_tables=True)
         self.net: nn.Sequential | None = None
-        self.checkpoints: list[Checkpoint] = []
 
     def predictions(self, seed: int, division: Division) -> np.ndarray:
         """Train on one division; probabilities [n, K] of the rows it is asked about.
@@ -93,8 +91,7 @@ class Trainings:
         """
         name, rows = self.recipe.name, division.training
         key = content_hash([*self.identity, seed, *(part.tolist() for part in rows)])
-        every = self.recipe.engine.checkpoint_seconds
-        self.checkpoints.append(Checkpoint(cache_folder("resume") / f"{key}.pt", every))
+        checkpoint = checkpoint_of(key, self.recipe.engine.checkpoint_seconds)
         task = Task(
             recipe=self.recipe,
             setup=self.setup,
@@ -104,7 +101,7 @@ class Trainings:
             shared=self.shared,
         )
         self.net = starting_model(self.weights, task, self.net)
-        done, _ = learn(self.net, task, self.checkpoints[-1], self.log)
+        done, _ = learn(self.net, task, checkpoint, self.log)
         if done.status == "diverged":
             raise ValueError(
                 f"{name}: expected losses that are numbers, got one in epoch {done.epoch} that is "
@@ -115,8 +112,3 @@ class Trainings:
         cut = first_part(tensors)
         observer = Observer(net=self.net, cut=cut, setup=self.setup, shared=self.shared)
         return observer.predict(self.images, division.asked)
-
-    def end(self) -> None:
-        """Remove what a killed run would have needed to go on: the results are written."""
-        for checkpoint in self.checkpoints:
-            checkpoint.remove()

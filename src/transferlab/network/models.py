@@ -39,13 +39,13 @@ def save(tensors: Mapping[str, Tensor], path: Path, facts: dict[str, str] | None
     """Write tensors as safetensors, with facts in its header, atomically; gives the file's sha256.
 
     Raises:
-        OSError: There is no room for them.
+        OSError: They cannot be written there, and why.
     """
     with atomic_path(path) as part:
         try:
             save_file({name: value.contiguous() for name, value in tensors.items()}, part, facts)
         except SafetensorError as error:
-            raise disk.of_library(error) from error
+            raise disk.behind(error) from error
     return file_hash(path)
 
 

@@ -70,9 +70,13 @@ class Views:
 def resident(images: Images, device: torch.device) -> Images:
     """The images with their pixels on the device, if they fill no more than a quarter of it; else
     as they are.
+
+    Raises:
+        ValueError: An image that would move is not what `preprocess` stored.
     """
     if device.type != "cuda" or images.pixels.nbytes > torch.cuda.mem_get_info(device)[1] / 4:
         return images
+    images.verify()
     # sliced like the array that it replaces
     pixels: Any = torch.from_numpy(np.array(images.pixels)).to(device)
     return replace(images, pixels=pixels)

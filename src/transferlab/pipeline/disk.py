@@ -17,10 +17,18 @@ ADVICE = {
 }
 
 
-def of_library(error: Exception) -> OSError:
-    """The error that a library written in Rust tells in words alone, by the system's number."""
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
+def behind(error: BaseException) -> OSError:
+    """The system's own error behind what a library raised: torch's hides it in the chain, one
+    written in Rust tells its number in words.
+    """
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, OSError) and chain.errno is not None:
+            return chain
+        if found := re.search(r"\(os error (\d+)\)", str(chain)):
+            return OSError(int(found[1]), os.strerror(int(found[1])))
+        chain = chain.__cause__ or chain.__context__
+    return OSError(str(error))
 
 
 def full(number: int | None) -> bool:

@@ -68,10 +68,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _settle(part: Path) -> None:
-    """Bring a file's bytes to the disk, and let others read it."""
+    """Bring a file's bytes to the disk, and let others read it as far as the umask does."""
     with part.open("rb") as file:
         os.fsync(file.fileno())
-    part.chmod(0o644)
+    fresh = part.with_name("mode")
+    fresh.touch()
+    part.chmod(fresh.stat().st_mode)
 
 
 def write_text(path: Path, text: str) -> None:

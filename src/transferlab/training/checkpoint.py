@@ -1,6 +1,7 @@
 """A training between two epochs, in a file from which a killed stage goes on."""
 
-import os
+import contextlib
+import logging
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -10,6 +11,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+from ..pipeline import disk
+from ..pipeline.files import atomic
+from ..pipeline.places import home
+
+DISK_MB = 10_000  # of all trainings together; those that were not saved for longest make room
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -60,7 +69,10 @@ def rank(row: Mapping[str, Any], select_by: str) -> tuple[float, float]:
 
 
 class Checkpoint:
-    """Keeps a running training in a file of the cache, so that a killed stage goes on where it was.
+    """Keeps a training in a file of the cache, so that a killed stage goes on where it was.
+
+    A finished one stays: until DVC has recorded its models, a full disk or an edit would cost the
+    whole training. The save before the last stands beside it, for the case that this is damaged.
 
     Args:
         path: Named by everything the training depends on.
@@ -69,40 +81,78 @@ class Checkpoint:
 
     def __init__(self, path: Path, every: float):
         self.path, self.every, self.saved = path, every, time.monotonic()
+        self.previous = path.with_suffix(".previous.pt")
+        self._warned = False
 
     def load(self) -> Progress:
-        """What an earlier attempt reached; a fresh start where there is none or the file is
-        damaged.
-        """
-        try:
-            # torch.load itself does not look at the checksums of its zip.
-            with zipfile.ZipFile(self.path) as file:
-                intact = file.testzip() is None
-            return Progress(**torch.load(self.path, weights_only=True)) if intact else Progress()
-        except Exception:  # there are half a dozen kinds of damage; each means: start afresh
-            return Progress()
+        """What an earlier attempt reached; a fresh start where there is none."""
+        for path, instead in (
+            (self.path, "The save before it is taken"),
+            (self.previous, "The training starts afresh"),
+        ):
+            if path.exists():
+                try:
+                    return _read(path)
+                except Exception:  # there are half a dozen kinds of damage; all mean the same
+                    logger.warning("%s: this saved training is damaged. %s.", path, instead)
+                    # else the next save would move it over the good one
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+        return Progress()
 
     def due(self) -> bool:
         """Whether the interval has passed."""
         return time.monotonic() - self.saved >= self.every
 
     def save(self, progress: Progress) -> None:
-        """Write the progress, atomically.
-
-        Raises:
-            OSError: There is no room for it.
+        """Write the progress, atomically. A disk that does not take it costs no training: it goes
+        on, and says once what is wrong.
         """
-        part = self.path.with_suffix(f".part-{os.getpid()}")
-        try:
-            torch.save(vars(progress), part)
-        except RuntimeError as error:  # torch's word for a full disk
-            part.unlink(missing_ok=True)
-            raise OSError(
-                f"{self.path}: not written ({error}). Free some space and run again."
-            ) from error
-        part.replace(self.path)
         self.saved = time.monotonic()
+        try:
+            self._write(progress)
+            sweep(self.path.parent, keep=self.path)
+        except (OSError, RuntimeError) as error:  # torch's word for whatever the system says
+            if not self._warned:
+                cause = disk.named(disk.behind(error), self.path)
+                logger.warning("%s: not saved (%s). The training goes on.", self.path, cause)
+            self._warned = True
 
-    def remove(self) -> None:
-        """The training is done and stands elsewhere."""
-        self.path.unlink(missing_ok=True)
+    def _write(self, progress: Progress) -> None:
+        with atomic(self.path, "wb") as file:
+            torch.save(vars(progress), file)
+            file.flush()
+            if self.path.exists():
+                self.path.replace(self.previous)
+
+
+def checkpoint_of(key: str, every: float) -> Checkpoint:
+    """Where the training of this name saves itself."""
+    return Checkpoint(home() / f".cache/transferlab/resume/{key}.pt", every)
+
+
+def _read(path: Path) -> Progress:
+    # torch.load itself does not look at the checksums of its zip.
+    with zipfile.ZipFile(path) as file:
+        if file.testzip() is not None:
+            raise zipfile.BadZipFile(path)
+    return Progress(**torch.load(path, weights_only=True))
+
+
+def sweep(folder: Path, keep: Path) -> None:
+    """Delete what was not saved for longest until all fit into `DISK_MB`; before finished and
+    killed trainings the saves before their last.
+    """
+    files = []
+    for file in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process sweeps as well
+            status = file.stat()
+            last = not file.name.endswith(".previous.pt")
+            files.append((last, status.st_mtime, status.st_size / 1e6, file))
+    taken = sum(size for _, _, size, _ in files)
+    for _, _, size, file in sorted(files):
+        if taken <= DISK_MB:
+            break
+        if file != keep:
+            file.unlink(missing_ok=True)
+            taken -= size

@@ -39,6 +39,29 @@ def describe(recipe: Recipe, images: Images, start_sha256: str, compute: Compute
     }
 
 
+def what_names(facts: Facts) -> list[Any]:
+    """What names a training for ever, beside the images, the code, the seed and the rows.
+
+    Nothing that leaves the result as it is: an edit of a title, of other seeds or of how often is
+    saved must not cost a training.
+    """
+    machine = [
+        facts["device"],
+        facts["threads"],
+        facts["precision"],
+        facts["memory_format"],
+    ]
+    given = facts["params"]
+    parameters = {
+        **given,
+        "seeds": None,
+        "strategy": {**given["strategy"], "title": None},
+        "engine": {**given["engine"], "checkpoint_seconds": None},
+    }
+    named = [facts["start_sha256"], facts["strategy"], facts["classes"]]
+    return [parameters, *named, *machine, facts["versions"]]
+
+
 def require_same(facts: Facts, recipe: Recipe) -> None:
     """Refuse models that were trained with other parameters than `params.yaml` says now."""
     for section, now in recipe.plain().items():

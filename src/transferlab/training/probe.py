@@ -58,8 +58,16 @@ def solve(
         seeds: For each seed, which draws the folds, the rows it may learn from.
 
     Raises:
-        ValueError: A class has a single image, so that nothing can be cross-validated.
+        ValueError: A class has a single image, so that nothing can be cross-validated; or a feature
+            is no number.
     """
+    endless = int((~features.isfinite().all(1)).sum())
+    if endless:
+        raise ValueError(
+            f"probe: expected features that are numbers, got NaN or infinity for {endless} of "
+            f"{len(features)} images. Use other weights (backbone.weights), or engine.precision="
+            "fp32 where it is bf16."
+        )
     features, labels = features.double(), labels.to(features.device)
     c = torch.tensor(sorted(c_grid), dtype=torch.float64, device=features.device)
     solutions: dict[int, Solution] = {}

@@ -20,8 +20,8 @@ from ..params.learning.training import Train
 from ..params.record import plain
 from ..pipeline.files import content_hash, read_json
 from ..pipeline.places import cache_folder
-from ..training.checkpoint import Checkpoint
-from ..training.facts import describe
+from ..training.checkpoint import checkpoint_of
+from ..training.facts import describe, what_names
 from ..training.records import Outcome
 from ..training.task import Log, Task, learn, outcome, starting_model
 
@@ -82,8 +82,7 @@ def train_once(
         seed=SEED,
     )
     model = starting_model({}, task)
-    key = content_hash([describe(recipe, images, "", compute), images.digest, code])
-    checkpoint = Checkpoint(cache_folder("resume") / f"{key}.pt", engine.checkpoint_seconds)
-    done, _ = learn(model, task, checkpoint, log)
-    checkpoint.remove()
+    facts = describe(recipe, images, "", compute)
+    key = content_hash([*what_names(facts), images.digest, code])
+    done, _ = learn(model, task, checkpoint_of(key, engine.checkpoint_seconds), log)
     return model, outcome(done)

@@ -23,7 +23,7 @@ from PIL import Image
 from ...params.dataset import Dataset
 from ...pipeline import files, places
 from ..archive.pack import check_space
-from ..images import SPLITS, Pixels, in_order, load_images
+from ..images import SPLITS, Pixels, in_order, load_images, pixels_sha256
 from .decode import NO_IMAGE, decoded, resized
 from .entries import members_of, opened_zip, read_entry
 from .layout import Entry, Skipped, arrange
@@ -38,6 +38,7 @@ MANIFEST = (
     "sha256",
     "stored_width",
     "stored_height",
+    "stored_sha256",
     "offset",
 )
 
@@ -163,6 +164,7 @@ def _prepare(item: tuple[Entry, bytes, Dataset]) -> tuple[dict[str, Any], Pixels
         "sha256": hashlib.sha256(content).hexdigest(),
         "stored_width": pixels.shape[1],
         "stored_height": pixels.shape[0],
+        "stored_sha256": pixels_sha256(pixels),
     }
     return row, pixels
 
