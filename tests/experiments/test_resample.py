@@ -399,6 +399,7 @@ def test_writing_twice_gives_the_same_bytes(kind: str, name: str, root: Path) ->
     path = root / f"predictions/{kind}/{name}.csv"
     before = path.read_bytes()
     shutil.rmtree(cache_folder("features"))
+    shutil.rmtree(cache_folder("resume"))
     write(root, kind, name)
     assert path.read_bytes() == before
 

@@ -70,8 +70,15 @@ class Heard:
 
 
 def run(
-    root: Path, name: str, params: Params | None = None, code: str = "code"
+    root: Path,
+    name: str,
+    params: Params | None = None,
+    code: str = "code",
+    goes_on: bool = False,
 ) -> tuple[dict[str, Any], Heard]:
+    """Train afresh, or from what earlier ones left in the cache."""
+    if not goes_on:
+        shutil.rmtree(cache_folder("resume"))
     heard = Heard()
     train(root, name, params or small_params(), code, heard)
     return read_json(root / f"runs/{name}/facts.json"), heard
@@ -433,12 +440,12 @@ def test_finished_training_is_not_repeated_until_something_that_counts_changes(r
     shutil.rmtree(root / "runs")  # as DVC does before a stage
     params = changed("frozen", title="another title")
     engine = replace(params.engine, checkpoint_seconds=7.0)
-    again, heard = run(root, "frozen", replace(params, engine=engine))
+    again, heard = run(root, "frozen", replace(params, engine=engine), goes_on=True)
     assert [told[0] for told in heard.told] == ["start", "end"] * 2
     assert (again["title"], again["seeds"]) == ("another title", first["seeds"])
     models_now = [path.read_bytes() for path in sorted((root / "models/frozen").iterdir())]
     assert models_now == models_before
-    _, heard = run(root, "frozen", changed("frozen", lr=0.011))
+    _, heard = run(root, "frozen", changed("frozen", lr=0.011), goes_on=True)
     assert [told[0] for told in heard.told].count("log") == 6
 
 
@@ -467,10 +474,11 @@ def test_killed_run_goes_on_to_the_undisturbed_result(kill: tuple[int, int], roo
     expected = {name: (root / name).read_bytes() for name in written(root) if "costs" not in name}
     shutil.rmtree(root / "runs")
     shutil.rmtree(root / "models")
+    shutil.rmtree(cache_folder("resume"))
     with pytest.raises(KeyboardInterrupt):
         train(root, "frozen", small_params(), heard=Heard(kill))
     assert not (root / "runs").exists(), "nothing half-written"
-    _, heard = run(root, "frozen")
+    _, heard = run(root, "frozen", goes_on=True)
     assert {name: (root / name).read_bytes() for name in expected} == expected
     logged = [(told[2], told[3]) for told in heard.told if told[0] == "log"]
     assert logged == [

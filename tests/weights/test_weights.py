@@ -4,6 +4,7 @@ same bytes twice.
 
 import logging
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -239,6 +240,7 @@ def test_source_trains_the_whole_backbone_and_gives_the_same_bytes_twice(tmp_pat
     start = backbones.build("tiny", 2).state_dict()
     assert tensors.keys() == start.keys()
     assert tensors["head.0.bias"].shape == (2,)
+    shutil.rmtree(cache_folder("resume"))
     again, _ = prepare(tmp_path / "second", from_source())
     assert again == facts
     assert not list(cache_folder("source").iterdir())
@@ -252,6 +254,7 @@ def test_source_does_not_depend_on_the_target_s_seeds_and_data(tmp_path: Path) -
 
 def test_killed_source_goes_on_to_the_undisturbed_result(tmp_path: Path) -> None:
     facts, _ = prepare(tmp_path / "undisturbed", from_source())
+    shutil.rmtree(cache_folder("resume"))
 
     def kill(row: Mapping[str, Any]) -> None:
         if row["epoch"] == 2:

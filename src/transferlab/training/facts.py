@@ -2,6 +2,7 @@
 
 import platform
 from importlib.metadata import version
+from typing import Any
 
 import torch
 
@@ -39,7 +40,7 @@ def describe(recipe: Recipe, images: Images, start_sha256: str, compute: Compute
     }
 
 
-def what_names(facts: Facts) -> list[Any]:
+def what_names(facts: Described) -> list[Any]:
     """What names a training for ever, beside the images, the code, the seed and the rows.
 
     Nothing that leaves the result as it is: an edit of a title, of other seeds or of how often is
