@@ -105,3 +105,12 @@ def test_a_full_disk_is_one_line_with_its_folder_however_a_stage_writes(
     assert err.startswith(f"error: {small_disk}: expected room for {what}, got ")
     assert err.endswith(" free (No space left on device). Free some space and run again.\n")
     assert process.returncode == 1
+
+
+def test_the_system_s_error_is_found_behind_what_a_library_raised() -> None:
+    torchs = RuntimeError("[enforce fail at inline_container.cc:672]")
+    torchs.__context__ = OSError(errno.ENOSPC, "x")
+    rusts = RuntimeError(f"I/O error: no room (os error {errno.ENOSPC})")
+    for error in (OSError(errno.ENOSPC, "x"), torchs, rusts):
+        assert disk.behind(error).errno == errno.ENOSPC
+    assert str(disk.behind(RuntimeError("something else"))) == "something else"

@@ -26,6 +26,7 @@ def test_the_outputs_are_exactly_the_promised_files(
         {"class": name, "train": "3", "test": "3"} for name in ("ants", "bees")
     ]
     assert place.rows("skipped.csv") == []
+    stored = (place.out / "train/images.bin").read_bytes()
     assert place.rows("train/manifest.csv")[1] == {
         **{
             "id": "train/ants/1.png",
@@ -36,6 +37,7 @@ def test_the_outputs_are_exactly_the_promised_files(
         },
         **{"stored_width": "10", "stored_height": "8", "offset": "240"},
         "sha256": hashlib.sha256(picture(1)).hexdigest(),
+        "stored_sha256": hashlib.sha256(stored[240:480]).hexdigest(),
     }
     assert capsys.readouterr().out == "6 training and 6 test images of 2 classes.\n"
 
