@@ -20,13 +20,13 @@ import yaml
 from PIL import Image
 from torch import nn
 
-from transferlab.data.images import load_images
+from transferlab.data.images import load_images, read_classes
 from transferlab.data.ingest.pixels import preprocess
 from transferlab.data.splits import draw
 from transferlab.experiments import runs
 from transferlab.network import backbones, device
 from transferlab.network.activations import Shared
-from transferlab.network.setup import classes_of, images_of, settled_compute, setup_for
+from transferlab.network.setup import images_of, settled_compute, setup_for
 from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.reading import parse
 from transferlab.params.whole import Params
@@ -88,7 +88,7 @@ def test(root: Path, name: str, values: Params) -> dict[str, float]:
 
 def divide(root: Path, values: Params) -> None:
     """Set validation images aside for every seed."""
-    train = load_images(root / "data/processed/train", classes_of(root))
+    train = load_images(root / "data/processed/train", read_classes(root))
     fraction = values.train.validation_fraction
     draw.write_validation(root / "data/splits/validation.csv", train, values.seeds, fraction)
 

@@ -1,4 +1,4 @@
-"""The probe is scikit-learn's logistic regression, solved for all C at once."""
+"""The probe is scikit-learn's logistic regression, its C the first with the lowest loss."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from transferlab.training import probe
+from transferlab.training.regression import Design, regressions, solved
+
+MEMORY_MB = 1000.0
 
 
 def solve(
-    features: torch.Tensor, labels: torch.Tensor, grid: list[float], folds: int
+    features: torch.Tensor, labels: torch.Tensor, grid: list[float], folds: int, seed: int = 0
 ) -> probe.Solution:
-    seeds = {0: np.arange(len(labels))}
-    return probe.solve(features, labels, int(labels.max()) + 1, grid, folds=folds, seeds=seeds)[0]
+    classes = int(labels.max()) + 1
+    return probe.solve(features, labels, classes, grid, folds=folds, seed=seed, memory_mb=MEMORY_MB)
 
 
 def blobs(count: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,7 +31,7 @@ def blobs(count: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Ten
     "width", [5, 300], ids=["more rows than features", "more features than rows"]
 )
 @pytest.mark.parametrize("c", [0.001, 1.0, 100.0])
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [2, 3, 9])
 def test_solution_equals_scikit_learn(width: int, c: float, classes: int) -> None:
     features, labels = blobs(90, width, classes)
     found = solve(features, labels, [c], 3)
@@ -41,42 +44,78 @@ def test_solution_equals_scikit_learn(width: int, c: float, classes: int) -> Non
     np.testing.assert_allclose(probabilities.numpy(), expected.predict_proba(rows), atol=2e-5)
 
 
-def test_values_of_c_and_folds_solved_together_equal_those_solved_alone() -> None:
-    features, labels = blobs(60, 40, classes=2)
-    grid = torch.tensor([1e-4, 1e-1, 10.0], dtype=torch.float64)
-    parts = [np.arange(40), np.arange(7, 60)]
-    both = probe._fit(features.double(), labels, 2, grid.expand(2, -1), parts)
-    for part, together, biases in zip(parts, *both, strict=True):
-        for i, c in enumerate(grid):
-            (alone,), (bias,) = probe._fit(features.double(), labels, 2, c[None, None], [part])
-            torch.testing.assert_close(together[i], alone[0], atol=1e-4, rtol=1e-3)
-            torch.testing.assert_close(biases[i], bias[0], atol=1e-4, rtol=1e-3)
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(
+    "width", [5, 90], ids=["more rows than features", "more features than rows"]
+)
+def test_parts_solved_together_equal_each_in_a_design_of_its_own(width: int, classes: int) -> None:
+    features, labels = blobs(60, width, classes)
+    parts, c = [np.arange(40), np.arange(7, 60), np.arange(20, 50)], [1e-3, 0.1, 10.0]
+    design = Design(features, labels, classes)
+    problems = regressions(design, parts, torch.float64).at(c)
+    together = problems.raw(solved(problems, problems.zeros(), probe.CLOSE))
+    for q, part in enumerate(parts):
+        design = Design(features[part], labels[part], classes)
+        problem = regressions(design, [np.arange(len(part))], torch.float64)
+        problem = problem.at([c[q]])
+        alone = problem.raw(solved(problem, problem.zeros(), probe.CLOSE))
+        for of_all, of_one in zip(together, alone, strict=True):
+            torch.testing.assert_close(of_all[q], of_one[0], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("limit", [1000.0, 0.0], ids=["together", "one after the other"])
-def test_seeds_solved_together_equal_each_alone(
-    classes: int, limit: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(probe, "AT_ONCE_MB", limit)
+def test_folds_taken_one_by_one_give_what_all_at_once_give(classes: int) -> None:
     features, labels = blobs(70, 30, classes)
-    seeds = {seed: np.random.default_rng(seed).permutation(70)[:50] for seed in (3, 1, 7)}
-    grid = [1e-3, 1e-1, 10.0]
-    found = probe.solve(features, labels, classes, grid, folds=4, seeds=seeds)
-    assert list(found) == [3, 1, 7]
-    for seed, rows in seeds.items():
-        alone = probe.solve(features, labels, classes, grid, folds=4, seeds={seed: rows})[seed]
-        assert alone.c == found[seed].c
-        np.testing.assert_allclose(alone.losses, found[seed].losses, rtol=1e-6)
-        torch.testing.assert_close(alone.weight, found[seed].weight, rtol=1e-4, atol=1e-6)
+    together, each = (
+        probe.solve(features, labels, classes, [1e-3, 0.1, 10.0], folds=4, seed=3, memory_mb=room)
+        for room in (MEMORY_MB, 0.0)
+    )
+    assert together.c == each.c
+    np.testing.assert_allclose(together.losses, each.losses, rtol=2e-3)
+    torch.testing.assert_close(together.weight, each.weight, rtol=1e-4, atol=1e-6)
 
 
-def test_chosen_c_has_the_lowest_cross_validated_loss_and_the_smaller_one_wins_a_tie() -> None:
+def test_cross_validated_losses_equal_those_of_scikit_learn() -> None:
+    features, labels = blobs(90, 20, classes=3)
+    grid = np.logspace(-4, 1, 6)
+    found = solve(features, labels, grid.tolist(), 5)
+    folds, rows = probe._stratified_folds(labels.numpy(), 5, seed=0), features.double().numpy()
+    for c, loss in zip(grid, found.losses, strict=False):
+        expected = 0.0
+        for fold in range(5):
+            inside, outside = folds != fold, folds == fold
+            scaler = StandardScaler().fit(rows[inside])
+            model = LogisticRegression(C=c, tol=1e-10, max_iter=20000)
+            model.fit(scaler.transform(rows[inside]), labels[inside].numpy())
+            chances = model.predict_proba(scaler.transform(rows[outside]))
+            expected -= np.log(chances[np.arange(outside.sum()), labels[outside].numpy()]).sum()
+        assert loss == pytest.approx(expected / 90, rel=1e-3)
+
+
+def test_chosen_c_is_the_smallest_with_the_lowest_loss_and_the_way_up_stops_behind_it() -> None:
     features, labels = blobs(80, 20, classes=2)
     grid = np.logspace(-6, 5, 12)
     found = solve(features, labels, grid.tolist(), 5)
-    assert found.c == grid[int(np.argmin(found.losses))]
-    assert len(found.losses) == len(grid)
+    lowest = int(np.argmin(found.losses))
+    assert found.c == grid[lowest]
+    assert 0 < lowest < len(grid) - 1 - probe.PATIENCE
+    assert len(found.losses) == lowest + 1 + probe.PATIENCE
+
+
+def test_where_every_c_is_as_good_the_smallest_is_taken() -> None:
+    nothing = torch.ones(20, 3)
+    assert solve(nothing, torch.arange(20) % 2, [1e-3, 1.0, 1e3], 5).c == 1e-3
+
+
+def test_problems_taken_at_once_are_as_many_as_there_is_room_for() -> None:
+    features, labels = blobs(60, 10, classes=3)
+    parts = [np.arange(60)] * 7
+    problems = regressions(Design(features, labels, 3), parts, torch.float32)
+    one = 3 * 4 * (30 * 11 + 8 * 60) / 1e6  # outputs, bytes, and what 30 vectors and 8 logits hold
+    for room, expected in ((0.0, [1] * 7), (2.5 * one, [2, 2, 2, 1]), (100 * one, [7])):
+        groups = list(probe._together(problems, room))
+        assert [len(some) for some in groups] == expected
+        assert torch.cat(groups).tolist() == list(range(7))
 
 
 def test_separable_data_and_huge_c_stay_finite() -> None:

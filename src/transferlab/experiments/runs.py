@@ -28,7 +28,6 @@ from ..training.checkpoint import Progress, checkpoint_of
 from ..training.facts import describe, what_names
 from ..training.records import Costs, Facts, SeedFacts
 from ..training.task import (
-    Heads,
     Task,
     changed_tensors,
     learn,
@@ -119,7 +118,6 @@ def run(root: Path, recipe: Recipe, code: str, listener: Listener) -> None:
     rows = {seed: division_of(table, images.ids, seed).training for seed in recipe.seeds}
     random = starts_random(recipe.strategy)
     weights = {} if random else without_head(starting_weights(root))
-    heads = None if random else Heads({seed: fit for seed, (fit, _) in rows.items()})
     data = read_json(root / "data/processed/classes.json", Classes)["dataset"]
     facts: Facts = {"dataset": data, **describe(recipe, images, start_sha256(root), compute)}
     identity = [*what_names(facts), images.digest, code]
@@ -132,7 +130,6 @@ def run(root: Path, recipe: Recipe, code: str, listener: Listener) -> None:
             rows=rows[seed],
             seed=seed,
             shared=ledger.shared,
-            heads=heads,
         )
         key = content_hash([*identity, seed, *(part.tolist() for part in task.rows)])
         checkpoint = checkpoint_of(key, recipe.engine.checkpoint_seconds)

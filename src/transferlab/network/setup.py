@@ -25,7 +25,7 @@ class Setup:
         compute: Where the arithmetic runs, and how.
         preprocessing: Of the weights.
         augment: Ranges of the random views; None where there are only test views.
-        memory_mb: What the features of frozen layers may occupy.
+        memory_mb: What the features of frozen layers may occupy, and a regression on them.
     """
 
     compute: Compute

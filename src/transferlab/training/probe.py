@@ -1,23 +1,28 @@
-"""The linear probe: L2-regularised logistic regression in float64, its strength chosen by
-cross-validation.
+"""The linear probe: L2-regularised logistic regression, its strength chosen by cross-validation.
 
-The objective is scikit-learn's, `C * sum(cross-entropy) + |W|^2 / 2` with a free bias; all seeds,
-folds and values of C are solved side by side in one batched L-BFGS (Nocedal & Wright, algorithm
-7.5).
+All folds go up the values of C side by side, each from where it stood at the last one, and stop
+behind the minimum. What cross-validation compares is solved in single precision, the result in
+double.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
 
 from ..data.chance import named_generator
-from .minimise import MEMORY, Problem, minimise
+from .minimise import MEMORY
+from .regression import Design, Regressions, regressions, solved
 
-AT_ONCE_MB = 1000  # of what L-BFGS keeps for the seeds that are solved together
+ROUGH = 1e-6  # what may be left of the objective above its minimum, where values of C are compared
+CLOSE = 1e-12  # the same of the result
+PATIENCE = 2  # values of C in a row that are worse than the best before the way ends
+
+
+_Fold = tuple[np.ndarray, np.ndarray]
+"""Rows that are fitted, and those that are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +33,8 @@ class Solution:
         weight: float32 [K, F].
         bias: float32 [K].
         c: The chosen C.
-        losses: Cross-validated negative log-likelihood per image, one for each C.
+        losses: Cross-validated negative log-likelihood per image, one for each C up to `PATIENCE`
+            behind the chosen one.
     """
 
     weight: Tensor
@@ -44,23 +50,37 @@ def solve(
     c_grid: Sequence[float],
     *,
     folds: int,
-    seeds: Mapping[int, np.ndarray],
-) -> dict[int, Solution]:
-    """Fit probes, those of several seeds at once: up to rounding what each gives alone.
+    seed: int,
+    memory_mb: float,
+) -> Solution:
+    """Fit a probe; it depends on nothing but these rows.
 
     Args:
         features: [N, F].
         labels: int64 [N], below `classes`.
         classes: Number of classes K.
-        c_grid: Values of C to choose from by the lowest cross-validated loss; the smaller C wins a
-            tie.
+        c_grid: Values of C to choose from by the lowest cross-validated loss, upwards until it only
+            rises; the smaller C wins a tie.
         folds: Of the inner cross-validation; never more than the smallest class has images.
-        seeds: For each seed, which draws the folds, the rows it may learn from.
+        seed: Draws the folds.
+        memory_mb: What the solver may occupy beside the features: it takes fewer folds at once, and
+            one even where there is no room for it.
 
     Raises:
         ValueError: A class has a single image, so that nothing can be cross-validated; or a feature
             is no number.
     """
+    _require_numbers(features)
+    design = Design(features, labels.to(features.device), classes)
+    divided = _folds_of(labels.cpu().numpy(), classes, folds, seed)
+    c, start, losses = _climb(design, divided, sorted(c_grid), memory_mb)
+    problem = regressions(design, [np.arange(len(design))], torch.float64).at([c])
+    points = solved(problem, start[None].double(), CLOSE)
+    (weight,), (bias,) = problem.raw(points)
+    return Solution(weight=weight.float(), bias=bias.float(), c=c, losses=losses)
+
+
+def _require_numbers(features: Tensor) -> None:
     endless = int((~features.isfinite().all(1)).sum())
     if endless:
         raise ValueError(
@@ -68,175 +88,57 @@ def solve(
             f"{len(features)} images. Use other weights (backbone.weights), or engine.precision="
             "fp32 where it is bf16."
         )
-    features, labels = features.double(), labels.to(features.device)
-    c = torch.tensor(sorted(c_grid), dtype=torch.float64, device=features.device)
-    solutions: dict[int, Solution] = {}
-    waiting = list(seeds)
-    while waiting:
-        a_fold = _bytes_of_a_fold(len(seeds[waiting[0]]), features.shape[1], classes, len(c))
-        at_once = max(1, int(AT_ONCE_MB * 1e6 / (folds * a_fold)))
-        some, waiting = waiting[:at_once], waiting[at_once:]
-        solutions |= _solve(
-            features, labels, classes, c, folds=folds, seeds={seed: seeds[seed] for seed in some}
-        )
-    return solutions
 
 
-def _bytes_of_a_fold(rows: int, width: int, classes: int, values: int) -> int:
-    """Its rows in the basis, and what L-BFGS keeps of every value of C."""
-    inside, vectors = min(rows, width), values * (1 if classes == 2 else classes)
-    numbers = 2 * rows * inside + rows * width + vectors * ((2 * MEMORY + 8) * inside + 6 * rows)
-    return 8 * numbers
+def _climb(
+    design: Design, folds: Sequence[_Fold], c_grid: Sequence[float], room: float
+) -> tuple[float, Tensor, list[float]]:
+    """Up the values of C until the minimum is behind.
+
+    Returns:
+        The best C, the mean of the folds' points there [K, F + 1], and the loss per row at every C
+        on the way.
+    """
+    rough = torch.float32 if design.labels.device.type == "cpu" else torch.float64
+    problems = regressions(design, [fitted for fitted, _ in folds], rough)
+    left_out = design.mask([asked for _, asked in folds])
+    points, losses = problems.zeros(), list[float]()
+    best = c_grid[0], points[0]
+    for c in c_grid:
+        loss = 0.0
+        for some in _together(problems, room):
+            now = problems.only(some).at([c] * len(some))
+            points[some] = solved(now, points[some], ROUGH)
+            loss += float(now.losses(points[some], left_out[some]).sum())
+        if not losses or loss / len(design) < min(losses):
+            best = c, points.mean(0)
+        losses.append(loss / len(design))
+        if len(losses) - 1 - int(np.argmin(losses)) == PATIENCE:
+            break
+    return *best, losses
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Fold:
-    """One division of the rows that a seed may learn from."""
-
-    seed: int
-    fitted: np.ndarray
-    left_out: np.ndarray
-
-
-def _solve(
-    features: Tensor,
-    labels: Tensor,
-    classes: int,
-    c: Tensor,
-    *,
-    folds: int,
-    seeds: Mapping[int, np.ndarray],
-) -> dict[int, Solution]:
-    """Choose C by the folds of every seed, then fit all of its rows."""
-    divided = [
-        fold
-        for seed, rows in seeds.items()
-        for fold in _folds_of(seed, rows, labels, classes, folds)
-    ]
-    fits = _fit(
-        features, labels, classes, c.expand(len(divided), -1), [fold.fitted for fold in divided]
-    )
-    losses = {seed: torch.zeros_like(c) for seed in seeds}
-    for fold, weight, bias in zip(divided, *fits, strict=True):
-        losses[fold.seed] += _losses(features, labels, fold.left_out, weight, bias)
-    best = torch.stack([c[loss.argmin()] for loss in losses.values()])
-    weights, biases = _fit(features, labels, classes, best[:, None], list(seeds.values()))
-    return {
-        seed: Solution(
-            weight=weight[0].float(),
-            bias=bias[0].float(),
-            c=float(chosen),
-            losses=(losses[seed] / len(rows)).tolist(),
-        )
-        for (seed, rows), weight, bias, chosen in zip(
-            seeds.items(), weights, biases, best, strict=True
-        )
-    }
+def _together(problems: Regressions, room: float) -> Iterator[Tensor]:
+    """Indices of as many of the problems at once as there is room for, in MB."""
+    vectors, logits = 3 * MEMORY + 12, 8  # that are held at the same time
+    count, rows = problems.member.shape
+    numbers = problems.outputs * (vectors * (problems.mean.shape[1] + 1) + logits * rows)
+    at_once = max(1, int(room * 1e6 / (numbers * problems.dtype.itemsize)))
+    yield from torch.split(torch.arange(count, device=problems.member.device), at_once)
 
 
-def _folds_of(
-    seed: int, rows: np.ndarray, labels: Tensor, classes: int, folds: int
-) -> Iterator[_Fold]:
-    truth = labels[torch.from_numpy(rows).to(labels.device)].cpu().numpy()
-    count = min(folds, int(np.bincount(truth, minlength=classes).min()))
+def _folds_of(labels: np.ndarray, classes: int, folds: int, seed: int) -> list[_Fold]:
+    count = min(folds, int(np.bincount(labels, minlength=classes).min()))
     if count < 2:
         raise ValueError(
             "strategies.probe.folds: expected two images or more of every class to "
             "cross-validate on."
         )
-    fold_of = _stratified_folds(truth, count, seed)
-    for number in range(count):
-        inside = fold_of != number
-        yield _Fold(seed=seed, fitted=rows[inside], left_out=rows[~inside])
-
-
-def _losses(
-    features: Tensor, labels: Tensor, rows: np.ndarray, weight: Tensor, bias: Tensor
-) -> Tensor:
-    """Summed over the rows, of every C [P]: weight [P, K, F], bias [P, K]."""
-    seen = torch.from_numpy(rows).to(features.device)
-    logits = weight @ features[seen].T + bias[..., None]  # [P, K, n]
-    return cross_entropy(logits, labels[seen].expand(len(weight), -1), reduction="none").sum(1)
-
-
-def _fit(
-    features: Tensor, labels: Tensor, classes: int, c: Tensor, parts: Sequence[np.ndarray]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Weights [P, K, F] and biases [P, K] on raw features, one for each C [Q, P], for each part of
-    the rows.
-
-    The scaler of a part sees its own rows only.
-    """
-    spaces = [_Space(features, part) for part in parts]
-    problem = _problem(spaces, [labels[space.rows] for space in spaces], classes, c)
-    weights, biases = [], []
-    for theta, space in zip(minimise(problem), spaces, strict=True):
-        weight, bias = space.raw(theta)
-        weights.append(weight)
-        biases.append(bias)
-    return weights, biases
-
-
-class _Space:
-    """Where a part of the rows is solved: standardised by themselves, in the basis of `_rotated`.
-
-    Args:
-        features: [N, F], of all images.
-        part: Indices of the n rows.
-    """
-
-    def __init__(self, features: Tensor, part: np.ndarray):
-        self.rows = torch.from_numpy(part).to(features.device)
-        raw = features[self.rows]
-        scale = raw.std(0, correction=0)
-        self.mean, self.scale = raw.mean(0), torch.where(scale > 0, scale, 1.0)
-        self.inside, self.singular, self._back = _rotated((raw - self.mean) / self.scale)
-
-    def raw(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights [P, K, F] and biases [P, K] on raw features, of a solution [P, K, >= r + 1]."""
-        weight = self._back(theta[..., : self.inside.shape[1]]) / self.scale
-        return weight, theta[..., -1] - weight @ self.mean
-
-
-def _problem(
-    spaces: Sequence[_Space], labels: Sequence[Tensor], classes: int, c: Tensor
-) -> "Problem":
-    """All parts side by side; unequal ones are filled up with rows and directions of zeros, which
-    change nothing.
-    """
-    images = max(space.inside.shape[0] for space in spaces)
-    width = max(space.inside.shape[1] for space in spaces)
-    zeros = spaces[0].inside.new_zeros
-    design = zeros(len(spaces), images, width + 1)
-    truth = zeros(len(spaces), classes, images)
-    squares = zeros(len(spaces), width + 1)
-    for q, (space, own) in enumerate(zip(spaces, labels, strict=True)):
-        n, r = space.inside.shape
-        design[q, :n, :r], design[q, :n, -1] = space.inside, 1.0
-        squares[q, :r], squares[q, -1] = space.singular**2, float(n)
-        truth[q, :, :n] = one_hot(own, classes).T
-    return Problem(design, squares, truth, c)
-
-
-def _rotated(rows: Tensor) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-    """Rows [N, F] in the basis of their singular vectors, without the directions that are rounding.
-
-    There the problem has as many dimensions r as there are rows, and the same optimum: the penalty
-    does not change under rotation, and directions without data get no weight.
-
-    Returns:
-        The rows [N, r], the singular values [r], and what takes weights [..., r] back to [..., F].
-    """
-    if len(rows) > rows.shape[1]:
-        left, singular, basis = torch.linalg.svd(rows, full_matrices=False)
-        kept = singular > singular.max() * 1e-7
-        return left[:, kept] * singular[kept], singular[kept], lambda weights: weights @ basis[kept]
-    # The small matrix of inner products costs a fifth, to half as many digits.
-    squares, left = torch.linalg.eigh(rows @ rows.T)
-    singular = squares.clamp_min(0).sqrt()
-    kept = singular > singular.max() * 1e-7
-    left, singular = left[:, kept], singular[kept]
-    return left * singular, singular, lambda weights: (weights / singular) @ left.T @ rows
+    fold_of = _stratified_folds(labels, count, seed)
+    return [
+        (np.flatnonzero(fold_of != number), np.flatnonzero(fold_of == number))
+        for number in range(count)
+    ]
 
 
 def _stratified_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:

@@ -32,33 +32,6 @@ from .checkpoint import Checkpoint, Progress
 from .records import Outcome
 
 Log = Callable[[Mapping[str, Any]], None]
-Solved = tuple[probe.Solution, float]
-"""A head, and the seconds that it took."""
-
-
-class Heads:
-    """The regressions of all seeds that start from the same weights, solved at once.
-
-    Args:
-        rows: Rows to fit of every seed.
-    """
-
-    def __init__(self, rows: Mapping[int, np.ndarray]):
-        self.rows = rows
-        self._solved: dict[int, Solved] = {}
-
-    def of(self, seed: int, solve: Callable[[], tuple[dict[int, probe.Solution], float]]) -> Solved:
-        """The solution of one seed, and its share of the seconds that all took.
-
-        Args:
-            seed: One of those in `rows`.
-            solve: Called when the first seed asks: solutions of all, and the seconds.
-        """
-        if seed not in self._solved:
-            solutions, seconds = solve()
-            each = seconds / len(self.rows)
-            self._solved = {one: (solution, each) for one, solution in solutions.items()}
-        return self._solved[seed]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +45,6 @@ class Task:
         rows: Indices of the images to fit and of those to validate on.
         seed: Draws everything.
         shared: What the sources of all seeds have in common.
-        heads: Regressions that are solved together with those of other seeds; None: alone.
     """
 
     recipe: Recipe
@@ -81,7 +53,6 @@ class Task:
     rows: tuple[np.ndarray, np.ndarray]
     seed: int
     shared: Shared = field(default_factory=Shared)
-    heads: Heads | None = None
 
     @property
     def labels(self) -> Tensor:
@@ -225,22 +196,18 @@ def probe_head(
     Returns:
         The solution, and its seconds beside those of tables that are shared.
     """
-    heads = task.heads or Heads({task.seed: task.rows[0]})
-
-    def solve_all() -> tuple[dict[int, probe.Solution], float]:
-        started, source = time.perf_counter(), all_features(model, task)
-        low, high = regression.log10_c
-        solutions = probe.solve(
-            source.test(source.rows[1]),
-            torch.from_numpy(task.images.labels),
-            len(task.images.classes),
-            np.logspace(low, high, regression.c_values).tolist(),
-            folds=regression.folds,
-            seeds=heads.rows,
-        )
-        return solutions, time.perf_counter() - started - source.shared_seconds
-
-    solution, seconds = heads.of(task.seed, solve_all)
+    started, source, (rows, _) = time.perf_counter(), all_features(model, task), task.rows
+    low, high = regression.log10_c
+    solution = probe.solve(
+        source.test(rows),
+        torch.from_numpy(task.images.labels[rows]),
+        len(task.images.classes),
+        np.logspace(low, high, regression.c_values).tolist(),
+        folds=regression.folds,
+        seed=task.seed,
+        memory_mb=task.setup.memory_mb,
+    )
+    seconds = time.perf_counter() - started - source.shared_seconds
     head = model.get_submodule("head")
     assert isinstance(head, nn.Sequential)
     models.overlay(head[-1], {"weight": solution.weight, "bias": solution.bias})
