@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["delivered"]
+
 # Two test processes, or a test beside a build, would otherwise spin against each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

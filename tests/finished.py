@@ -57,6 +57,7 @@ def parameters(*names: str, **changed: Any) -> dict[str, Any]:
         "cross_validation": {"strategies": [], "repeats": 5, "folds": 5},
         "learning_curve": {"strategies": [], "fractions": [0.1, 0.5]},
         "compare": {"confidence": 0.95, "resamples": 200, "margin": 0.02, "calibration_bins": 10},
+        "champion": {"strategy": None, "error": 0.01},
         **changed,
     }
 

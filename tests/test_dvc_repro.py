@@ -67,6 +67,7 @@ def test_another_rate_of_one_strategy_reruns_that_strategy_and_what_reads_it(
         "train@frozen",
         "evaluate@frozen",
         "compare",
+        "champion",
         "report",
         "track",
     ]

@@ -18,7 +18,8 @@ from transferlab.settings import compose
 PACKAGE = ROOT / "src" / "transferlab"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NAMES = ["watch", "download", "weights", "preprocess", "split", "precision", "train", "evaluate"]
-NAMES += ["controls", "cross_validate", "learning_curve", "compare", "report", "track"]
+NAMES += ["controls", "cross_validate", "learning_curve", "compare", "champion"]
+NAMES += ["report", "track"]
 SECTIONS = [
     "dataset",
     "backbone",
@@ -29,7 +30,7 @@ SECTIONS = [
     "evaluate",
     "cross_validation",
 ]
-SECTIONS += ["learning_curve", "compare"]
+SECTIONS += ["learning_curve", "compare", "champion"]
 
 
 def declared(stage: str) -> dict:
@@ -111,8 +112,11 @@ def test_rooms_say_what_they_are_and_do_nothing() -> None:
     described = sorted(PACKAGE.rglob("__init__.py"))
     assert {path.parent for path in described} == {PACKAGE, *folders()}
     for path in described:
-        (statement,) = ast.parse(path.read_text()).body
-        assert isinstance(statement, ast.Expr)
+        text, *rest = ast.parse(path.read_text()).body
+        assert isinstance(text, ast.Expr)
+        names = [statement.name for statement in rest if isinstance(statement, ast.FunctionDef)]
+        assert names == (["__getattr__"] if path.parent == PACKAGE else [])
+        assert len(names) == len(rest)
 
 
 def test_no_room_holds_a_single_module() -> None:
@@ -202,7 +206,7 @@ PACKAGES = {
     "none": ((), "watch download preprocess split precision track"),
     "networks": (
         ("torch",),
-        "weights train evaluate controls cross_validate learning_curve",
+        "weights train evaluate controls cross_validate learning_curve champion",
     ),
     "tables": (("pandas",), "compare"),
     "figures": (("matplotlib", "pandas"), "report"),
@@ -260,7 +264,7 @@ def test_rooms_import_downward_without_a_cycle() -> None:
         "prediction",
         "experiments",
     ]
-    order += ["evidence", "report", "tracking", "commands"]
+    order += ["evidence", "report", "delivery", "tracking", "commands"]
     assert {folder.name for folder in folders() if folder.parent == PACKAGE} == set(order)
     for path in modules():
         above = (

@@ -258,8 +258,8 @@ UNKNOWN = [
     (
         "sedes",
         (
-            "sedes: unknown key. Did you mean 'seeds'? Choices: backbone, checked, compare, "
-            "cross_validation, "
+            "sedes: unknown key. Did you mean 'seeds'? Choices: backbone, champion, checked, "
+            "compare, cross_validation, "
         ),
     ),
     (

@@ -10,7 +10,9 @@ from ..pipeline.places import checkout
 from ..pipeline.terminal import message
 from .demo import demo
 from .doctor.examine import doctor
+from .export import export, export_arguments
 from .parameters import check, compose_params, preview
+from .predict import predict, predict_arguments
 from .running import experiment, repro
 from .ui import ui
 
@@ -25,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "check": check,
         "repro": repro,
         "experiment": experiment,
+        "predict": predict,
+        "export": export,
         "demo": demo,
         "doctor": doctor,
         "ui": ui,
@@ -35,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             command.add_argument("settings", nargs="*", metavar="key=value")
         if name == "doctor":
             command.add_argument("--deep", action="store_true", help="read the cache, too")
+        if name == "predict":
+            predict_arguments(command)
+        if name == "export":
+            export_arguments(command)
         if name == "ui":
             command.add_argument("--port", type=int, default=5000)
     given = vars(parser.parse_args(arguments))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .backbone import Backbone
+from .champion import Champion
 from .compare import Compare
 from .dataset import Dataset
 from .learning.engine import Engine
@@ -40,6 +41,7 @@ class Params:
     learning_curve: LearningCurve
     compare: Compare
     watched: dict[Name, Name]  # `own` where a path of one's own is set: DVC has a stage for each
+    champion: Champion
 
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""
@@ -70,6 +72,11 @@ class Params:
                     f"{protocol}.strategies: expected some of {', '.join(self.strategies)}, got "
                     f"{key!r}."
                 )
+        if self.champion.strategy not in (None, *self.strategies):
+            yield (
+                f"champion.strategy: expected null or one of {', '.join(self.strategies)}, got "
+                f"{self.champion.strategy!r}."
+            )
         if not self.strategies:
             yield (
                 "strategies: expected at least one, got none. Choose with -S strategy=frozen or "

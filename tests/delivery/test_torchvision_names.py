@@ -1,0 +1,43 @@
+"""Whoever has torchvision alone can use the model."""
+
+import pytest
+import torch
+import torchvision
+
+from transferlab.delivery.torchvision_names import state_dict_of
+from transferlab.network import backbones
+from transferlab.params.learning.network import FAMILIES
+
+SIDES = {"vit_b_16": 224}
+FAST = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "densenet121")
+REST = [name for name in FAMILIES if name not in (*FAST, "tiny")]
+
+
+@pytest.mark.parametrize(
+    "name", [*FAST, *(pytest.param(name, marks=pytest.mark.drill) for name in REST)]
+)
+def test_torchvisions_network_gives_the_same_logits(name: str) -> None:
+    """With a head that has a dropout before its layer where torchvision's has none, and none where
+    it has one.
+    """
+    net = backbones.build(name, 3, seed=1)
+    has = any(isinstance(module, torch.nn.Dropout) for module in net.get_submodule("head"))
+    backbones.new_head(net, 3, start="random", seed=2, hidden=None, dropout=0.0 if has else 0.5)
+    theirs = torchvision.models.get_model(name, num_classes=3).eval()
+    found = state_dict_of(name, net.state_dict(), 3)
+    assert found is not None
+    theirs.load_state_dict(found)
+    side = SIDES.get(name, 64)
+    images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(images), net.eval()(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_with_a_hidden_layer_is_not_torchvisions() -> None:
+    net = backbones.build("mobilenet_v3_small", 3)
+    backbones.new_head(net, 3, start="zero", seed=0, hidden=8, dropout=None)
+    assert state_dict_of("mobilenet_v3_small", net.state_dict(), 3) is None
+
+
+def test_the_small_network_is_not_torchvisions() -> None:
+    assert state_dict_of("tiny", backbones.build("tiny", 3).state_dict(), 3) is None
