@@ -25,7 +25,9 @@ def made(root: Path, params: Params, strategy: str | None) -> Path:
 
 def recommend(root: Path, name: str | None) -> None:
     path = root / "metrics/comparison.json"
-    write_json(path, read_json(path) | {"recommended": name and {"strategy": name}})
+    found = read_json(path)
+    recommended = name and found["recommended"] | {"strategy": name}
+    write_json(path, found | {"recommended": recommended})
 
 
 @pytest.mark.parametrize(("wanted", "taken"), [(None, "finetune"), ("probe", "probe")])
