@@ -91,7 +91,7 @@ def test_memory_of_a_graphics_card_is_told_as_the_card_tells_it(params: Params) 
         ("controls", f"Try {TABLES} or {DEVICE}. "),
         ("precision", f"Try {DEVICE}. "),
         *((name, "") for name in ("watch", "download", "preprocess", "split")),
-        *((name, "") for name in ("compare", "report", "track")),
+        *((name, "") for name in ("compare", "champion", "report", "track")),
     ],
 )
 def test_the_advice_is_a_setting_that_the_stage_reads(
