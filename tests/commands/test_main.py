@@ -72,6 +72,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "check",
         "repro",
         "experiment",
+        "predict",
+        "export",
         "demo",
         "doctor",
         "ui",
