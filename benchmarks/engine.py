@@ -89,8 +89,10 @@ def test(root: Path, name: str, values: Params) -> dict[str, float]:
 def divide(root: Path, values: Params) -> None:
     """Set validation images aside for every seed."""
     train = load_images(root / "data/processed/train", read_classes(root))
-    fraction = values.train.validation_fraction
-    draw.write_validation(root / "data/splits/validation.csv", train, values.seeds, fraction)
+    fraction, alone = values.train.validation_fraction, np.arange(len(train))
+    bonds = draw.Bonds(together=alone, given=alone, validation=alone < 0)
+    path = root / "data/splits/validation.csv"
+    draw.write_validation(path, train, bonds, values.seeds, fraction)
 
 
 def main() -> None:

@@ -23,10 +23,12 @@ def work(root: Path, params: Params, _: str) -> None:
     images = [load_images(processed / split, classes) for split in SPLITS]
     alike, train = splits / "near_duplicates.csv", images[0]
     seeds, fraction = params.seeds, params.train.validation_fraction
-    near_duplicates.write_pairs(images, alike)
-    draw.write_validation(splits / "validation.csv", train, seeds, fraction)
-    draw.write_folds(splits / "folds.csv", images, alike, params.cross_validation, fraction)
-    draw.write_parts(splits / "parts.csv", train, params.learning_curve, seeds, fraction)
+    near_duplicates.write_alike(images, alike)
+    bonds = draw.read_bonds(images, alike, processed / "given.csv")
+    draw.write_validation(splits / "validation.csv", train, bonds, seeds, fraction)
+    draw.write_folds(splits / "folds.csv", images, bonds, params.cross_validation, fraction)
+    parts = params.learning_curve
+    draw.write_parts(splits / "parts.csv", train, bonds, parts, seeds=seeds, fraction=fraction)
 
 
 if __name__ == "__main__":

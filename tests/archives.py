@@ -19,7 +19,7 @@ from transferlab.params.dataset import Dataset
 from transferlab.pipeline import files
 
 OUTPUTS = [
-    *("class_counts.csv", "classes.json", "samples.png", "skipped.csv"),
+    *("class_counts.csv", "classes.json", "given.csv", "samples.png", "skipped.csv"),
     *("test/images.bin", "test/manifest.csv", "train/images.bin", "train/manifest.csv"),
 ]
 
@@ -29,7 +29,7 @@ def dataset(**changes: Any) -> Dataset:
     values: dict[str, Any] = {
         **{
             "name": "tiny",
-            "path": "tiny",
+            "path": "x.zip",
             "url": None,
             "sha1": None,
             "sha256": None,
@@ -38,8 +38,14 @@ def dataset(**changes: Any) -> Dataset:
         **{
             "path_sha256": None,
             "textures": None,
+            "columns": None,
+            "images_folder": None,
+            "zip_encoding": None,
+            "labels": "folders",
             "classes": None,
             "train_folder": "train",
+            "validation_folder": None,
+            "validation": "use",
             "test_folder": "val",
         },
         **{
@@ -67,6 +73,12 @@ def picture(number: int = 0, size: tuple[int, int] = (12, 10), kind: str = "PNG"
     image = Image.new("RGB", size, tuple(left))
     image.paste(tuple(right), (size[0] // 2, 0, *size))
     return saved(image, kind)
+
+
+def grain(number: int) -> bytes:
+    """An image file that looks like no other number's."""
+    values = np.random.default_rng(number).integers(0, 256, (10, 12, 3), dtype=np.uint8)
+    return saved(Image.fromarray(values))
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -151,7 +163,7 @@ def bomb_header() -> bytes:
 
 NOT_USABLE = {
     "truncated": (saved(Image.effect_noise((60, 60), 50), "JPEG")[:-300], "does not decode"),
-    "random": (bytes(range(1, 200)), "is not a JPEG, PNG, WEBP, BMP, TIFF or PPM image"),
+    "random": (bytes(range(1, 200)), "is not a JPEG, PNG, WEBP, AVIF, BMP, TIFF or PPM image"),
     "web page": (b"<!doctype html><html>Not found</html>", "is not a JPEG"),
     "bomb": (bomb_header(), r"has 400\.0 megapixels, more than dataset\.max_megapixels=1"),
     "thin": (picture(0, (200, 2)), "is 200 x 2 pixels, one side over 50 times the other"),

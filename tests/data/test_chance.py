@@ -10,6 +10,7 @@ from checkout import ROOT
 from transferlab.data.chance import PURPOSES, drawn_seed, named_generator, stratified_split
 
 ASKED = {"named_generator": 1, "drawn_seed": 1, "_draws": 1, "stratified_split": 3}
+ASKED |= {"grouped_split": 3, "leading_part": 3}
 """Who draws, and which of the arguments says what for."""
 
 

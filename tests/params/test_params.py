@@ -112,12 +112,13 @@ WRONG = [
     ("dataset.name", "x;touch y", "expected text of the form ^[a-z0-9_]+$, got 'x;touch y'"),
     ("dataset.path", "birds", "url: expected exactly one of url, path and textures, got url, path"),
     ("dataset.url", None, "url: expected exactly one of url, path and textures, got none"),
-    ("dataset.test_fraction", 0.3, "and null where there is one, got 0.3 with test_folder 'val'"),
     (
         "dataset.test_folder",
         None,
-        "expected both train_folder and test_folder, or neither, got 'train' and None",
+        "test_fraction: expected a fraction, because there may be no test folder, got null",
     ),
+    ("dataset.train_folder", None, "expected a folder beside test_folder 'val', got null"),
+    ("dataset.test_folder", "train", "expected different folders, got train, train"),
     ("dataset.classes", ["ants", "ants"], "expected different names, got ['ants', 'ants']"),
     (
         "dataset.store_px",
@@ -277,7 +278,7 @@ UNKNOWN = [
         "strategies.frozen.phases.head.shear",
         "strategies.frozen.phases.head.shear: unknown key. Did you mean 'share'?",
     ),
-    ("dataset.qqq", "dataset.qqq: unknown key. Choices: classes, contents_sha256, "),
+    ("dataset.qqq", "dataset.qqq: unknown key. Choices: classes, columns, contents_sha256, "),
     (
         "backbone.preprocessing.crop",
         "backbone.preprocessing.crop: unknown key. Did you mean 'crop_px'?",

@@ -457,19 +457,10 @@ def test_a_changed_a_renamed_and_a_new_image_change_the_digest_of_a_folder(own_h
     assert compose.hash_of_path("birds") == digests[-1]
 
 
-def test_a_folder_with_parts_of_its_own_is_told_so(own_home: Path) -> None:
+def test_a_folder_with_parts_of_its_own_is_told_by_two_settings(own_home: Path) -> None:
     images(own_home / "birds")
     parts = ["dataset.train_folder=train", "dataset.test_folder=test"]
-    (line,) = refused("dataset=folder", "dataset.path=birds", *parts)
-    assert line.startswith(
-        "conf: dataset.test_fraction: expected a fraction where there is no test_folder and null"
-    )
-    assert (
-        composed("dataset=folder", "dataset.path=birds", *parts, "dataset.test_fraction=null")[
-            "checked"
-        ]
-        is True
-    )
+    assert composed("dataset=folder", "dataset.path=birds", *parts)["checked"] is True
 
 
 def test_a_folder_without_a_path_asks_for_it() -> None:
@@ -481,7 +472,9 @@ def test_a_folder_without_a_path_asks_for_it() -> None:
 @pytest.mark.parametrize("path", ["", "no", "/no/where"])
 def test_a_folder_that_is_not_there_is_refused(own_home: Path, path: str) -> None:
     (line,) = refused("dataset=folder", f"dataset.path={path}")
-    assert line.startswith(f"dataset.path: expected a folder or a zip, found nothing at '{path}'.")
+    assert line.startswith(
+        f"dataset.path: expected a folder, an archive or a table, found nothing at '{path}'."
+    )
     assert line.endswith(f"Relative paths count from {own_home}.")
 
 

@@ -42,23 +42,41 @@ class Textures:
 
 
 @section
+class Columns:
+    """What the columns of a table are called; `auto`: by the usual names."""
+
+    path: str
+    label: str
+    split: str | None  # null: there is none, even where a column is called so
+    group: str | None  # of images that belong together: a patient, a burst, a camera
+
+
+@section
 class Dataset:
     """Where the images come from: exactly one of `url`, `path` and `textures` is set."""
 
     name: Name
-    url: Url | None  # address of a zip
-    sha1: Sha1 | None  # published digest of that zip
+    url: Url | None  # address of a zip, tar or tar.gz
+    sha1: Sha1 | None  # published digest of that archive
     sha256: Sha256 | None
     # digest of the listing of what is inside, whatever the packaging
     contents_sha256: Sha256 | None
-    path: str | None  # a folder or zip of your own; relative paths count from the repository
+    # a folder, archive or table of your own; relative paths count from the repository
+    path: str | None
     path_sha256: Sha256 | None  # written by composition, so that a changed folder is noticed
     textures: Textures | None
+    columns: Columns | None  # of a table
+    images_folder: str | None  # that a table's paths count from; null: its own
+    zip_encoding: str | None  # of names in a zip that does not say it
+    labels: Literal["folders", "names"]  # what tells the class of an image
     # null: the folders of the training split
     classes: Annotated[tuple[str, ...], Field(min_length=2)] | None
-    # null: class folders stand at the top and `test_fraction` of them is held out
+    # auto: told by the usual names; null: there is none. Without any, class folders stand at the
+    # top; without a test folder, `test_fraction` of the training images is held out
     train_folder: str | None
+    validation_folder: str | None
     test_folder: str | None
+    validation: Literal["use", "join", "ignore"]  # what becomes of a validation folder
     test_fraction: Fraction | None
     split_seed: Seed  # draws that held-out part
     imagenet: (
@@ -88,17 +106,7 @@ class Dataset:
                 "path_sha256: expected the digest of what is at path, got null. Use "
                 "dataset=folder, which writes it."
             )
-        if (self.train_folder is None) != (self.test_folder is None):
-            yield (
-                f"test_folder: expected both train_folder and test_folder, or neither, "
-                f"got {self.train_folder!r} and {self.test_folder!r}."
-            )
-        if (self.test_folder is None) != (self.test_fraction is not None):
-            yield (
-                "test_fraction: expected a fraction where there is no test_folder and null where "
-                "there is one, "
-                f"got {self.test_fraction!r} with test_folder {self.test_folder!r}."
-            )
+        yield from self._problems_of_parts()
         if self.imagenet is not None and set(self.imagenet) != set(self.classes or ()):
             yield (
                 f"imagenet: expected the names of classes, {list(self.classes or ())}, got "
@@ -106,3 +114,18 @@ class Dataset:
             )
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             yield f"classes: expected different names, got {list(self.classes)}."
+
+    def _problems_of_parts(self) -> Iterator[str]:
+        if self.train_folder is None and self.test_folder not in (None, "auto"):
+            yield (
+                f"train_folder: expected a folder beside test_folder {self.test_folder!r}, got "
+                "null."
+            )
+        if self.test_folder in (None, "auto") and self.test_fraction is None:
+            yield (
+                "test_fraction: expected a fraction, because there may be no test folder, got null."
+            )
+        named = [self.train_folder, self.validation_folder, self.test_folder]
+        named = [name for name in named if name not in (None, "auto")]
+        if len(set(named)) < len(named):
+            yield f"test_folder: expected different folders, got {', '.join(map(str, named))}."

@@ -126,19 +126,29 @@ def _cuda_driver() -> bool:
     )
 
 
-def hash_of_path(path: str) -> str:
-    """Resolver: digest of the user's own images, so that a changed folder is noticed."""
-    from ..data.archive.pack import folder_sha256
+def hash_of_path(path: str, *, _parent_: Any = None) -> str:
+    """Resolver: digest of the user's own images, so that a changed folder is noticed.
+
+    Args:
+        path: Of a folder, an archive or a table.
+        _parent_: The section that holds it, from OmegaConf; says how a table is read.
+    """
+    from ..data.archive import pack, table
 
     found = from_home(path)
     if path and found.exists():
-        return folder_sha256(found)
+        if not (found.is_file() and table.is_table(found)):
+            return pack.folder_sha256(found)
+        section = _parent_ or {}
+        columns = section.get("columns")
+        named = None if columns is None else dict(columns)
+        return table.table_sha256(found, named, section.get("images_folder"))
     if recorded := _recorded("dataset", "path", path):
         logger.warning("dataset.path: %s is not here, so its recorded digest is kept.", found)
         return recorded
     raise ValueError(
-        f"dataset.path: expected a folder or a zip, found nothing at '{path}'. Relative paths "
-        f"count from {home()}."
+        f"dataset.path: expected a folder, an archive or a table, found nothing at '{path}'. "
+        f"Relative paths count from {home()}."
     )
 
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import http.server
+import io
 import json
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -198,7 +200,7 @@ def test_what_is_neither_a_folder_nor_a_zip_is_refused(
     dataset = replace(NOWHERE, path="birds.zip", path_sha256="0" * 64)
     with pytest.raises(
         ValueError,
-        match=rf"dataset.path: expected a folder or a zip, found {found} at .*birds.zip\.",
+        match=rf"dataset.path: expected a folder or a zip, tar, .*, found {found} at .*birds.zip\.",
     ):
         bring.bring(dataset, tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []
@@ -216,4 +218,47 @@ def test_an_interrupt_leaves_no_part_behind(
     monkeypatch.setattr(pack, "pack_folder", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bring.bring(dataset, tmp_path / "raw")
+    assert list((tmp_path / "raw").iterdir()) == []
+
+
+def tarred(path: Path, mode: str, *links: str) -> Path:
+    with tarfile.open(path, mode) as opened:  # type: ignore[call-overload]
+        for name in ("top/ants/a.jpg", "top/bees/b.jpg"):
+            info = tarfile.TarInfo(name)
+            info.size = 3
+            opened.addfile(info, io.BytesIO(b"ant"))
+        for name in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            opened.addfile(info)
+    return path
+
+
+@pytest.mark.parametrize(("name", "mode"), [("birds.tar", "w:"), ("birds.tar.gz", "w:gz")])
+def test_a_tar_of_ones_own_becomes_a_zip(
+    tmp_path: Path, own_home: Path, name: str, mode: str
+) -> None:
+    tarred(own_home / name, mode)
+    bring.bring(own(name), tmp_path / "raw")
+    assert facts(tmp_path / "raw")["origin"] == name
+    assert names(tmp_path / "raw") == ["top/ants/a.jpg", "top/bees/b.jpg"]
+
+
+def test_a_downloaded_tar_is_pinned_on_first_use(
+    tmp_path: Path, own_home: Path, address: str
+) -> None:
+    tarred(tmp_path / "served/birds.tar.gz", "w:gz")
+    dataset = replace(NOWHERE, name="birds", url=f"{address}/birds.tar.gz")
+    bring.bring(dataset, tmp_path / "raw")
+    assert facts(tmp_path / "raw")["verified_by"] == "first use"
+    assert names(tmp_path / "raw") == ["top/ants/a.jpg", "top/bees/b.jpg"]
+
+
+def test_a_tar_with_links_or_of_another_packing_is_refused(tmp_path: Path, own_home: Path) -> None:
+    tarred(own_home / "links.tar", "w:", "top/ants/link.jpg")
+    with pytest.raises(ValueError, match=r"link or special file 'top/ants/link\.jpg'"):
+        bring.bring(own("links.tar"), tmp_path / "raw")
+    tarred(own_home / "birds.tar.xz", "w:xz")
+    with pytest.raises(ValueError, match=r"found another file at .*birds\.tar\.xz\. Give another"):
+        bring.bring(own("birds.tar.xz"), tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []

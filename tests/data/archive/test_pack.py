@@ -73,6 +73,23 @@ def test_a_link_to_a_file_inside_is_packed_as_that_file(tmp_path: Path, folder: 
         assert archive.read("train/ants/9.png") == archive.read("train/ants/0.png")
 
 
+def test_a_link_to_a_folder_inside_is_followed(tmp_path: Path, folder: Path) -> None:
+    (folder / "train" / "wasps").symlink_to("ants")
+    pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.read("train/wasps/0.png") == archive.read("train/ants/0.png")
+
+
+def test_links_into_a_dvc_cache_are_followed(tmp_path: Path, folder: Path) -> None:
+    cached = tmp_path / "elsewhere/files/md5/0a" / ("b" * 30)
+    cached.parent.mkdir(parents=True)
+    (folder / "train/ants/0.png").rename(cached)
+    (folder / "train/ants/0.png").symlink_to(cached)
+    pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.read("train/ants/0.png") == cached.read_bytes()
+
+
 def test_a_special_file_is_refused_and_not_waited_for(tmp_path: Path, folder: Path) -> None:
     os.mkfifo(folder / "train" / "pipe")
     with pytest.raises(ValueError, match="train/pipe: neither a file nor a folder"):

@@ -76,8 +76,14 @@ def test_the_archive_can_be_preprocessed(tmp_path: Path) -> None:
         **{
             "path_sha256": None,
             "textures": None,
+            "columns": None,
+            "images_folder": None,
+            "zip_encoding": None,
+            "labels": "folders",
             "classes": TARGET,
             "train_folder": "train",
+            "validation_folder": None,
+            "validation": "use",
             "test_folder": "test",
         },
         **{

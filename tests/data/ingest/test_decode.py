@@ -1,14 +1,18 @@
 """No image is silently changed: every mode becomes RGB, or the file is refused."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from archives import NOT_USABLE, decoded, picture, saved
+from archives import NOT_USABLE, Place, decoded, picture, saved, tree
 from PIL import Image
 
+from transferlab.data.images import load_images
 from transferlab.data.ingest.decode import decode
+from transferlab.pipeline.files import read_json
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
@@ -115,3 +119,57 @@ def test_downscaling_is_antialiased() -> None:
     stripes[:, ::2] = 255
     pixels = decoded(saved(Image.fromarray(stripes)), shorter_px=8)
     assert np.all(np.abs(pixels.astype(int) - 128) < 20)
+
+
+def grey_of_12_bits(number: int) -> bytes:
+    values = np.random.default_rng(number).integers(0, 4096, (20, 20), dtype=np.uint16)
+    return saved(Image.fromarray(values), "TIFF")
+
+
+def test_12_bits_in_16_use_the_contrast_of_the_training_images(place: Place) -> None:
+    names = [f"{part}/{name}/{i}.tif" for part in ("train", "val") for name in "ab" for i in "012"]
+    members = {name: grey_of_12_bits(seed) for seed, name in enumerate(names)}
+    bright = np.full((20, 20), 60_000, dtype=np.uint16)
+    place.run({**members, "val/a/9.tif": saved(Image.fromarray(bright), "TIFF")}, store_px=20)
+    contrast = read_json(place.out / "classes.json")["contrast"]
+    assert contrast["bits"] == 16 and contrast["black"] < 20 and 4075 < contrast["white"] < 4096
+    images = load_images(place.out / "test", ["a", "b"])
+    assert 120 < np.asarray(images[0]).mean() < 135
+    assert np.all(np.asarray(images[3]) == 255), "a test image moves no contrast"
+    black_and_white = (contrast["black"], contrast["white"])
+    again = decoded(members["val/a/0.tif"], shorter_px=20, contrast=black_and_white)
+    assert np.array_equal(again, images[0]), "a later prediction sees the same"
+
+
+def test_eight_bits_alone_need_no_contrast(place: Place) -> None:
+    place.run(tree())
+    assert "contrast" not in read_json(place.out / "classes.json")
+
+
+def test_colours_of_16_bits_that_are_nearly_black_are_refused(place: Place) -> None:
+    members = {name: png_of_16_bits(4000) for name in tree()}
+    place.refused(
+        "12 images such as .* have colours of 16 bits and use 12 of them",
+        members,
+        on_duplicate="allow",
+    )
+
+
+def png_of_16_bits(value: int) -> bytes:
+    """A PNG of 4 x 4 pixels of one colour, in 16 bits for each channel."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + checksum
+
+    header = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)
+    lines = 4 * (b"\0" + 12 * struct.pack(">H", value))
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_avif_is_read_and_heic_says_how_to_convert_it() -> None:
+    content = saved(Image.new("RGB", (16, 16), RED), "AVIF")
+    assert np.abs(decoded(content).astype(int) - RED).max() < 12
+    with pytest.raises(ValueError, match="is HEIC, which is read where pillow-heif is installed"):
+        decoded(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")

@@ -164,7 +164,7 @@ def test_a_full_disk_is_noticed_before_the_work(
         shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 0)
     )
     place.refused(
-        r"processed: need 3\.1 MB, 0\.0 MB are free\. Free some space and run again\.",
+        r"processed: need 6\.3 MB, 0\.0 MB are free\. Free some space and run again\.",
         tree(),
         store_px=256,
     )
@@ -176,3 +176,64 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing(
     place.refused(
         r"processed: not written \(File too large\)\. Nothing was changed", tree(), store_px=64
     )
+
+
+# Names
+
+
+def test_backslashes_of_windows_stand_between_folders(place: Place) -> None:
+    zipped(place.archive, {})
+    with zipfile.ZipFile(place.archive, "w") as archive:
+        for name, content in tree().items():
+            windows = entry("x", create_system=0)
+            windows.filename = "birds\\" + name.replace("/", "\\")
+            archive.writestr(windows, content)
+    place.run()
+    assert place.rows("train/manifest.csv")[0]["id"] == "train/ants/0.png"
+    with zipfile.ZipFile(place.archive, "a") as archive:
+        escaping = entry("x", create_system=0)
+        escaping.filename = "..\\evil.png"
+        archive.writestr(escaping, b"")
+    with pytest.raises(ValueError, match=r"unsafe path '\.\./evil\.png'"):
+        place.run()
+
+
+class OfCodePage(zipfile.ZipInfo):
+    """An entry whose name is written in a code page, and does not say in which."""
+
+    page = "cp850"
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
+        return self.filename.encode(self.page), self.flag_bits & ~0x800
+
+
+def in_code_page(path: Path, names: dict[str, bytes], page: str) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in names.items():
+            info = OfCodePage(name)
+            info.page = page
+            archive.writestr(info, content)
+
+
+@pytest.mark.parametrize(("page", "name"), [("cp866", "кот"), ("cp932", "ネコ"), ("cp850", "chât")])
+def test_a_code_page_is_read_where_it_is_said_and_else_refused(
+    place: Place, page: str, name: str
+) -> None:
+    in_code_page(place.archive, tree((name, "bees")), page)
+    place.refused(f"6 file names are in a code page that the zip does not tell.* {page}: '.*{name}")
+    place.run(zip_encoding=page)
+    assert {row["class"] for row in place.rows("class_counts.csv")} == {name, "bees"}
+
+
+def test_utf_8_names_that_do_not_say_so_are_read(place: Place) -> None:
+    in_code_page(place.archive, tree(("chât", "bees")), "utf-8")
+    place.run()
+    assert place.rows("class_counts.csv")[1]["class"] == "chât"
+
+
+def test_decomposed_and_composed_accents_are_one_class(place: Place) -> None:
+    composed, decomposed = "ch\u00e2t", "cha\u0302t"
+    members = tree((composed, "bees"), ("train",)) | tree((decomposed, "bees"), ("val",))
+    members = {name: picture(seed) for seed, name in enumerate(members)}
+    place.run(members)
+    assert place.rows("class_counts.csv")[1] == {"class": composed, "train": "3", "test": "3"}

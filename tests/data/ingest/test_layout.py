@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 import pytest
-from archives import OUTPUTS, Place, listing, picture, tree
+from archives import OUTPUTS, Place, grain, listing, picture, tree
 
 from transferlab.data.images import SPLITS
 from transferlab.pipeline import files
@@ -123,7 +123,7 @@ def test_one_class_is_not_enough(place: Place) -> None:
 
 def top_classes(*names: str, count: int = 8) -> dict[str, bytes]:
     return {
-        f"{name}/{i:02d}.png": picture(100 * k + i)
+        f"{name}/{i:02d}.png": grain(100 * k + i)
         for k, name in enumerate(names)
         for i in range(count)
     }
@@ -200,3 +200,128 @@ def test_images_without_class_folders_are_refused(place: Place) -> None:
     assert message.endswith(
         "Put the images of every class into a folder of its own, named like the class."
     )
+
+
+# Parts
+
+
+AUTO: dict[str, Any] = {
+    **{name: "auto" for name in ("train_folder", "validation_folder", "test_folder")},
+    "test_fraction": 0.25,
+}
+
+
+def parts(**classes: tuple[str, ...]) -> dict[str, bytes]:
+    """Eight images of each class in each part."""
+    names = [
+        f"{part}/{name}/{number}.png"
+        for part, named in classes.items()
+        for name in named
+        for number in range(8)
+    ]
+    return {name: grain(seed) for seed, name in enumerate(names)}
+
+
+BOTH = ("ants", "bees")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("train", "val"), ("Training", "TEST"), ("TRAIN", "valid")]
+)
+def test_parts_are_what_they_are_called_in_any_case(
+    place: Place, capsys: pytest.CaptureFixture[str], train: str, test: str
+) -> None:
+    members = parts(**{train: BOTH, test: BOTH})
+    place.run({f"my/data/{name}": content for name, content in members.items()}, **AUTO)
+    assert {row["id"] for row in place.rows("train/manifest.csv")} == {
+        name for name in members if name.startswith(train)
+    }
+    assert f"{test} is the test part" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("validation", "train", "given"), [("use", 32, 16), ("join", 32, 0), ("ignore", 16, 0)]
+)
+def test_a_validation_folder_is_used_joined_or_left_out_as_the_user_says(
+    place: Place, validation: str, train: int, given: int
+) -> None:
+    members = parts(train=BOTH, valid=BOTH, test=BOTH)
+    place.run(members, **AUTO, validation=validation)
+    assert len(place.rows("train/manifest.csv")) == train
+    assert len(place.rows("test/manifest.csv")) == 16
+    assert {row["id"] for row in place.rows("given.csv")} == {
+        name for name in members if name.startswith("valid/") and given
+    }
+    left_out = {"ignored: dataset.validation=ignore"} if validation == "ignore" else set()
+    assert set(place.skipped().values()) == left_out
+
+
+def test_a_class_called_train_is_a_class(place: Place) -> None:
+    place.run(top_classes("bus", "train"), **AUTO)
+    assert [row["class"] for row in place.rows("class_counts.csv")] == ["bus", "train"]
+
+
+@pytest.mark.parametrize(
+    ("members", "setting"),
+    [
+        (
+            parts(seg_train=BOTH, seg_test=BOTH),
+            "-S dataset.train_folder=seg_train -S dataset.test_folder=seg_test; or",
+        ),
+        (parts(train=BOTH, test=BOTH, extra=BOTH), "among extra, test, train. Say it"),
+        (parts(train=BOTH, training=BOTH, test=BOTH), "among test, train, training. Say it"),
+        (parts(val=BOTH, test=BOTH), "-S dataset.train_folder=..."),
+        (
+            {**parts(train=BOTH), **{f"test/{i}.png": grain(i) for i in range(5)}},
+            r"found images directly in test \(5 images\). If a part has no labels",
+        ),
+    ],
+    ids=["other names", "more folders", "twice", "no train", "no labels"],
+)
+def test_what_looks_like_parts_and_does_not_fit_is_refused_with_the_setting(
+    place: Place, members: dict[str, bytes], setting: str
+) -> None:
+    place.refused(setting, members, **AUTO)
+
+
+def test_images_that_most_would_miss_are_refused_and_stray_ones_are_not(place: Place) -> None:
+    members = top_classes("ants", "bees", count=20)
+    stray = {f"{i}.png": grain(900 + i) for i in range(3)}
+    place.refused("3 of 43 images are in no class folder: the top", {**members, **stray}, **AUTO)
+    place.run({**members, "logo.png": grain(900)}, **AUTO)
+
+
+def test_names_tell_classes_where_the_user_says_so(place: Place) -> None:
+    names = [f"{name}.{i}.png" for name in ("cat", "great dane") for i in range(4)]
+    flat = {name: grain(seed) for seed, name in enumerate(names)}
+    place.refused(
+        r"If the names tell the class, here 2: cat \(4\), great dane \(4\), add: "
+        r"-S dataset\.labels=names",
+        flat,
+        **AUTO,
+    )
+    place.run(flat, **AUTO, labels="names")
+    assert [row["class"] for row in place.rows("class_counts.csv")] == ["cat", "great dane"]
+
+
+def test_classes_that_differ_in_case_alone_are_refused(place: Place) -> None:
+    names = [f"{name}/{name}{i}.png" for name in ("Cat", "cat ", "dog") for i in range(4)]
+    members = {name: grain(seed) for seed, name in enumerate(names)}
+    place.refused("the classes 'Cat' and 'cat ' differ in case or spaces alone", members, **AUTO)
+
+
+def test_what_looks_the_same_is_held_out_together(place: Place) -> None:
+    members = top_classes("rose", "tulip", count=12)
+    copies = {f"{name[:-4]}_copy.png": content for name, content in members.items()}
+    place.run({**members, **copies}, **TOP_CLASSES)
+    tested = {row["id"] for row in place.rows("test/manifest.csv")}
+    assert len(tested) == 12
+    assert {name.replace("_copy", "") for name in tested} <= tested
+
+
+def test_a_class_that_looks_all_the_same_is_divided_and_said(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    same = {f"same/{i}.png": grain(999) for i in range(6)}
+    place.run({**top_classes("rose"), **same}, **TOP_CLASSES, on_duplicate="allow")
+    assert "All images of 'same' look the same, so some of them had to go to both" in caplog.text

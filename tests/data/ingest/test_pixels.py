@@ -27,7 +27,7 @@ def test_what_is_no_photograph_is_left_out_and_listed_with_the_reason(
         "val/bees/renamed.jpg": gif,
     }
     place.run({**tree(), **others, "train/ants/formica.jpeg": picture(70, kind="JPEG")})
-    no_image = "left out: is not a JPEG, PNG, WEBP, BMP, TIFF or PPM image"
+    no_image = "left out: is not a JPEG, PNG, WEBP, AVIF, BMP, TIFF or PPM image"
     assert place.skipped() == {
         "train/ants/imageNotFound.gif": f"{no_image} but GIF",
         "train/ants/notes.txt": no_image,

@@ -16,7 +16,6 @@ from transferlab.data.images import Images, load_images
 from transferlab.data.splits import draw
 from transferlab.data.splits.enough import FIT
 from transferlab.params.whole import Params
-from transferlab.pipeline import files
 
 NAMES = ("near_duplicates", "validation", "folds", "parts")
 
@@ -113,23 +112,66 @@ def few(images: Images, count: int) -> Images:
     return replace(images, ids=[images.ids[row] for row in rows], labels=images.labels[rows])
 
 
+def alone(images: Images, groups: np.ndarray | None = None) -> draw.Bonds:
+    """Every image for itself, but for these groups."""
+    rows = np.arange(len(images.ids))
+    together = rows if groups is None else groups
+    return draw.Bonds(together=together, given=together, validation=rows < 0)
+
+
+def test_no_division_parts_a_group(root: Path) -> None:
+    params = with_protocols(small_params(), cross_validation=ON, learning_curve=ON)
+    train = load_images(root / "data/processed/train", ["stripes", "dots"])
+    groups, out = np.arange(len(train)) // 2, root / "out.csv"
+    bonds, parts = alone(train, groups), params.learning_curve
+    divisions = []
+    draw.write_validation(out, train, bonds, range(5), 0.2)
+    divisions += read_divisions(out, train.ids).values()
+    draw.write_folds(out, [train], bonds, params.cross_validation, 0.4)
+    divisions += read_divisions(out, train.ids).values()
+    draw.write_parts(out, train, bonds, parts, seeds=range(5), fraction=0.2)
+    divisions += read_divisions(out, train.ids).values()
+    assert len(divisions) == 5 + 4 + 10
+    for division in divisions:
+        sides = [set(groups[rows]) for rows in (division.fit, division.validation, division.asked)]
+        assert sum(map(len, sides)) == len(set.union(*sides)) and sides[0] and sides[1]
+
+
+def test_a_class_of_one_group_is_refused_by_its_name(root: Path) -> None:
+    train = load_images(root / "data/processed/train", ["stripes", "dots"])
+    groups = np.where(train.labels == 1, -1, np.arange(len(train)))
+    with pytest.raises(ValueError, match="two groups of class 'dots', got 8 images of one"):
+        draw.write_validation(root / "out.csv", train, alone(train, groups), [0], 0.2)
+
+
+def test_the_users_validation_images_are_those_of_every_seed(root: Path) -> None:
+    train = load_images(root / "data/processed/train", ["stripes", "dots"])
+    own = np.arange(len(train)) % 4 == 0
+    draw.write_validation(
+        root / "out.csv", train, replace(alone(train), validation=own), [0, 1], 0.2
+    )
+    for division in read_divisions(root / "out.csv", train.ids).values():
+        assert division.validation.tolist() == np.flatnonzero(own).tolist()
+        assert division.fit.tolist() == np.flatnonzero(~own).tolist()
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_too_few_of_a_class_is_refused_with_class_count_and_setting(root: Path, case: str) -> None:
     count, changes, message = REFUSED[case]
     params = with_protocols(small_params(), **changes)
     train = few(load_images(root / "data/processed/train", ["stripes", "dots"]), count)
     fraction = params.train.validation_fraction
-    files.write_csv(root / "alike.csv", ("id", "other"), [])
     out = root / "out.csv"
     with pytest.raises(ValueError, match=message):
-        draw.write_validation(out, train, [0], fraction)
-        draw.write_folds(out, [train], root / "alike.csv", params.cross_validation, fraction)
-        draw.write_parts(out, train, params.learning_curve, [0], fraction)
+        draw.write_validation(out, train, alone(train), [0], fraction)
+        draw.write_folds(out, [train], alone(train), params.cross_validation, fraction)
+        parts = params.learning_curve
+        draw.write_parts(out, train, alone(train), parts, seeds=[0], fraction=fraction)
 
 
 def test_three_images_of_every_class_are_enough_to_train_by_default(root: Path) -> None:
     train = few(load_images(root / "data/processed/train", ["stripes", "dots"]), 3)
-    draw.write_validation(root / "out.csv", train, [0], 0.2)
+    draw.write_validation(root / "out.csv", train, alone(train), [0], 0.2)
     (division,) = read_divisions(root / "out.csv", train.ids).values()
     assert np.bincount(train.labels[division.fit]).tolist() == [FIT, FIT]
 

@@ -18,7 +18,7 @@ from transferlab.data.ingest.pixels import preprocess
 from transferlab.data.splits import near_duplicates
 from transferlab.pipeline.files import read_json
 
-HEADER = "id,other,split,other_split,distance\n"
+HEADER = "id,other,split,other_split,distance,group,label,other_label,identical\n"
 
 
 def photograph(seed: int) -> Pixels:
@@ -69,16 +69,20 @@ def images_of(pictures: list[Pixels]) -> Images:
 
 
 def found_in(pictures: list[Pixels]) -> list[tuple[int, int]]:
-    hashes = near_duplicates.perceptual_hashes(images_of(pictures))
-    return [(i, j) for i, j, _ in near_duplicates.near(hashes)]
+    found = near_duplicates.find(pictures, np.zeros(len(pictures), dtype=np.int64))
+    return [(i, j) for i, j, _ in found.links.tolist()]
 
 
-def by_definition(hashes: npt.NDArray[np.uint64]) -> list[tuple[int, int, int]]:
+def by_definition(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """The groups that all pairs of at most six different bits connect."""
     values = hashes.tolist()
-    pairs = (
-        (i, j, (values[i] ^ values[j]).bit_count()) for i, j in combinations(range(len(values)), 2)
-    )
-    return [pair for pair in pairs if pair[2] <= 6]
+    near = [
+        (i, j)
+        for i, j in combinations(range(len(values)), 2)
+        if (values[i] ^ values[j]).bit_count() <= 6
+    ]
+    assert near
+    return near_duplicates.groups(len(values), np.array(near))
 
 
 @pytest.mark.parametrize("changed", [rescaled, recompressed, cropped, all_at_once])
@@ -109,25 +113,44 @@ def test_hash_is_that_of_imagehash() -> None:
 
 def test_hashes_are_near_up_to_six_bits() -> None:
     hashes = np.array([0, 0b111111, 0b1111111], dtype=np.uint64)
-    assert list(near_duplicates.near(hashes)) == [(0, 1, 6), (1, 2, 1)]
+    assert near_duplicates.near(hashes).tolist() == [[0, 1, 6], [1, 2, 1]]
     ends = np.array([2**63, 2**64 - 1, 2**63 + 1], dtype=np.uint64)
-    assert list(near_duplicates.near(ends)) == [(0, 2, 1)]
+    assert near_duplicates.near(ends).tolist() == [[0, 2, 1]]
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 7, 1000])
-def test_every_pair_is_found_once_and_in_order_wherever_chunks_end(
-    chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(near_duplicates, "AT_ONCE", chunk)
+def turned(hash: np.uint64, bits: npt.NDArray[np.int64]) -> np.uint64:
+    return hash ^ np.bitwise_or.reduce(np.uint64(1) << bits.astype(np.uint64))
+
+
+def test_what_near_hashes_connect_is_found_wherever_their_bits_differ() -> None:
     chance = np.random.default_rng(0)
-    drawn = chance.integers(0, 2**64, 6, dtype=np.uint64)
-    flips = np.uint64(1) << chance.integers(0, 64, (14, 2), dtype=np.uint64)
-    hashes = drawn[np.arange(14) % 6] ^ np.bitwise_xor.reduce(flips, axis=1)
-    expected = by_definition(hashes)
-    assert len(expected) > 5 and any(j - i > 7 for i, j, _ in expected), (
-        "some within chunks, some across"
-    )
-    assert list(near_duplicates.near(hashes)) == expected
+    drawn = chance.integers(0, 2**64, 100, dtype=np.uint64)
+    near = [
+        turned(hash, chance.choice(64, chance.integers(1, 7), replace=False))
+        for hash in drawn
+        for _ in range(2)
+    ]
+    hashes = np.unique([*drawn, *near])
+    tree = near_duplicates.near(hashes)
+    assert 100 < len(tree) < len(hashes)
+    assert (near_duplicates.groups(len(hashes), tree) == by_definition(hashes)).all()
+
+
+def test_links_do_not_grow_with_the_square_of_plain_images() -> None:
+    white = [np.full((8, 8, 3), 250 + i % 5, dtype=np.uint8) for i in range(400)]
+    found = near_duplicates.find(white, np.zeros(400, dtype=np.int64))
+    assert len(found.links) < 400 and found.coarse == 400
+    assert len(np.unique(found.groups(400))) == 5, "only identical ones count as the same"
+
+
+def test_a_burst_of_a_tenth_of_its_class_is_one_group() -> None:
+    chance = np.random.default_rng(0)
+    pictures = [photograph(seed) for seed in range(20)]
+    burst = [
+        np.clip(pictures[0] + chance.integers(0, 3), 0, 255).astype(np.uint8) for _ in range(10)
+    ]
+    found = near_duplicates.find([*pictures, *burst], np.zeros(30, dtype=np.int64))
+    assert len(np.unique(found.groups(30)[[0, *range(20, 30)]])) == 1 and not found.coarse
 
 
 # ---------------------------------------------------------------- groups
@@ -145,7 +168,7 @@ def test_every_pair_is_found_once_and_in_order_wherever_chunks_end(
 def test_groups_are_what_pairs_connect_through_others_too(
     pairs: list[tuple[int, int]], expected: list[set[int]]
 ) -> None:
-    groups = near_duplicates.groups(6, pairs)
+    groups = near_duplicates.groups(6, np.array(pairs, dtype=np.int64).reshape(-1, 2))
     assert groups.shape == (6,) and groups.dtype == np.int64
     found = [set(np.flatnonzero(groups == group).tolist()) for group in np.unique(groups)]
     assert sorted(found, key=min) == expected
@@ -162,7 +185,7 @@ def png(image: Pixels) -> bytes:
 
 def processed(root: Path, members: dict[str, Path | bytes]) -> Path:
     """What preprocessing makes of an archive."""
-    params = params_of("dataset.store_px=64", "dataset.on_bad_image=error")
+    params = params_of("dataset.store_px=64", "dataset.on_duplicate=allow")
     pack.write_zip(root / "archive.zip", members)
     preprocess(root / "archive.zip", params.dataset, root / "processed")
     return root / "processed"
@@ -185,7 +208,7 @@ def written(folder: Path) -> None:
     """The table of what preprocessing left in a folder."""
     classes = read_json(folder / "classes.json")["classes"]
     images = [load_images(folder / split, classes) for split in SPLITS]
-    near_duplicates.write_pairs(images, folder / "near_duplicates.csv")
+    near_duplicates.write_alike(images, folder / "near_duplicates.csv")
 
 
 def test_file_names_both_images_and_their_splits(
@@ -205,6 +228,19 @@ def test_file_names_both_images_and_their_splits(
         ["train/stripes/0.png", "train/stripes/2.png", "train", "train"],
     ]
     assert all(0 <= int(row[4]) <= near_duplicates.DISTANCE for row in found)
+    assert [row[6:] for row in found] == [["dots", "dots", ""], ["stripes", "stripes", ""]]
+
+
+def test_the_same_image_in_two_classes_is_called_two_labels(
+    different: dict[str, Path | bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = processed(
+        tmp_path, {**different, "train/dots/2.png": different["train/stripes/0.png"]}
+    )
+    written(folder)
+    (line,) = (folder / "near_duplicates.csv").read_text().splitlines()[1:]
+    assert line.endswith(",dots,stripes,yes") or line.endswith(",stripes,dots,yes")
+    assert "Two labels: 1 images are identical to one of another class" in caplog.text
 
 
 def test_file_without_near_duplicates_is_its_header(

@@ -5,13 +5,16 @@ drawn.
 import os
 import shutil
 from pathlib import Path
+from zipfile import is_zipfile
 
 from ...params.dataset import Dataset
+from ...params.record import plain
 from ...pipeline.files import file_hash, write_json
 from ...pipeline.places import from_home
-from . import fetch, own, pack, textures
+from . import fetch, own, pack, table, textures
 from .contents import AFRESH, contents_sha256
 from .request import Limits
+from .tar import is_tar, tar_to_zip
 
 
 def bring(dataset: Dataset, folder: Path) -> None:
@@ -44,7 +47,7 @@ def _write(dataset: Dataset, part: Path) -> dict[str, str]:
             key="dataset",
             limits=limits_of(dataset),
         )
-        shutil.copyfile(kept.path, part)
+        _as_zip(kept.path, part, dataset)
         origin, verified_by = kept.origin, kept.verified_by
     elif dataset.textures is not None:
         textures.write_archive(dataset.textures, part)
@@ -79,9 +82,18 @@ def _contents(dataset: Dataset, part: Path) -> str:
 
 
 def _pack(dataset: Dataset, part: Path) -> None:
-    """The user's own folder or zip, if it still is what composition saw."""
+    """The user's own folder, archive or table, if it still is what composition saw."""
     path = own.require_images(dataset)
-    if path.is_dir():
+    if table.is_table(path):
+        table.pack_table(path, plain(dataset.columns), dataset.images_folder, part)
+    elif path.is_dir():
         pack.pack_folder(path, part, limits_of(dataset))
+    else:
+        _as_zip(path, part, dataset)
+
+
+def _as_zip(path: Path, part: Path, dataset: Dataset) -> None:
+    if not is_zipfile(path) and is_tar(path):
+        tar_to_zip(path, part, dataset)
     else:
         shutil.copyfile(path, part)

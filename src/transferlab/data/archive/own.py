@@ -5,26 +5,32 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 from ...params.dataset import Dataset
+from ...params.record import plain
 from ...pipeline.places import from_home
-from . import fetch, pack
+from . import fetch, pack, table
+from .tar import is_tar
 
 logger = logging.getLogger(__name__)
 
 
 def require_images(dataset: Dataset) -> Path:
-    """The folder or zip of `dataset.path`.
+    """The folder, archive or table of `dataset.path`.
 
     Raises:
         ValueError: It is not there, or not what it was.
     """
     assert dataset.path is not None
     path = from_home(dataset.path)
-    if not path.is_dir() and not is_zipfile(path):
+    listed = path.is_file() and table.is_table(path)
+    if not (path.is_dir() or listed or is_zipfile(path) or (path.is_file() and is_tar(path))):
         found = "another file" if path.exists() else "nothing"
         raise ValueError(
-            f"dataset.path: expected a folder or a zip, found {found} at {path}. Give another path."
+            f"dataset.path: expected a folder or a zip, tar, tar.gz, CSV or Parquet, found {found} "
+            f"at {path}. Give another path, or unpack it."
         )
-    if pack.folder_sha256(path) != dataset.path_sha256:
+    columns, folder = plain(dataset.columns), dataset.images_folder
+    now = table.table_sha256(path, columns, folder) if listed else pack.folder_sha256(path)
+    if now != dataset.path_sha256:
         raise ValueError(
             f"dataset.path: {path} is not what it was when params.yaml was composed. Compose "
             "again: make repro, or dvc exp run with the same settings."

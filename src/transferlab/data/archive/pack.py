@@ -1,10 +1,12 @@
 """A folder -> a zip that depends on names and bytes alone."""
 
+import re
 import shutil
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from ...pipeline import files
 from .digests import file_digests, listing_digest
@@ -22,11 +24,11 @@ def pack_folder(folder: Path, archive: Path, limits: Limits) -> None:
     """Pack a folder into a stored zip that depends on names and bytes alone, atomically.
 
     Raises:
-        ValueError: the folder does not exist, holds a link that leaves it, a link to a folder or a
+        ValueError: the folder does not exist, holds a link that leaves it or goes round, or a
             special file, or the disk is full, or something cannot be read.
         TooMuch: it holds more than `limits` allow.
     """
-    members = _walk(folder)
+    members = walk(folder)
     size = sum(path.stat().st_size for path in members.values() if path.is_file())
     if size > limits.max_total_mb * MB:
         raise TooMuch(limits.total_exceeded(f"dataset.path: {folder}"))
@@ -54,7 +56,7 @@ def folder_sha256(path: Path) -> str:
         return file_digests(path, {path.name: path})[path.name]
     members = {
         name: file
-        for name, file in _walk(path).items()
+        for name, file in walk(path).items()
         if not name.endswith("/") and not clutter(name)
     }
     return listing_digest(file_digests(path, members))
@@ -70,19 +72,30 @@ def write_zip(archive: Path, members: Mapping[str, Path | bytes]) -> None:
     ):
         for name in sorted(members):
             content = members[name]
-            info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            info.create_system = 3  # Unix: the mode bits below count
-            info.external_attr = (stat.S_IFREG | 0o644) << 16
             if name.endswith("/"):
-                info.external_attr = (stat.S_IFDIR | 0o755) << 16
-                opened.writestr(info, b"")
+                opened.writestr(entry_of(name), b"")
             elif isinstance(content, bytes):
-                opened.writestr(info, content)
+                opened.writestr(entry_of(name), content)
             else:
-                # decides whether the entry needs 64-bit sizes
-                info.file_size = content.stat().st_size
-                with content.open("rb") as source, opened.open(info, "w") as target:
-                    shutil.copyfileobj(source, target, MB)
+                with content.open("rb") as source:
+                    copied(source, opened, entry_of(name), content.stat().st_size)
+
+
+def entry_of(name: str) -> zipfile.ZipInfo:
+    """An entry of a zip that depends on its name alone."""
+    info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    info.create_system = 3  # Unix: the mode bits below count
+    is_folder = name.endswith("/")
+    kind = stat.S_IFDIR | 0o755 if is_folder else stat.S_IFREG | 0o644
+    info.external_attr = kind << 16
+    return info
+
+
+def copied(source: IO[bytes], archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> None:
+    """Copy a file of `size` bytes into a zip, without holding it in memory."""
+    info.file_size = size  # decides whether the entry needs 64-bit sizes
+    with archive.open(info, "w") as target:
+        shutil.copyfileobj(source, target, MB)
 
 
 def check_space(folder: Path, need: int) -> None:
@@ -100,7 +113,7 @@ def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _walk(root: Path) -> dict[str, Path]:
+def walk(root: Path) -> dict[str, Path]:
     """Posix path below `root` -> file, and with a / at the end -> folder."""
     if not root.is_dir():
         raise ValueError(
@@ -109,32 +122,34 @@ def _walk(root: Path) -> dict[str, Path]:
             "Relative paths count from the repository."
         )
     found: dict[str, Path] = {}
-    waiting = [root]
+    waiting: list[tuple[Path, tuple[Path, ...]]] = [(root, (root.resolve(),))]
     while waiting:
-        for path in waiting.pop().iterdir():
+        folder, above = waiting.pop()
+        for path in folder.iterdir():
             name = path.relative_to(root).as_posix()
             if path.is_symlink() and clutter(name):
                 continue
-            if problem := _path_problem(path, root):
+            if problem := _path_problem(path, above):
                 raise ValueError(
                     f"{path}: {problem}. Replace it by the files themselves, or remove it."
                 )
             if path.is_dir():
                 found[f"{name}/"] = path
-                waiting.append(path)
+                waiting.append((path, (*above, path.resolve())))
             else:
                 found[name] = path
     return found
 
 
-def _path_problem(path: Path, root: Path) -> str | None:
-    # Folders behind links are never entered, so a loop cannot hang.
-    if path.is_symlink() and not path.exists():
+def _path_problem(path: Path, above: Sequence[Path]) -> str | None:
+    """Why a path cannot be packed; `above` are the real folders that lead to it, root first."""
+    if path.is_symlink() and not path.exists():  # one that leads to itself too
         return "link that leads nowhere"
-    if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-        return f"link that leaves the folder, to {path.resolve()}"
-    if path.is_symlink() and path.is_dir():
-        return "link to a folder"
+    target = path.resolve()
+    if path.is_symlink() and not target.is_relative_to(above[0]) and not _is_cached(target):
+        return f"link that leaves the folder, to {target}"
+    if path.is_symlink() and path.is_dir() and target in above:  # or it would be entered for ever
+        return "link to a folder that it lies in"
     if not path.is_dir() and not path.is_file():
         return "neither a file nor a folder"
     try:
@@ -142,6 +157,11 @@ def _path_problem(path: Path, root: Path) -> str | None:
     except UnicodeEncodeError:
         return "name that is not UTF-8"
     return None
+
+
+def _is_cached(target: Path) -> bool:
+    """Whether a file is an object of a DVC cache, wherever that is, which its place tells."""
+    return bool(re.search(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$", target.as_posix()))
 
 
 def clutter(path: str) -> str | None:

@@ -2,7 +2,6 @@
 
 import re
 import stat
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ...params.dataset import Dataset
 from ..archive.pack import MB, METHODS
+from .names import named
 
 
 @contextmanager
@@ -38,22 +38,30 @@ def opened_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def members_of(
-    opened: zipfile.ZipFile, archive: Path, dataset: Dataset
+    opened: zipfile.ZipFile, where: str, dataset: Dataset
 ) -> list[tuple[str, zipfile.ZipInfo]]:
-    """Clean posix path and entry of everything inside, once the whole archive is found safe."""
+    """Clean posix path and entry of everything inside, once the whole archive is found safe.
+
+    Args:
+        opened: The archive.
+        where: What messages begin with.
+        dataset: Holds the limits.
+    """
     members: list[tuple[str, zipfile.ZipInfo]] = []
     taken: set[str] = set()
-    for info in opened.infolist():
-        if problem := _entry_problem(info, dataset):
+    infos = opened.infolist()
+    for info, name in zip(infos, named(infos, dataset.zip_encoding, where), strict=True):
+        if problem := _entry_problem(info, name, dataset):
             raise ValueError(
-                f"{archive}: {problem} {info.orig_filename!r}. Nothing was read; pack the archive "
+                f"{where}: {problem} {name!r}. Nothing was read; rename it, or pack the archive "
                 "anew."
             )
-        path = "/".join(part for part in info.filename.split("/") if part not in ("", "."))
-        key = unicodedata.normalize("NFC", path).casefold()
+        info.filename = name  # a folder is told by its last character
+        path = "/".join(part for part in name.split("/") if part not in ("", "."))
+        key = path.casefold()
         if key in taken and not info.is_dir():
             raise ValueError(
-                f"{archive}: two files are named {path!r} (A and a count as equal). Rename one."
+                f"{where}: two files are named {path!r} (A and a count as equal). Rename one."
             )
         taken.add(key)
         members.append((path, info))
@@ -64,15 +72,14 @@ def members_of(
     ):
         if value > getattr(dataset, key):
             raise ValueError(
-                f"{archive}: {value:,.0f} {what}, expected at most "
+                f"{where}: {value:,.0f} {what}, expected at most "
                 f"dataset.{key}={getattr(dataset, key)}. "
                 "Raise the limit if you trust the archive."
             )
     return members
 
 
-def _entry_problem(info: zipfile.ZipInfo, dataset: Dataset) -> str | None:
-    name = info.orig_filename  # `filename` ends at a null byte
+def _entry_problem(info: zipfile.ZipInfo, name: str, dataset: Dataset) -> str | None:
     parts = name.split("/")
     outside = name.startswith("/") or ".." in parts or re.match("[A-Za-z]:", name)
     kind = stat.S_IFMT(info.external_attr >> 16)

@@ -1,26 +1,37 @@
-"""The entries of a zip -> which file is of which split and class."""
+"""The entries of an archive -> which file is of which part and class."""
 
+import re
+import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from ...params.dataset import Dataset
 from ..archive.pack import clutter
-from ..chance import stratified_split
+from .decode import named_like_image
+from .parts import NAMES, few, parts_of, tops_of
+
+Members = Sequence[tuple[str, zipfile.ZipInfo]]
+"""Clean posix path and entry of everything inside an archive."""
+
+OUTSIDE = 0.05
+"""The largest share of images outside the class folders that may be stray ones."""
+
+TABLES = (".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A file in a class folder."""
+    """A file of the data set."""
 
     id: str  # posix path below the archive's top folder
     split: str
     label: str
     info: zipfile.ZipInfo
+    validation: bool = False  # one of the training images that every seed validates on
+    group: str = ""  # what the user says belongs together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,152 +45,310 @@ class Skipped:
     place: tuple[str, str] = ("", "")  # split and class
 
 
-def _below_top(
-    members: list[tuple[str, zipfile.ZipInfo]], dataset: Dataset
-) -> list[tuple[str, zipfile.ZipInfo]]:
-    """The members with one common top folder taken off, where there is one."""
-    inside = [path for path, _ in members if "/" in path and not clutter(path)]
-    tops = {path.split("/")[0] for path in inside}
-    if dataset.train_folder is not None and dataset.test_folder is not None:
-        wrapped = not tops & {dataset.train_folder.split("/")[0], dataset.test_folder.split("/")[0]}
-    else:  # top/class/file; a lone class/file is no wrapping
-        wrapped = any(path.count("/") > 1 for path in inside)
-    if len(tops) != 1 or not wrapped:
-        return members
-    top = f"{tops.pop()}/"
-    return [(path.removeprefix(top), info) for path, info in members if path != top.rstrip("/")]
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What an archive holds."""
+
+    entries: Sequence[Entry]  # sorted by id
+    skipped: Sequence[Skipped]
+    classes: tuple[str, ...]  # in their final order
+    parts: Mapping[str, str]  # part -> folder
+    drawn: bool  # whether the test images are still to be drawn among the training images
 
 
-def arrange(
-    members: list[tuple[str, zipfile.ZipInfo]], archive: Path, dataset: Dataset
-) -> tuple[list[Entry], list[Skipped], tuple[str, ...]]:
-    """Give every file its split and class, or the reason why it has none.
+def arrange(members: Members, dataset: Dataset, where: str) -> Layout:
+    """Give every file its part and class, or the reason why it has none.
 
-    Returns:
-        Entries sorted by id, skipped files, and the classes in their final order.
+    Args:
+        members: Of the archive.
+        dataset: Says what tells parts and classes.
+        where: What messages begin with.
+
+    Raises:
+        ValueError: It does not say which image is of which class.
     """
-    bases = {"train": ""}
-    if dataset.train_folder and dataset.test_folder:
-        bases = {"train": dataset.train_folder.strip("/"), "test": dataset.test_folder.strip("/")}
-    folders: dict[str, set[str]] = {split: set() for split in bases}
+    below = _below_top(members, dataset)
+    images = _images(path for path, info in below if not info.is_dir() and not clutter(path))
+    bases = parts_of(images, dataset, where)
+    folders: dict[str, set[str]] = {part: set() for part in bases}
     entries, skipped = [], []
-    for path, info in _below_top(members, dataset):
-        split, label = _place(path, bases, info.is_dir())
+    for path, info in below:
         if kind := clutter(path):
-            skipped += (
-                [] if info.is_dir() else [Skipped(id=path, reason=f"ignored: {kind}", kind=kind)]
-            )
-        elif label:
-            folders[split].add(label)
-            entries += (
-                [] if info.is_dir() else [Entry(id=path, split=split, label=label, info=info)]
-            )
-        elif not info.is_dir():
-            skipped.append(
-                Skipped(id=path, reason="ignored: outside the class folders", kind="outside")
-            )
-    classes = _classes(folders, archive, dataset, [path for path, _ in members])
-    reason = "ignored: its folder is not in dataset.classes"
-    skipped += [
-        Skipped(id=e.id, reason=reason, kind="other class")
-        for e in entries
-        if e.label not in classes
-    ]
-    entries = sorted(
-        (entry for entry in entries if entry.label in classes), key=lambda entry: entry.id
+            reason = f"ignored: {kind}"
+            skipped += [] if info.is_dir() else [Skipped(id=path, reason=reason, kind=kind)]
+            continue
+        part, label = _place(path, bases, info.is_dir(), dataset)
+        if label:
+            folders[part].add(label)
+        if info.is_dir():
+            continue
+        if label:
+            entries.append(_entry(path, part, label, info, dataset))
+        else:
+            reason = "ignored: outside the class folders"
+            skipped.append(Skipped(id=path, reason=reason, kind="outside"))
+    classes = _classes(folders, dataset, where, [path for path, _ in members])
+    _refuse_outside(skipped, len(entries), dataset, where)
+    return _laid_out(entries, skipped, classes, bases, dataset=dataset, where=where)
+
+
+def _laid_out(
+    entries: Sequence[Entry],
+    skipped: Sequence[Skipped],
+    classes: tuple[str, ...],
+    parts: Mapping[str, str],
+    *,
+    dataset: Dataset,
+    where: str,
+) -> Layout:
+    """The layout without what the settings leave out."""
+    used, left_out = [], list(skipped)
+    for entry in sorted(entries, key=lambda entry: entry.id):
+        if entry.label not in classes:
+            reason = "ignored: its folder is not in dataset.classes"
+            left_out.append(Skipped(id=entry.id, reason=reason, kind="other class"))
+        elif entry.validation and dataset.validation == "ignore":
+            reason = "ignored: dataset.validation=ignore"
+            left_out.append(Skipped(id=entry.id, reason=reason, kind="validation"))
+        else:
+            used.append(entry)
+    drawn = "test" not in parts
+    if drawn:
+        _refuse_few(used, classes, where)
+    return Layout(entries=used, skipped=left_out, classes=classes, parts=parts, drawn=drawn)
+
+
+def arrange_table(
+    members: Members, lines: Sequence[Mapping[str, str]], dataset: Dataset, where: str
+) -> Layout:
+    """Give every file the part, class and group that a table says.
+
+    Args:
+        members: Of the archive.
+        lines: Of the table: path, label, split, group.
+        dataset: Says which classes to use, and what becomes of validation images.
+        where: What messages begin with.
+
+    Raises:
+        ValueError: A split that is none, or a group on both sides of one.
+    """
+    parts = _parts_told({line["split"] for line in lines}, dataset, where)
+    folders: dict[str, set[str]] = {part: set() for part in parts.values()}
+    infos, entries = dict(members), []
+    for line in lines:
+        part, label = parts[line["split"]], line["label"]
+        folders[part].add(label)
+        info = infos[unicodedata.normalize("NFC", line["path"])]
+        entry = _entry(info.filename, part, label, info, dataset)
+        entries.append(replace(entry, group=line["group"]))
+    _refuse_straddling(entries, where)
+    classes = _classes(folders, dataset, where, [])
+    return _laid_out(
+        entries, [], classes, {part: part for part in folders}, dataset=dataset, where=where
     )
-    if dataset.test_fraction is not None:
-        entries = _hold_out(entries, classes, dataset.test_fraction, dataset.split_seed, archive)
-    return entries, skipped, classes
 
 
-def _place(path: str, bases: Mapping[str, str], is_folder: bool) -> tuple[str, str]:
-    """Split and class of a path; two empty texts outside the class folders."""
-    for split, base in bases.items():
+def _parts_told(told: set[str], dataset: Dataset, where: str) -> dict[str, str]:
+    """The part that each word of a table means."""
+    parts = {word: NAMES.get(word.lower(), "") for word in told}
+    if told == {""} or (len(set(parts.values())) == 1 and "" not in parts.values()):
+        return dict.fromkeys(told, "train")
+    if unknown := sorted(word for word, part in parts.items() if not part):
+        raise ValueError(
+            f"{where}: expected train, val or test as splits, got {few(map(repr, unknown))}. "
+            "Correct them, or leave the column out: -S dataset.columns.split=null."
+        )
+    if "train" not in parts.values():
+        raise ValueError(f"{where}: expected a split called train, found {few(told)}.")
+    if "test" not in parts.values():  # as with folders: then validation is the test
+        parts = {word: part.replace("validation", "test") for word, part in parts.items()}
+    return parts
+
+
+def _refuse_straddling(entries: Sequence[Entry], where: str) -> None:
+    sides: dict[str, set[tuple[str, bool]]] = {}
+    for entry in entries:
+        if entry.group:
+            sides.setdefault(entry.group, set()).add((entry.split, entry.validation))
+    straddling = [group for group, found in sides.items() if len(found) > 1]
+    if straddling:
+        raise ValueError(
+            f"{where}: {len(straddling)} groups are in more than one split: {few(straddling)}. "
+            "Results on them would be too good: give each one split, or leave the column out: -S "
+            "dataset.columns.split=null."
+        )
+
+
+def _images(paths: object) -> list[str]:
+    """Those that are called like images; all, where none is."""
+    listed = list(paths)  # type: ignore[call-overload]
+    return [path for path in listed if named_like_image(path)] or listed
+
+
+def _below_top(members: Members, dataset: Dataset) -> Members:
+    """The members with the folders above parts and classes taken off."""
+    named = {
+        name.strip("/").split("/")[0]
+        for name in (dataset.train_folder, dataset.validation_folder, dataset.test_folder)
+        if name not in (None, "auto")
+    }
+    while True:
+        inside = [path for path, _ in members if "/" in path and not clutter(path)]
+        tops = tops_of(inside)
+        # top/class/file; a lone class/file is no wrapping
+        wrapped = len(tops) == 1 and any(path.count("/") > 1 for path in inside)
+        if not wrapped or tops[0] in named or _holds_images(inside, tops[0]):
+            return members
+        top = f"{tops[0]}/"
+        members = [(path.removeprefix(top), info) for path, info in members if path != tops[0]]
+
+
+def _holds_images(paths: Sequence[str], folder: str) -> bool:
+    """Whether images lie in a folder itself, which then is a class and wraps none."""
+    return any(path.rpartition("/")[0] == folder and named_like_image(path) for path in paths)
+
+
+def _place(
+    path: str, bases: Mapping[str, str], is_folder: bool, dataset: Dataset
+) -> tuple[str, str]:
+    """Part and class of a path; two empty texts outside the class folders."""
+    for part, base in bases.items():
         prefix = f"{base}/" if base else ""
-        if path.startswith(prefix):
-            label, slash, _ = path.removeprefix(prefix).partition("/")
-            if slash or is_folder:
-                return split, label
+        if not path.startswith(prefix):
+            continue
+        if dataset.labels == "names":
+            named = not is_folder and named_like_image(path)
+            return (part, label_in_name(path)) if named else ("", "")
+        label, slash, _ = path.removeprefix(prefix).partition("/")
+        if slash or is_folder:
+            return part, label
     return "", ""
 
 
+def label_in_name(path: str) -> str:
+    """What stands in a file's name before its number: `cat.12.jpg`, `cat_12.jpg`, `cat (12).jpg`.
+
+    Empty where there is none.
+    """
+    found = re.fullmatch(r"(.*?)[\W_]*\d+\)?", PurePosixPath(path).stem)
+    return found[1] if found else ""
+
+
+def _entry(path: str, part: str, label: str, info: zipfile.ZipInfo, dataset: Dataset) -> Entry:
+    aside = part == "validation" and dataset.validation != "join"
+    split = "train" if part == "validation" else part
+    return Entry(id=path, split=split, label=label, info=info, validation=aside)
+
+
 def _classes(
-    folders: dict[str, set[str]], archive: Path, dataset: Dataset, paths: list[str]
+    folders: Mapping[str, set[str]], dataset: Dataset, where: str, paths: Sequence[str]
 ) -> tuple[str, ...]:
     """The one list of classes that everything behind uses."""
     if not all(folders.values()):
-        raise ValueError(_wrong_layout(archive, dataset, paths))
+        raise ValueError(_wrong_layout(where, dataset, paths, folders))
     if dataset.classes is not None:
-        for split, found in folders.items():
-            if missing := [name for name in dataset.classes if name not in found]:
+        for part, found in folders.items():
+            missing = [name for name in dataset.classes if name not in found]
+            if missing and part != "validation":
                 raise ValueError(
-                    f"{archive}: expected the classes {list(dataset.classes)} of dataset.classes "
-                    f"in {split}, "
-                    f"found {_few(found)}. Missing: {_few(missing)}."
+                    f"{where}: expected the classes {list(dataset.classes)} of dataset.classes "
+                    f"in {part}, "
+                    f"found {few(found)}. Missing: {few(missing)}."
                 )
         return dataset.classes
     train, test = folders["train"], folders.get("test", folders["train"])
-    if train != test:
+    if train != test or folders.get("validation", train) - train:
+        listed = " and ".join(f"{few(found)} in {part}" for part, found in folders.items())
         raise ValueError(
-            f"{archive}: expected the same classes in train and test, found {_few(train)} in "
-            f"train and {_few(test)} "
-            "in test. Add what is missing, or name the classes to use in dataset.classes."
+            f"{where}: expected the same classes in {' and '.join(folders)}, found {listed}. "
+            "Add what is missing, or name the classes to use in dataset.classes."
         )
     if len(train) < 2:
         raise ValueError(
-            f"{archive}: need at least 2 classes, found 1 ({_few(train)}). Add a folder per class."
+            f"{where}: need at least 2 classes, found 1 ({few(train)}). "
+            f"{_advice(paths, dataset) or 'Add a folder per class.'}"
         )
+    refuse_alike(train, where)
     return tuple(sorted(train))
 
 
-def _few(names: Iterable[str]) -> str:
-    """Up to 20 names, sorted."""
-    listed = sorted(names)
-    return ", ".join(listed[:20]) + (f" and {len(listed) - 20} more" if len(listed) > 20 else "")
+def refuse_alike(classes: set[str], where: str) -> None:
+    """Refuse names that differ in their case or in spaces around them alone."""
+    seen: dict[str, str] = {}
+    for name in sorted(classes):
+        key = name.strip().casefold()
+        if key in seen:
+            raise ValueError(
+                f"{where}: the classes {seen[key]!r} and {name!r} differ in case or spaces "
+                "alone. Give both one name, or names that differ."
+            )
+        seen[key] = name
 
 
-def _wrong_layout(archive: Path, dataset: Dataset, paths: list[str]) -> str:
+def _wrong_layout(
+    where: str, dataset: Dataset, paths: Sequence[str], folders: Mapping[str, set[str]]
+) -> str:
     below_top = {path.rsplit("/", 1)[0] for path in paths if "/" in path and not clutter(path)}
     top_files = sum("/" not in path for path in paths)
-    if dataset.train_folder:
-        expected = [
-            f"{dataset.train_folder}/<class>/<image>.jpg",
-            f"{dataset.test_folder}/<class>/<image>.jpg",
-        ]
+    image = "<class>.<number>.jpg" if dataset.labels == "names" else "<class>/<image>.jpg"
+    named = [
+        name
+        for name in (dataset.train_folder, dataset.validation_folder, dataset.test_folder)
+        if name not in (None, "auto")
+    ]
+    expected = [f"{name}/{image}" for name in named] or [image]
+    if named:
         advice = (
             "Set dataset.train_folder and dataset.test_folder to the names in your archive or, "
-            "with class folders at "
-            "the top, both to null and dataset.test_fraction to 0.2."
+            "with class folders at the top, dataset.train_folder to null."
         )
     else:
-        expected = ["<class>/<image>.jpg"]
-        advice = "Put the images of every class into a folder of its own, named like the class."
+        advice = _advice(paths, dataset) or (
+            "Put the images of every class into a folder of its own, named like the class."
+        )
     tree = "".join(f"\n  {line}" for line in expected)
-    found = f"found the folders: {_few(below_top) or 'none'}; files at the top: {top_files}"
-    return f"{archive}: expected{tree}\n{found}. {advice}"
+    found = f"found the folders: {few(below_top) or 'none'}; files at the top: {top_files}"
+    return f"{where}: expected{tree}\n{found}. {advice}"
 
 
-def _hold_out(
-    entries: list[Entry], classes: tuple[str, ...], fraction: float, seed: int, archive: Path
-) -> list[Entry]:
-    """Draw the test images among the listed files, so that an unreadable one moves no other."""
-    counts = Counter(entry.label for entry in entries)
+def _advice(paths: Sequence[str], dataset: Dataset) -> str:
+    """The setting under which these files are a data set, where there is one."""
+    files = [path for path in paths if not clutter(path)]
+    tables = [path for path in files if path.lower().endswith(TABLES)]
+    if tables and dataset.path is not None:
+        place = f"{dataset.path.rstrip('/')}/{tables[0]}"
+        return f"If {tables[0]} says the classes, give the table: -S 'dataset.path=\"{place}\"'."
+    counts = Counter(label_in_name(path) for path in files if named_like_image(path))
+    told = {name: count for name, count in counts.items() if name}
+    if dataset.labels == "folders" and len(told) > 1 and 2 * len(told) <= sum(told.values()):
+        shown = ", ".join(f"{name} ({count})" for name, count in sorted(told.items())[:5])
+        return (
+            f"If the names tell the class, here {len(told)}: {shown}, add: -S dataset.labels=names."
+        )
+    return ""
+
+
+def _refuse_outside(skipped: Sequence[Skipped], used: int, dataset: Dataset, where: str) -> None:
+    """Refuse to leave out more than stray images, unless the user named the parts to use."""
+    outside = [s.id for s in skipped if s.kind == "outside" and named_like_image(s.id)]
+    if dataset.train_folder not in (None, "auto") or len(outside) <= OUTSIDE * used:
+        return
+    places = Counter(path.rpartition("/")[0] or "the top" for path in outside)
+    listed = ", ".join(f"{place} ({count})" for place, count in places.most_common(5))
+    what = "without a class in their names" if dataset.labels == "names" else "in no class folder"
+    raise ValueError(
+        f"{where}: {len(outside)} of {len(outside) + used} images are {what}: {listed}. Move "
+        "them into class folders, or out of the data set."
+    )
+
+
+def _refuse_few(entries: Sequence[Entry], classes: Sequence[str], where: str) -> None:
+    """Refuse classes of which no test image can be held out."""
+    counts = Counter(entry.label for entry in entries if not entry.validation)
     for name in classes:
         if counts[name] < 3:
             raise ValueError(
-                f"{archive}: expected at least 3 files of class {name!r} (2 to train, 1 to test), "
+                f"{where}: expected at least 3 files of class {name!r} (2 to train, 1 to test), "
                 f"got {counts[name]}. "
                 "Add images, or name the classes to use in dataset.classes."
             )
-    labels = np.array([classes.index(entry.label) for entry in entries])
-    tested = set(stratified_split(labels, fraction, seed, "test")[1].tolist())
-    return [
-        Entry(
-            id=entry.id,
-            split="test" if index in tested else "train",
-            label=entry.label,
-            info=entry.info,
-        )
-        for index, entry in enumerate(entries)
-    ]

@@ -5,6 +5,7 @@ kept, so a path inside an archive can at worst be a wrong name. Each file is dec
 nothing decodes an image while training.
 """
 
+import csv
 import hashlib
 import io
 import os
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,23 @@ from PIL import Image
 from ...params.dataset import Dataset
 from ...pipeline import files, places
 from ..archive.pack import check_space
+from ..archive.table import TABLE
 from ..images import SPLITS, Pixels, in_order, load_images, pixels_sha256
-from .decode import NO_IMAGE, decoded, resized
+from .contrast import contrast_of, refuse_dark_colours
+from .decode import (
+    BRIGHTEST,
+    NO_IMAGE,
+    WHOLE_RANGE,
+    Contrast,
+    decoded,
+    in_eight_bits,
+    named_like_image,
+    resized,
+    values_of,
+)
 from .entries import members_of, opened_zip, read_entry
-from .layout import Entry, Skipped, arrange
+from .hold_out import held_out
+from .layout import Entry, Layout, Skipped, arrange, arrange_table
 from .sheet import write_samples
 
 MANIFEST = (
@@ -42,10 +57,12 @@ MANIFEST = (
     "offset",
 )
 
-_IMAGE_ENDINGS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".avif"),
-)
+DECODED = ".decoded"
+"""All images, until it is known which of them are held out."""
+
+GIVEN = ("id", "validation", "group")
+"""What the user says of images beside split and class; those of which nothing is said are left out.
+"""
 
 # Formats that Pillow would open by content, whatever the name says, and that are no photographs.
 _OTHER_FORMATS = {
@@ -54,6 +71,31 @@ _OTHER_FORMATS = {
     b"\xc5\xd0\xd3\xc6": "PostScript",
     b"8BPS": "Photoshop",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A decoded image, where it waits until its split is known."""
+
+    facts: dict[str, Any]  # of its manifest row
+    start: int  # byte
+    shape: tuple[int, ...]  # [H, W, 3] in bytes, or [H, W] of grey with 16 bits
+    brightest: int | None  # see `decode.BRIGHTEST`
+
+    @property
+    def deep(self) -> bool:
+        """Whether it has 16 bits, which the data set's contrast brings to 8."""
+        return len(self.shape) == 2
+
+    def values(self, path: Path) -> np.ndarray:
+        """Its pixels, memory-mapped."""
+        kind = np.uint16 if self.deep else np.uint8
+        return np.memmap(path, dtype=kind, mode="r", offset=self.start, shape=self.shape)
+
+    def picture(self, path: Path, contrast: Contrast) -> Pixels:
+        """Its pixels in RGB."""
+        values = self.values(path)
+        return in_eight_bits(values, contrast) if self.deep else np.asarray(values)
 
 
 def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
@@ -66,22 +108,29 @@ def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
     Raises:
         ValueError: what is wrong with the archive, its layout or its images.
     """
+    where = dataset.path or dataset.url or str(archive)
     with opened_zip(archive) as opened:
-        entries, skipped, classes = arrange(members_of(opened, archive, dataset), archive, dataset)
-        # 3 bytes a pixel, photographs of about 4:3
-        check_space(out, 4 * dataset.store_px**2 * len(entries))
+        layout = layout_of(opened, dataset, where)
+        # 3 bytes a pixel, photographs of about 4:3; once decoded and once in their split
+        check_space(out, 8 * dataset.store_px**2 * len(layout.entries))
         with _all_or_nothing(out) as building:
-            rows, unusable = _write_pixels(opened, entries, dataset, building)
-            skipped += unusable
+            found = _decode(opened, layout.entries, dataset, building / DECODED)
             if dataset.on_bad_image == "error":
-                _refuse_bad(skipped, archive)
-            _check_counts(rows, skipped, classes, archive)
+                _refuse_bad(found, where)
+            entries = _with_splits(layout, found, dataset, building / DECODED)
+            contrast = _contrast(entries, found, building / DECODED, where)
+            rows = _write_splits(entries, found, contrast or WHOLE_RANGE, building)
+            skipped = [*layout.skipped, *_unusable(entries, found)]
+            _check_counts(rows, skipped, layout.classes, where)
             if dataset.on_duplicate == "error":
-                _refuse_two_labels(rows, archive)
-                _refuse_duplicates(rows, archive)
-            _write_tables(rows, skipped, classes, dataset, building)
-            write_samples(load_images(building / "train", classes), building / "samples.png")
-    print(_summary(rows, skipped, classes))
+                _refuse_two_labels(rows, where)
+                _refuse_duplicates(rows, where)
+            _write_tables(rows, skipped, _facts(layout.classes, dataset, contrast), building)
+            _write_given(entries, building)
+            images = load_images(building / "train", layout.classes)
+            write_samples(images, building / "samples.png")
+            (building / DECODED).unlink()
+    print(_summary(rows, skipped, layout, dataset, contrast))
 
 
 @contextmanager
@@ -107,79 +156,153 @@ def _all_or_nothing(out: Path) -> Iterator[Path]:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _write_pixels(
-    opened: zipfile.ZipFile, entries: list[Entry], dataset: Dataset, folder: Path
-) -> tuple[list[dict[str, Any]], list[Skipped]]:
-    """Append every image to its split's images.bin; return the manifest rows of both splits and
-    what was left out.
-    """
-    rows: list[dict[str, Any]] = []
-    skipped: list[Skipped] = []
+def _decode(
+    opened: zipfile.ZipFile, entries: Sequence[Entry], dataset: Dataset, path: Path
+) -> list[Kept | Skipped]:
+    """Decode every file once, one after the other; where each lies, or why it is left out."""
+    found: list[Kept | Skipped] = []
     threads = min(os.cpu_count() or 1, 8)  # each may hold an image of `max_megapixels`
     Image.init()  # Pillow imports its readers at first use, which threads should not do at once
-    for split in SPLITS:
-        (folder / split).mkdir()
     with (
-        (folder / "train" / "images.bin").open("wb") as train,
-        (folder / "test" / "images.bin").open("wb") as test,
+        path.open("wb") as file,
         ThreadPoolExecutor(threads) as pool,  # Pillow lets go of the interpreter while it works
     ):
-        targets = {"train": train, "test": test}
         contents = ((entry, read_entry(opened, entry.info), dataset) for entry in entries)
-        for entry, result in zip(
-            entries, in_order(pool, _prepare, contents, ahead=2 * threads), strict=True
-        ):
+        for result in in_order(pool, _prepare, contents, ahead=2 * threads):
             if isinstance(result, Skipped):
-                skipped.append(result)
+                found.append(result)
                 continue
-            row, pixels = result
-            rows.append({**row, "offset": targets[entry.split].tell()})
-            targets[entry.split].write(pixels.tobytes())
-    return rows, skipped
+            facts, values, brightest = result
+            found.append(
+                Kept(
+                    facts=facts,
+                    start=file.tell(),
+                    shape=values.shape,
+                    brightest=brightest,
+                )
+            )
+            file.write(values.tobytes())
+    return found
 
 
-def _prepare(item: tuple[Entry, bytes, Dataset]) -> tuple[dict[str, Any], Pixels] | Skipped:
-    """Decode one file: its manifest row and stored pixels, or why it is left out."""
+def _prepare(
+    item: tuple[Entry, bytes, Dataset],
+) -> tuple[dict[str, Any], np.ndarray, int | None] | Skipped:
+    """Decode one file: what is known of it, its pixels and its brightest; or why it is left out."""
     entry, content, dataset = item
-    place = (entry.split, entry.label)
     try:
         image = decoded(io.BytesIO(content), dataset.max_megapixels)
     except ValueError as error:
         other = next(
             (name for start, name in _OTHER_FORMATS.items() if content.startswith(start)), None
         )
-        if other or not entry.id.lower().endswith(_IMAGE_ENDINGS):
+        if other or not named_like_image(entry.id):
             reason = f"left out: {NO_IMAGE}{f' but {other}' if other else ''}"
-            return Skipped(id=entry.id, reason=reason, kind=other or "not an image", place=place)
+            return Skipped(id=entry.id, reason=reason, kind=other or "not an image")
         reason = str(error) if content else "is empty"
-        return Skipped(id=entry.id, reason=reason, kind="bad image", bad=True, place=place)
+        return Skipped(id=entry.id, reason=reason, kind="bad image", bad=True)
     # not `decode`: full-size arrays would cost half the time
-    pixels = np.asarray(resized(image, dataset.store_px))
-    row = {
+    values = values_of(resized(image, dataset.store_px))
+    facts = {
         "id": entry.id,
-        "split": entry.split,
         "label": entry.label,
         "width": image.width,
         "height": image.height,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "stored_width": pixels.shape[1],
-        "stored_height": pixels.shape[0],
-        "stored_sha256": pixels_sha256(pixels),
+        "stored_width": values.shape[1],
+        "stored_height": values.shape[0],
     }
-    return row, pixels
+    return facts, values, image.info.get(BRIGHTEST)
 
 
-def _refuse_bad(skipped: list[Skipped], archive: Path) -> None:
-    bad = [f"{item.id}: {item.reason}" for item in skipped if item.bad]
+def _with_splits(
+    layout: Layout, found: Sequence[Kept | Skipped], dataset: Dataset, path: Path
+) -> list[Entry]:
+    """The entries with the test images drawn, where the archive has no test part."""
+    if not layout.drawn:
+        return list(layout.entries)
+    assert dataset.test_fraction is not None  # params: it is there where a test folder may not be
+    deep = [kept for kept in found if isinstance(kept, Kept) and kept.deep]
+    everything = contrast_of(kept.values(path) for kept in deep)
+    drawn = [number for number, entry in enumerate(layout.entries) if not entry.validation]
+    pictures = [
+        kept.picture(path, everything) if isinstance(kept := found[number], Kept) else None
+        for number in drawn
+    ]
+    tested = held_out(
+        [layout.entries[number] for number in drawn],
+        pictures,
+        layout.classes,
+        dataset.test_fraction,
+        dataset.split_seed,
+    )
+    return [
+        replace(entry, split="test" if entry.id in tested else "train") for entry in layout.entries
+    ]
+
+
+def _contrast(
+    entries: Sequence[Entry], found: Sequence[Kept | Skipped], path: Path, where: str
+) -> Contrast | None:
+    """The contrast of the training images with 16 bits of grey; None where there are none."""
+    pairs = [
+        (entry, kept) for entry, kept in zip(entries, found, strict=True) if isinstance(kept, Kept)
+    ]
+    refuse_dark_colours(
+        {entry.id: kept.brightest for entry, kept in pairs if kept.brightest is not None}, where
+    )
+    deep = [(entry, kept) for entry, kept in pairs if kept.deep]
+    if not deep:
+        return None
+    trained = [kept for entry, kept in deep if entry.split == "train"]
+    return contrast_of(kept.values(path) for kept in trained or [kept for _, kept in deep])
+
+
+def _write_splits(
+    entries: Sequence[Entry],
+    found: Sequence[Kept | Skipped],
+    contrast: Contrast,
+    folder: Path,
+) -> list[dict[str, Any]]:
+    """Write every image to its split's images.bin; return the manifest rows of both splits."""
+    rows: list[dict[str, Any]] = []
+    for split in SPLITS:
+        (folder / split).mkdir()
+    with (
+        (folder / "train" / "images.bin").open("wb") as train,
+        (folder / "test" / "images.bin").open("wb") as test,
+    ):
+        targets = {"train": train, "test": test}
+        for entry, kept in zip(entries, found, strict=True):
+            if isinstance(kept, Kept):
+                target = targets[entry.split]
+                pixels = kept.picture(folder / DECODED, contrast)
+                place = {"split": entry.split, "offset": target.tell()}
+                rows.append({**kept.facts, **place, "stored_sha256": pixels_sha256(pixels)})
+                target.write(pixels.tobytes())
+    return rows
+
+
+def _unusable(entries: Sequence[Entry], found: Sequence[Kept | Skipped]) -> list[Skipped]:
+    """The files that are no image of the data set, each with the place it would have had."""
+    return [
+        replace(skipped, place=(entry.split, entry.label))
+        for entry, skipped in zip(entries, found, strict=True)
+        if isinstance(skipped, Skipped)
+    ]
+
+
+def _refuse_bad(found: Sequence[Kept | Skipped], where: str) -> None:
+    bad = [f"{item.id}: {item.reason}" for item in found if isinstance(item, Skipped) and item.bad]
     if bad:
         raise ValueError(
-            f"{archive}: images that cannot be used: {len(bad)}{_ten(bad, 'bad images')}\n"
+            f"{where}: images that cannot be used: {len(bad)}{_ten(bad, 'bad images')}\n"
             "Repair or remove them, or leave them out: -S dataset.on_bad_image=skip"
         )
 
 
 def _check_counts(
-    rows: list[dict[str, Any]], skipped: list[Skipped], classes: Sequence[str], archive: Path
+    rows: list[dict[str, Any]], skipped: list[Skipped], classes: Sequence[str], where: str
 ) -> None:
     counts = Counter((row["split"], row["label"]) for row in rows)
     for split, least in (("train", 2), ("test", 1)):
@@ -187,7 +310,7 @@ def _check_counts(
             if counts[split, name] < least:
                 excluded = [item for item in skipped if item.place == (split, name)]
                 raise ValueError(
-                    f"{archive}: class {name!r} in {split} has {counts[split, name] or 'no'} "
+                    f"{where}: class {name!r} in {split} has {counts[split, name] or 'no'} "
                     "usable image, expected at "
                     f"least {least}; files left out: "
                     f"{len(excluded)}"
@@ -196,27 +319,27 @@ def _check_counts(
                 )
 
 
-def _refuse_two_labels(rows: list[dict[str, Any]], archive: Path) -> None:
+def _refuse_two_labels(rows: list[dict[str, Any]], where: str) -> None:
     """The same bytes in two classes contradict each other, wherever they are."""
     first: dict[str, dict[str, Any]] = {}
     pairs = [(first.setdefault(row["sha256"], row), row) for row in rows]
     lines = [f"{a['id']} = {b['id']}" for a, b in pairs if a["label"] != b["label"]]
     if lines:
         raise ValueError(
-            f"{archive}: the same image is in two classes:{_ten(lines, 'two labels')}\n"
+            f"{where}: the same image is in two classes:{_ten(lines, 'two labels')}\n"
             "One of its labels is wrong. Remove it from one class, or accept it: -S "
             "dataset.on_duplicate=allow"
         )
 
 
-def _refuse_duplicates(rows: list[dict[str, Any]], archive: Path) -> None:
+def _refuse_duplicates(rows: list[dict[str, Any]], where: str) -> None:
     trained = {row["sha256"]: row["id"] for row in rows if row["split"] == "train"}
     twice = [row for row in rows if row["split"] == "test" and row["sha256"] in trained]
     if twice:
         lines = (f"{trained[row['sha256']]} = {row['id']}" for row in twice)
         pairs = _ten(lines, "duplicates")
         raise ValueError(
-            f"{archive}: the same image is in train and in test:{pairs}\n"
+            f"{where}: the same image is in train and in test:{pairs}\n"
             "Results on it would be too good. Remove one of the two, or accept it: -S "
             "dataset.on_duplicate=allow"
         )
@@ -233,11 +356,29 @@ def _ten(lines: Iterable[str], what: str) -> str:
     return "".join(f"\n  {line}" for line in [*listed[:10], rest])
 
 
+def layout_of(opened: zipfile.ZipFile, dataset: Dataset, where: str) -> Layout:
+    """What an archive holds, by its folders or by the table inside."""
+    members = members_of(opened, where, dataset)
+    listed = dict(members).get(TABLE)
+    if listed is None:
+        return arrange(members, dataset, where)
+    text = read_entry(opened, listed).decode("utf-8")
+    lines = list(csv.DictReader(io.StringIO(text, newline="")))
+    return arrange_table(members, lines, dataset, where)
+
+
+def _facts(classes: Sequence[str], dataset: Dataset, contrast: Contrast | None) -> dict[str, Any]:
+    """What everything behind has to know."""
+    facts = {"dataset": dataset.name, "classes": list(classes), "store_px": dataset.store_px}
+    if contrast is not None:
+        facts["contrast"] = {"bits": 16, "black": contrast[0], "white": contrast[1]}
+    return facts
+
+
 def _write_tables(
     rows: list[dict[str, Any]],
-    skipped: list[Skipped],
-    classes: Sequence[str],
-    dataset: Dataset,
+    skipped: Sequence[Skipped],
+    facts: dict[str, Any],
     folder: Path,
 ) -> None:
     for split in SPLITS:
@@ -246,11 +387,11 @@ def _write_tables(
             MANIFEST,
             (row for row in rows if row["split"] == split),
         )
-    facts = {"dataset": dataset.name, "classes": list(classes), "store_px": dataset.store_px}
     files.write_json(folder / "classes.json", facts)
     counts = Counter((row["split"], row["label"]) for row in rows)
     table = [
-        {"class": name, **{split: counts[split, name] for split in SPLITS}} for name in classes
+        {"class": name, **{split: counts[split, name] for split in SPLITS}}
+        for name in facts["classes"]
     ]
     files.write_csv(folder / "class_counts.csv", ("class", *SPLITS), table)
     listed = [
@@ -259,9 +400,25 @@ def _write_tables(
     files.write_csv(folder / "skipped.csv", ("id", "reason"), listed)
 
 
-def _summary(rows: list[dict[str, Any]], skipped: list[Skipped], classes: Sequence[str]) -> str:
+def _write_given(entries: Sequence[Entry], folder: Path) -> None:
+    lines = [
+        {"id": entry.id, "validation": "yes" if entry.validation else "", "group": entry.group}
+        for entry in entries
+        if entry.validation or entry.group
+    ]
+    files.write_csv(folder / "given.csv", GIVEN, lines)
+
+
+def _summary(
+    rows: list[dict[str, Any]],
+    skipped: Sequence[Skipped],
+    layout: Layout,
+    dataset: Dataset,
+    contrast: Contrast | None,
+) -> str:
     splits = Counter(row["split"] for row in rows)
-    text = f"{splits['train']} training and {splits['test']} test images of {len(classes)} classes."
+    count = len(layout.classes)
+    text = f"{splits['train']} training and {splits['test']} test images of {count} classes."
     for verb, group in (
         ("Left out", [item for item in skipped if item.place[0]]),
         ("Ignored", [item for item in skipped if not item.place[0]]),
@@ -270,4 +427,9 @@ def _summary(rows: list[dict[str, Any]], skipped: list[Skipped], classes: Sequen
             f"{count} {kind}" for kind, count in Counter(item.kind for item in group).most_common()
         )
         text += f" {verb} {len(group)} file{'s' * (len(group) > 1)} ({kinds})." if group else ""
+    if dataset.train_folder == "auto" and len(layout.parts) > 1:
+        told = ", ".join(f"{base} is the {part} part" for part, base in layout.parts.items())
+        text += f" Told by their names: {told}."
+    if contrast is not None:
+        text += f" Grey of 16 bits: {contrast[0]} becomes black and {contrast[1]} white."
     return text

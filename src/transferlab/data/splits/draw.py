@@ -1,51 +1,100 @@
 """Draw every division of the images, each from a chance of its own, so that none moves another."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ...params.protocols import CrossValidation, LearningCurve
 from ...pipeline.files import read_csv
-from ..chance import stratified_split
 from ..divisions import Division, write_divisions
 from ..images import Images
-from .enough import require_enough, require_fit, require_groups
+from .enough import FIT, require_enough, require_fit, require_groups
 from .folds import folds
+from .grouped import grouped_split, leading_part
 from .near_duplicates import groups
 
 NOBODY = np.zeros(0, dtype=np.int64)
 
+Rows = npt.NDArray[np.int64]
 
-def write_validation(path: Path, train: Images, seeds: Iterable[int], fraction: float) -> None:
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bonds:
+    """What no division parts, of the training and then the test images, [N] each."""
+
+    together: Rows  # groups of images that look the same or that the user calls a group
+    given: Rows  # the user's groups alone
+    validation: npt.NDArray[np.bool_]  # the images that the user gave to validate on
+
+
+def read_bonds(images: Sequence[Images], alike: Path, given: Path) -> Bonds:
+    """What stands in the tables of near-duplicates and of what the user gave."""
+    row_of = {id: row for row, id in enumerate(id for some in images for id in some.ids)}
+    lines = [
+        line for line in read_csv(given, ("id", "validation", "group")) if line["id"] in row_of
+    ]
+    looks = [
+        (row_of[line["id"]], row_of[line["other"]]) for line in read_csv(alike, ("id", "other"))
+    ]
+    first: dict[str, int] = {}
+    named = [(line["group"], row_of[line["id"]]) for line in lines if line["group"]]
+    same = [(first.setdefault(group, row), row) for group, row in named]
+    validation = np.zeros(len(row_of), dtype=bool)
+    validation[[row_of[line["id"]] for line in lines if line["validation"]]] = True
+    return Bonds(
+        together=groups(len(row_of), _pairs([*looks, *same])),
+        given=groups(len(row_of), _pairs(same)),
+        validation=validation,
+    )
+
+
+def _pairs(pairs: Sequence[tuple[int, int]]) -> Rows:
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def write_validation(
+    path: Path, train: Images, bonds: Bonds, seeds: Iterable[int], fraction: float
+) -> None:
     """Write which training images each seed sets aside to validate on, stratified.
 
     Args:
         path: Of the table, see `divisions.write_divisions`.
         train: The training split.
+        bonds: What is not parted; the user's own validation images are those of every seed.
         seeds: One division for each.
         fraction: Share of every class that is set aside, in (0, 1).
 
     Raises:
         ValueError: Too few images of a class are left to fit.
     """
-    require_enough(
-        train.labels,
-        train.classes,
-        fraction,
-        where="training images",
-        advice="Add images of it, leave fewer to the test (dataset.test_fraction), or lower "
-        "train.validation_fraction.",
-    )
+    everything = np.arange(len(train))
+    if not bonds.validation.any():
+        require_enough(
+            train.labels,
+            train.classes,
+            fraction,
+            where="training images",
+            advice="Add images of it, leave fewer to the test (dataset.test_fraction), or lower "
+            "train.validation_fraction.",
+        )
     divisions = {}
     for seed in seeds:
-        fit, validation = stratified_split(train.labels, fraction, seed, "validation")
+        fit, validation = _set_aside(train, bonds, everything, seed, fraction)
         divisions[f"seed={seed}"] = Division(fit=fit, validation=validation, asked=NOBODY)
     write_divisions(path, train.ids, names(train), divisions)
 
 
 def write_parts(
-    path: Path, train: Images, settings: LearningCurve, seeds: Sequence[int], fraction: float
+    path: Path,
+    train: Images,
+    bonds: Bonds,
+    settings: LearningCurve,
+    *,
+    seeds: Sequence[int],
+    fraction: float,
 ) -> None:
     """Write parts of the training images for the learning curve.
 
@@ -56,39 +105,75 @@ def write_parts(
         ValueError: Too few images of a class are left to fit.
     """
     divisions = {}
+    own = bonds.validation[: len(train)]
+    rows = np.flatnonzero(~own)
+    labels, together = train.labels[rows], bonds.together[rows]
     for share in settings.fractions if settings.strategies else ():
         for seed in seeds:
-            part = stratified_split(train.labels, share, seed, "learning curve")[1]
-            require_enough(
-                train.labels[part],
-                train.classes,
-                fraction,
-                where=f"learning_curve.fractions={share}",
-                advice="Take larger fractions, add images of it, or lower "
-                "train.validation_fraction.",
-            )
-            fit, validation = stratified_split(train.labels[part], fraction, seed, "validation")
+            part = rows[leading_part(labels, share, seed, "learning curve", groups=together)]
+            if not own.any():
+                require_enough(
+                    train.labels[part],
+                    train.classes,
+                    fraction,
+                    where=f"learning_curve.fractions={share}",
+                    advice="Take larger fractions, add images of it, or lower "
+                    "train.validation_fraction.",
+                )
+            part = np.sort(np.concatenate([part, np.flatnonzero(own)]))
+            fit, validation = _set_aside(train, bonds, part, seed, fraction)
             divisions[f"fraction={share} seed={seed}"] = Division(
-                fit=part[fit], validation=part[validation], asked=NOBODY
+                fit=fit, validation=validation, asked=NOBODY
             )
     write_divisions(path, train.ids, names(train), divisions)
+
+
+def _set_aside(
+    train: Images, bonds: Bonds, rows: Rows, seed: int, fraction: float
+) -> tuple[Rows, Rows]:
+    """What to fit and what to validate on, of some training images."""
+    own = bonds.validation[rows]
+    if own.any():
+        _require_fit(train, rows[~own])
+        return rows[~own], rows[own]
+    fit, validation = grouped_split(
+        train.labels[rows],
+        fraction,
+        seed,
+        "validation",
+        levels=[bonds.together[rows], bonds.given[rows]],
+        classes=train.classes,
+        least=FIT,
+    )
+    return rows[fit], rows[validation]
+
+
+def _require_fit(train: Images, fit: Rows) -> None:
+    """Refuse to fit fewer than `FIT` images of a class beside the user's own validation images."""
+    counts = np.bincount(train.labels[fit], minlength=len(train.classes))
+    for name, count in zip(train.classes, counts, strict=True):
+        if count < FIT:
+            raise ValueError(
+                f"training images: expected {FIT} or more of class {name!r} beside the validation "
+                f"images, got {count}. Add images of it, or join both: -S dataset.validation=join"
+            )
 
 
 def write_folds(
     path: Path,
     images: Sequence[Images],
-    alike: Path,
+    bonds: Bonds,
     settings: CrossValidation,
     fraction: float,
 ) -> None:
-    """Write the folds of cross-validation, in which near-duplicates stay on one side.
+    """Write the folds of cross-validation, in which what belongs together stays on one side.
 
     Every choice is made on a validation split inside the images of the other folds.
 
     Args:
         path: Of the table.
         images: Training and test split; both take part alike.
-        alike: Table of near-duplicates.
+        bonds: What is not parted.
         settings: Repeats and folds.
         fraction: About the share of the other folds' images to validate on.
 
@@ -97,11 +182,7 @@ def write_folds(
     """
     ids = [id for split in images for id in split.ids]
     labels = np.concatenate([split.labels for split in images])
-    row_of = {id: row for row, id in enumerate(ids)}
-    pairs = [
-        (row_of[line["id"]], row_of[line["other"]]) for line in read_csv(alike, ("id", "other"))
-    ]
-    together, classes = groups(len(ids), pairs), images[0].classes
+    together, classes = bonds.together, images[0].classes
     everything = labels, together, classes
     divisions = {}
     for repeat in range(settings.repeats if settings.strategies else 0):

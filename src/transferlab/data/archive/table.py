@@ -1,0 +1,200 @@
+"""A table of images, CSV or Parquet -> a zip of the images and of what the table says."""
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...pipeline import files
+from . import pack
+from .digests import file_digests
+
+TABLE = "transferlab-table.csv"
+"""What the table is called inside the zip."""
+
+ENDINGS = (".csv", ".tsv", ".parquet")
+
+USUAL = {
+    "path": ("path", "file", "filename", "file_name", "filepath", "image", "image_path"),
+    "label": ("label", "class", "category", "target", "species"),
+    "split": ("split", "part", "subset", "set"),
+    "group": ("group", "group_id", "patient", "patient_id", "subject", "burst", "camera"),
+}
+"""What columns are called where they are `auto`, in any case."""
+
+WRITTEN = ("path", "label", "split", "group")
+
+AUTO = dict.fromkeys(WRITTEN, "auto")
+
+Columns = Mapping[str, str | None]
+"""What each of `WRITTEN` is called: `auto`, or None where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What a table says of one image."""
+
+    file: Path
+    label: str
+    split: str
+    group: str
+
+
+def is_table(path: Path) -> bool:
+    """Whether a path is called like a table."""
+    return path.suffix.lower() in ENDINGS and not path.is_dir()
+
+
+def read_table(path: Path, columns: Columns | None, folder: str | None) -> dict[str, Line]:
+    """The lines of a table by what its images are called in the archive.
+
+    Args:
+        path: Of the table.
+        columns: What its columns are called; None: by the usual names.
+        folder: That its paths count from, relative to the table's own; None: that one.
+
+    Raises:
+        ValueError: It cannot be read, lacks a column, or names files twice or that are not there.
+    """
+    rows = _rows(path)
+    names = _columns(path, list(rows[0]) if rows else [], columns or AUTO)
+    root = path.absolute().parent / (folder or "")
+    lines: dict[str, Line] = {}
+    missing, twice, empty = [], [], []
+    for row in rows:
+        value = {kind: row[name].strip() for kind, name in names.items()}
+        file = Path(os.path.normpath(root / value["path"]))
+        line = Line(
+            file=file,
+            label=value["label"],
+            split=value.get("split", ""),
+            group=value.get("group", ""),
+        )
+        if not value["path"] or not value["label"]:
+            empty.append(str(row))
+        elif not file.is_file():
+            missing.append(value["path"])
+        elif str(file) in lines:
+            two = " (two labels)" if lines[str(file)].label != line.label else ""
+            twice.append(value["path"] + two)
+        lines[str(file)] = line
+    _refuse(path, "lines without a path or a label", empty, "Complete them.")
+    advice = f"Paths count from {root}; else set dataset.images_folder."
+    _refuse(path, "files that are not there", missing, advice)
+    _refuse(path, "files that are listed twice", twice, "Leave one line of each.")
+    return _named(lines, root)
+
+
+def table_sha256(path: Path, columns: Columns | None, folder: str | None) -> str:
+    """Digest of what a table says and of the files it names."""
+    lines = read_table(path, columns, folder)
+    said = [[name, line.label, line.split, line.group] for name, line in sorted(lines.items())]
+    listed = file_digests(path, {name: line.file for name, line in lines.items()})
+    return files.content_hash([said, listed])
+
+
+def pack_table(path: Path, columns: Columns | None, folder: str | None, archive: Path) -> None:
+    """Pack the images of a table and what it says into a stored zip, atomically.
+
+    Raises:
+        ValueError: As `read_table`, or the disk is full.
+    """
+    lines = read_table(path, columns, folder)
+    pack.check_space(archive.parent, sum(line.file.stat().st_size for line in lines.values()))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(WRITTEN)
+    writer.writerows(
+        (name, line.label, line.split, line.group) for name, line in sorted(lines.items())
+    )
+    members: dict[str, Path | bytes] = {name: line.file for name, line in lines.items()}
+    pack.write_zip(archive, {**members, TABLE: text.getvalue().encode()})
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    except (OSError, ValueError, csv.Error) as error:
+        raise ValueError(f"dataset.path: {path} is not a readable table ({error}).") from error
+    if not rows:
+        raise ValueError(f"dataset.path: {path} has no lines. Name one image in each.")
+    return rows
+
+
+def _csv(path: Path) -> list[dict[str, str]]:
+    text = path.read_text(encoding="utf-8-sig")
+    head = text.split("\n", 1)[0]
+    separator = max(",;\t", key=head.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows = []
+    for row in reader:
+        if None in row or None in row.values():
+            raise ValueError(f"line {reader.line_num} has another number of cells than the first")
+        rows.append(row)
+    return rows
+
+
+def _parquet(path: Path) -> list[dict[str, str]]:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except ArrowException as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    return [
+        {str(name): "" if value is None else str(value) for name, value in row.items()}
+        for row in rows
+    ]
+
+
+def _columns(path: Path, found: Sequence[str], asked: Columns) -> dict[str, str]:
+    """The name of each column that there is."""
+    names = {}
+    for kind in WRITTEN:
+        name = asked[kind]
+        if name == "auto":
+            fitting = [column for column in found if column.strip().lower() in USUAL[kind]]
+            if len(fitting) > 1:
+                raise ValueError(
+                    f"dataset.columns.{kind}: expected one column of {path}, found "
+                    f"{', '.join(fitting)}. Name one of them{_or_none(kind)}."
+                )
+            name = fitting[0] if fitting else None
+        elif name is not None and name not in found:
+            raise ValueError(
+                f"dataset.columns.{kind}: expected a column of {path}, got {name!r}. Columns: "
+                f"{', '.join(found)}."
+            )
+        if name is None and kind in ("path", "label"):
+            raise ValueError(
+                f"dataset.columns.{kind}: expected a column of {path}, found none called "
+                f"{', '.join(USUAL[kind])}. Name it; columns: {', '.join(found)}."
+            )
+        if name is not None:
+            names[kind] = name
+    return names
+
+
+def _or_none(kind: str) -> str:
+    return ", or null" if kind in ("split", "group") else ""
+
+
+def _refuse(path: Path, what: str, found: Sequence[str], advice: str) -> None:
+    if found:
+        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+        listed = ", ".join(found[:10])
+        raise ValueError(f"dataset.path: {path}: {len(found)} {what}: {listed}{more}. {advice}")
+
+
+def _named(lines: Mapping[str, Line], root: Path) -> dict[str, Line]:
+    """By paths below the one folder that holds all images."""
+    inside = all(Path(name).is_relative_to(root) for name in lines)
+    top = root if inside else Path(os.path.commonpath([str(Path(name).parent) for name in lines]))
+    named = {Path(name).relative_to(top).as_posix(): line for name, line in lines.items()}
+    folded = Counter(name.casefold() for name in [*named, TABLE])
+    alike = [name for name in named if folded[name.casefold()] > 1]
+    _refuse(root, "files whose names differ in case alone", alike, "Rename one of each.")
+    return named

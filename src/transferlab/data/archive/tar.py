@@ -1,0 +1,78 @@
+"""A tar -> a zip of the same files."""
+
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+from ...params.dataset import Dataset
+from ...pipeline import files
+from .pack import MB, copied, entry_of
+
+MODES = ("r:", "r:gz")
+"""Plain and gzip. Python unpacks bzip2 and LZMA without bound: one chunk of a bomb would fill the
+memory.
+"""
+
+
+def is_tar(path: Path) -> bool:
+    """Whether a file is a tar or tar.gz."""
+    return _mode(path) is not None
+
+
+def tar_to_zip(path: Path, archive: Path, dataset: Dataset) -> None:
+    """Write the files of a tar into a stored zip, atomically.
+
+    Raises:
+        ValueError: It is damaged, holds more than the limits allow, links or special files.
+    """
+    mode = _mode(path)
+    assert mode is not None  # the caller asked `is_tar`
+    total = 0
+    try:
+        with (
+            tarfile.open(path, mode) as source,  # type: ignore[call-overload]
+            files.atomic(archive, "wb") as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as target,
+        ):
+            for count, member in enumerate(source, 1):
+                total += member.size
+                if problem := _problem(member, count, total, dataset):
+                    raise ValueError(f"{path}: {problem}.")
+                if member.isdir():
+                    target.writestr(entry_of(f"{member.name}/"), b"")
+                    continue
+                content = source.extractfile(member)
+                assert content is not None  # a regular file has content
+                copied(content, target, entry_of(member.name), member.size)
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise ValueError(
+            f"{path}: not a readable tar ({error}). Repair it, or pack it anew."
+        ) from error
+
+
+def _mode(path: Path) -> str | None:
+    for mode in MODES:
+        try:
+            with tarfile.open(path, mode):  # type: ignore[call-overload]
+                return mode
+        except (tarfile.TarError, EOFError, zlib.error, OSError):
+            continue
+    return None
+
+
+def _problem(member: tarfile.TarInfo, count: int, total: int, dataset: Dataset) -> str | None:
+    name = repr(member.name)
+    try:
+        member.name.encode()
+    except UnicodeEncodeError:
+        return f"the name {name} is not UTF-8; pack the archive anew"
+    if not (member.isreg() or member.isdir()):
+        return f"link or special file {name}; pack the files themselves"
+    if member.size > dataset.max_file_mb * MB:
+        return f"{name} has more than dataset.max_file_mb={dataset.max_file_mb} MB"
+    if total > dataset.max_total_mb * MB:
+        return f"unpacks to more than dataset.max_total_mb={dataset.max_total_mb} MB"
+    if count > dataset.max_files:
+        return f"more entries than dataset.max_files={dataset.max_files}"
+    return None

@@ -1,0 +1,126 @@
+"""Which top folders are parts of the data set, and which are classes."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from ...params.dataset import Dataset
+
+PARTS = ("train", "validation", "test")
+
+NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What parts are called, in any case."""
+
+_LIKE = re.compile(rf"(?<![a-z])({'|'.join(sorted(NAMES, key=len, reverse=True))})(?![a-z])")
+
+
+def parts_of(images: Sequence[str], dataset: Dataset, where: str) -> dict[str, str]:
+    """The folder of each part that there is, by its name in `PARTS`.
+
+    Args:
+        images: Paths below the archive's top folder.
+        dataset: Says which folders are which, or `auto`.
+        where: What messages begin with.
+
+    Returns:
+        `{"train": ""}` where class folders stand at the top. A validation folder without a test
+        folder is the test.
+
+    Raises:
+        ValueError: Folders look like parts, and it is not clear which is which.
+    """
+    asked = {
+        "train": dataset.train_folder,
+        "validation": dataset.validation_folder,
+        "test": dataset.test_folder,
+    }
+    if asked["train"] is None:
+        return {"train": ""}
+    named = {part: name.strip("/") for part, name in asked.items() if name not in (None, "auto")}
+    auto = {part for part, name in asked.items() if name == "auto"}
+    if asked["train"] == "auto":
+        found = _told_by_all(images, dataset, where)
+    else:
+        found = _told_by_some(images, where)
+    bases = {**{part: base for part, base in found.items() if part in auto}, **named}
+    if not found and not named:
+        return {"train": ""}
+    if asked["test"] == "auto" and "test" not in bases and "validation" in bases:
+        bases["test"] = bases.pop("validation")
+    return bases
+
+
+def _told_by_all(images: Sequence[str], dataset: Dataset, where: str) -> dict[str, str]:
+    """The parts where all top folders are called like some, else none."""
+    tops = tops_of(images)
+    like = {top: found[1] for top in tops if (found := _LIKE.search(top.lower()))}
+    exact = {top: NAMES[top.lower()] for top in tops if top.lower() in NAMES}
+    kinds = set(exact.values())
+    if len(exact) == len(tops) == len(kinds) and "train" in kinds and len(kinds) > 1:
+        if dataset.labels == "folders":
+            _refuse_flat(images, exact, where)
+        return {kind: top for top, kind in exact.items()}
+    if len({NAMES[word] for word in like.values()}) > 1:
+        raise ValueError(_unclear(like, tops, where))
+    if len(exact) == 1 and len(tops) > 1 and not _direct(images, next(iter(exact))):
+        raise ValueError(_unclear(like, tops, where))
+    return {}
+
+
+def _told_by_some(images: Sequence[str], where: str) -> dict[str, str]:
+    """The parts among the top folders, whatever else there is, for who named the training part."""
+    found: dict[str, str] = {}
+    for top in tops_of(images):
+        kind = NAMES.get(top.lower())
+        if kind in found:
+            raise ValueError(
+                f"{where}: expected one {kind} folder, found {found[kind]} and {top}. Name one: "
+                f"-S dataset.{kind}_folder={top}, or null."
+            )
+        if kind:
+            found[kind] = top
+    return found
+
+
+def tops_of(paths: Iterable[str]) -> list[str]:
+    """The folders at the top, sorted."""
+    return sorted({path.split("/")[0] for path in paths if "/" in path})
+
+
+def _direct(images: Iterable[str], folder: str) -> list[str]:
+    """Images that lie in a folder itself."""
+    return [path for path in images if path.rpartition("/")[0] == folder]
+
+
+def _refuse_flat(images: Sequence[str], exact: Mapping[str, str], where: str) -> None:
+    flat = {top: len(_direct(images, top)) for top in exact}
+    flat = {top: count for top, count in flat.items() if count}
+    if flat:
+        listed = ", ".join(f"{top} ({count} images)" for top, count in flat.items())
+        raise ValueError(
+            f"{where}: expected class folders in the parts {', '.join(exact)}, found images "
+            f"directly in {listed}. If a part has no labels, leave it out: -S "
+            "dataset.test_folder=null; if the names tell the class, as in cat.12.jpg: -S "
+            "dataset.labels=names; if these folders are the classes: -S dataset.train_folder=null."
+        )
+
+
+def _unclear(like: Mapping[str, str], tops: Sequence[str], where: str) -> str:
+    first = {NAMES[word]: top for top, word in reversed(list(like.items()))}
+    settings = " ".join(f"-S dataset.{part}_folder={first.get(part, '...')}" for part in PARTS)
+    if "validation" not in first:
+        settings = settings.replace(" -S dataset.validation_folder=...", "")
+    return (
+        f"{where}: the folders {few(like)} look like parts (training, validation, test), and it "
+        f"is not clear which is which among {few(tops)}. Say it: {settings}; or, if all of them "
+        "are classes: -S dataset.train_folder=null."
+    )
+
+
+def few(names: Iterable[str]) -> str:
+    """Up to 20 names, sorted."""
+    listed = sorted(names)
+    return ", ".join(listed[:20]) + (f" and {len(listed) - 20} more" if len(listed) > 20 else "")

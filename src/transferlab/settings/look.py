@@ -1,0 +1,127 @@
+"""What a folder, archive or table of images holds, found without decoding or writing anything."""
+
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.archive import pack, table, tar
+from ..data.ingest.entries import opened_zip
+from ..data.ingest.layout import Layout, Members, arrange, arrange_table
+from ..data.ingest.pixels import layout_of
+from ..params.dataset import Dataset
+from ..params.record import plain
+
+KINDS = ("folder", "zip", "tar", "table")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a data set holds, as far as names tell."""
+
+    kind: str  # one of KINDS
+    parts: Mapping[str, str]  # train, validation, test -> folder
+    drawn: bool  # whether the test images are still to be drawn
+    counts: Mapping[str, Mapping[str, int]]  # class -> train, validation, test -> files
+    groups: int  # that the user gave
+    megabytes: float
+    ignored: Mapping[str, int]  # kind of file that is left out -> files
+    problem: str | None  # why it cannot be used as it is, and the setting that fits
+
+
+def look_at(path: Path, dataset: Dataset) -> Found:
+    """Look at a data set: what preprocessing would make of it, or the one problem that stops it.
+
+    Args:
+        path: Of a folder, a zip, tar or tar.gz, or a CSV or Parquet table.
+        dataset: How it would be read, with `path` as messages shall say it.
+    """
+    kind = "nothing"
+    try:
+        kind = _kind(path)
+        return _found(kind, _layout(kind, path, dataset))
+    except ValueError as error:
+        return Found(
+            kind=kind,
+            parts={},
+            drawn=False,
+            counts={},
+            groups=0,
+            megabytes=0.0,
+            ignored={},
+            problem=str(error),
+        )
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "folder"
+    if table.is_table(path):
+        return "table"
+    if path.is_file() and zipfile.is_zipfile(path):
+        return "zip"
+    if path.is_file() and tar.is_tar(path):
+        return "tar"
+    raise ValueError(
+        "dataset.path: expected a folder, a zip, tar or tar.gz, or a CSV or Parquet table, found "
+        f"{'another file' if path.exists() else 'nothing'} at {path}."
+    )
+
+
+def _layout(kind: str, path: Path, dataset: Dataset) -> Layout:
+    where = dataset.path or str(path)
+    if kind == "zip":
+        with opened_zip(path) as opened:
+            return layout_of(opened, dataset, where)
+    if kind == "table":
+        lines = table.read_table(path, plain(dataset.columns), dataset.images_folder)
+        sizes = {name: line.file.stat().st_size for name, line in lines.items()}
+        said = [
+            {"path": name, "label": line.label, "split": line.split, "group": line.group}
+            for name, line in lines.items()
+        ]
+        return arrange_table(_members(sizes), said, dataset, where)
+    sizes = _of_folder(path) if kind == "folder" else dict(_of_tar(path))
+    return arrange(_members(sizes), dataset, where)
+
+
+def _of_folder(path: Path) -> dict[str, int]:
+    found = pack.walk(path)
+    return {name: 0 if name.endswith("/") else file.stat().st_size for name, file in found.items()}
+
+
+def _of_tar(path: Path) -> Iterator[tuple[str, int]]:
+    try:
+        with tarfile.open(path) as opened:
+            for member in opened:
+                name = member.name.removeprefix("./").strip("/")
+                yield f"{name}/" if member.isdir() else name, member.size
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: not a readable tar ({error}). Pack it anew.") from error
+
+
+def _members(sizes: Mapping[str, int]) -> Members:
+    members = []
+    for name, size in sizes.items():
+        info = zipfile.ZipInfo(name)
+        info.file_size = size
+        members.append((name.rstrip("/"), info))
+    return members
+
+
+def _found(kind: str, layout: Layout) -> Found:
+    counts: dict[str, Counter[str]] = {name: Counter() for name in layout.classes}
+    for entry in layout.entries:
+        counts[entry.label]["validation" if entry.validation else entry.split] += 1
+    return Found(
+        kind=kind,
+        parts=layout.parts,
+        drawn=layout.drawn,
+        counts=counts,
+        groups=len({entry.group for entry in layout.entries if entry.group}),
+        megabytes=sum(entry.info.file_size for entry in layout.entries) / pack.MB,
+        ignored=Counter(skipped.kind for skipped in layout.skipped),
+        problem=None,
+    )
