@@ -13,6 +13,9 @@ from .layout import Entry
 
 logger = logging.getLogger(__name__)
 
+LEAST = 3
+"""Training images of every class: two to fit and one to validate on."""
+
 
 def held_out(
     entries: Sequence[Entry],
@@ -44,7 +47,7 @@ def held_out(
     count = len(entries)
     levels = [groups(count, np.concatenate([links, given])), groups(count, given)]
     division = grouped_split(
-        labels, fraction, seed, "test", levels=levels, classes=classes, least=2
+        labels, fraction, seed, "test", levels=levels, classes=classes, least=LEAST
     )
     tested = division[1]
     _warn_of_divided(labels, levels[0], tested, classes)
@@ -73,8 +76,8 @@ def _warn_of_divided(
         names = ", ".join(repr(classes[label]) for label in divided[:10])
         more = f" and {len(divided) - 10} more" if len(divided) > 10 else ""
         logger.warning(
-            "All images of %s%s look the same, so some of them had to go to both training and "
-            "test: the test is easier than it should be.",
+            "%s%s: too few images look different, so some that look the same had to go to both "
+            "training and test: the test is easier than it should be.",
             names,
             more,
         )

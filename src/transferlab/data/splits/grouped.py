@@ -33,7 +33,7 @@ def grouped_split(
         levels: groups of each image [N], the widest first. A class that is one single group is
             divided by the next ones.
         classes: their names, for the message.
-        least: images that every class keeps, as long as groups are not divided.
+        least: images that every class keeps; where that is impossible, the last level alone holds.
 
     Returns:
         Sorted indices of the kept and of the held-out images.
@@ -44,12 +44,12 @@ def grouped_split(
     if all(len(np.unique(groups)) == len(labels) for groups in levels):
         return stratified_split(labels, fraction, seed, purpose)
     draws = named_generator(seed, purpose).random(len(labels))
-    held_out = HeldOut(labels, least)
+    held_out = HeldOut(labels)
     for label in np.unique(labels).tolist():
         members = np.flatnonzero(labels == label)
         wanted = wanted_of(len(members), fraction)
-        for groups in levels:
-            held_out.take(label, wanted, list(_in_order(members, groups, draws)))
+        for kept, groups in zip([least] * (len(levels) - 1) + [1], levels, strict=True):
+            held_out.take(label, wanted, kept, list(_in_order(members, groups, draws)))
             if held_out.left[label] < len(members):
                 break
         else:
@@ -91,27 +91,27 @@ def leading_part(labels: Rows, fraction: float, seed: int, purpose: str, *, grou
 class HeldOut:
     """Which images are held out so far, and how many of each class are left."""
 
-    def __init__(self, labels: Rows, least: int) -> None:
-        self.labels, self.least = labels, least
+    def __init__(self, labels: Rows) -> None:
+        self.labels = labels
         self.mask = np.zeros(len(labels), dtype=bool)
         self.left = Counter(labels.tolist())
 
-    def take(self, label: int, wanted: int, groups: Sequence[Rows]) -> None:
-        """Hold out groups as long as they fit, and one at least if that leaves an image."""
+    def take(self, label: int, wanted: int, least: int, groups: Sequence[Rows]) -> None:
+        """Hold out groups as long as they fit, and one if that leaves `least` images."""
         room = wanted - int(self.mask[self.labels == label].sum())
         for rows in groups:
             size = int((self.labels[rows] == label).sum())
-            if size <= room and self._may_take(rows):
+            if size <= room and self._may_take(rows, least):
                 self._take(rows)
                 room -= size
-        free = [rows for rows in groups if self._may_take(rows)]
+        free = [rows for rows in groups if self._may_take(rows, least)]
         if free and not self.mask[self.labels == label].any():
             self._take(min(free, key=len))
 
-    def _may_take(self, rows: Rows) -> bool:
-        """Whether every class keeps its least images."""
+    def _may_take(self, rows: Rows, least: int) -> bool:
+        """Whether every class keeps so many images."""
         counts = Counter(self.labels[rows].tolist())
-        fits = all(self.left[label] >= count + self.least for label, count in counts.items())
+        fits = all(self.left[label] >= count + least for label, count in counts.items())
         return fits and not self.mask[rows].any()
 
     def _take(self, rows: Rows) -> None:
