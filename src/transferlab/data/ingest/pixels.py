@@ -12,7 +12,7 @@ import os
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,10 +23,11 @@ import numpy as np
 from PIL import Image
 
 from ...params.dataset import Dataset
-from ...pipeline import files, places
+from ...pipeline import files
 from ..archive.pack import check_space
 from ..archive.table import TABLE
 from ..images import SPLITS, Pixels, in_order, load_images, pixels_sha256
+from .checks import check_counts, refuse_duplicates, refuse_two_labels, ten
 from .contrast import contrast_of, refuse_dark_colours
 from .decode import (
     BRIGHTEST,
@@ -121,10 +122,10 @@ def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
             contrast = _contrast(entries, found, building / DECODED, where)
             rows = _write_splits(entries, found, contrast or WHOLE_RANGE, building)
             skipped = [*layout.skipped, *_unusable(entries, found)]
-            _check_counts(rows, skipped, layout.classes, where)
+            check_counts(rows, skipped, layout.classes, where)
             if dataset.on_duplicate == "error":
-                _refuse_two_labels(rows, where)
-                _refuse_duplicates(rows, where)
+                refuse_two_labels(rows, where)
+                refuse_duplicates(rows, where)
             _write_tables(rows, skipped, _facts(layout.classes, dataset, contrast), building)
             _write_given(entries, building)
             images = load_images(building / "train", layout.classes)
@@ -296,64 +297,9 @@ def _refuse_bad(found: Sequence[Kept | Skipped], where: str) -> None:
     bad = [f"{item.id}: {item.reason}" for item in found if isinstance(item, Skipped) and item.bad]
     if bad:
         raise ValueError(
-            f"{where}: images that cannot be used: {len(bad)}{_ten(bad, 'bad images')}\n"
+            f"{where}: images that cannot be used: {len(bad)}{ten(bad, 'bad images')}\n"
             "Repair or remove them, or leave them out: -S dataset.on_bad_image=skip"
         )
-
-
-def _check_counts(
-    rows: list[dict[str, Any]], skipped: list[Skipped], classes: Sequence[str], where: str
-) -> None:
-    counts = Counter((row["split"], row["label"]) for row in rows)
-    for split, least in (("train", 2), ("test", 1)):
-        for name in classes:
-            if counts[split, name] < least:
-                excluded = [item for item in skipped if item.place == (split, name)]
-                raise ValueError(
-                    f"{where}: class {name!r} in {split} has {counts[split, name] or 'no'} "
-                    "usable image, expected at "
-                    f"least {least}; files left out: "
-                    f"{len(excluded)}"
-                    f"{_ten((f'{e.id}: {e.reason}' for e in excluded), 'files left out')}\n"
-                    "Add images, or name the classes to use in dataset.classes."
-                )
-
-
-def _refuse_two_labels(rows: list[dict[str, Any]], where: str) -> None:
-    """The same bytes in two classes contradict each other, wherever they are."""
-    first: dict[str, dict[str, Any]] = {}
-    pairs = [(first.setdefault(row["sha256"], row), row) for row in rows]
-    lines = [f"{a['id']} = {b['id']}" for a, b in pairs if a["label"] != b["label"]]
-    if lines:
-        raise ValueError(
-            f"{where}: the same image is in two classes:{_ten(lines, 'two labels')}\n"
-            "One of its labels is wrong. Remove it from one class, or accept it: -S "
-            "dataset.on_duplicate=allow"
-        )
-
-
-def _refuse_duplicates(rows: list[dict[str, Any]], where: str) -> None:
-    trained = {row["sha256"]: row["id"] for row in rows if row["split"] == "train"}
-    twice = [row for row in rows if row["split"] == "test" and row["sha256"] in trained]
-    if twice:
-        lines = (f"{trained[row['sha256']]} = {row['id']}" for row in twice)
-        pairs = _ten(lines, "duplicates")
-        raise ValueError(
-            f"{where}: the same image is in train and in test:{pairs}\n"
-            "Results on it would be too good. Remove one of the two, or accept it: -S "
-            "dataset.on_duplicate=allow"
-        )
-
-
-def _ten(lines: Iterable[str], what: str) -> str:
-    """The first ten lines, indented; where there are more, the file that has all of them."""
-    listed = list(lines)
-    if len(listed) <= 10:
-        return "".join(f"\n  {line}" for line in listed)
-    path = places.cache_folder("problems") / f"{what.replace(' ', '_')}.txt"
-    files.write_text(path, "".join(f"{line}\n" for line in listed))
-    rest = f"and {len(listed) - 10} more; all of them are listed in {path}"
-    return "".join(f"\n  {line}" for line in [*listed[:10], rest])
 
 
 def layout_of(opened: zipfile.ZipFile, dataset: Dataset, where: str) -> Layout:

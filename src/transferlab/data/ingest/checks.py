@@ -1,0 +1,65 @@
+"""Images that cannot make a data set: too few of a class, or the same one twice."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ...pipeline import files, places
+from .layout import Skipped
+
+
+def check_counts(
+    rows: list[dict[str, Any]], skipped: list[Skipped], classes: Sequence[str], where: str
+) -> None:
+    """Refuse classes with too few usable images in a split."""
+    counts = Counter((row["split"], row["label"]) for row in rows)
+    for split, least in (("train", 2), ("test", 1)):
+        for name in classes:
+            if counts[split, name] < least:
+                excluded = [item for item in skipped if item.place == (split, name)]
+                raise ValueError(
+                    f"{where}: class {name!r} in {split} has {counts[split, name] or 'no'} "
+                    "usable image, expected at "
+                    f"least {least}; files left out: "
+                    f"{len(excluded)}"
+                    f"{ten((f'{e.id}: {e.reason}' for e in excluded), 'files left out')}\n"
+                    "Add images, or name the classes to use in dataset.classes."
+                )
+
+
+def refuse_two_labels(rows: list[dict[str, Any]], where: str) -> None:
+    """The same bytes in two classes contradict each other, wherever they are."""
+    first: dict[str, dict[str, Any]] = {}
+    pairs = [(first.setdefault(row["sha256"], row), row) for row in rows]
+    lines = [f"{a['id']} = {b['id']}" for a, b in pairs if a["label"] != b["label"]]
+    if lines:
+        raise ValueError(
+            f"{where}: the same image is in two classes:{ten(lines, 'two labels')}\n"
+            "One of its labels is wrong. Remove it from one class, or accept it: -S "
+            "dataset.on_duplicate=allow"
+        )
+
+
+def refuse_duplicates(rows: list[dict[str, Any]], where: str) -> None:
+    """Refuse the same bytes in training and test."""
+    trained = {row["sha256"]: row["id"] for row in rows if row["split"] == "train"}
+    twice = [row for row in rows if row["split"] == "test" and row["sha256"] in trained]
+    if twice:
+        lines = (f"{trained[row['sha256']]} = {row['id']}" for row in twice)
+        pairs = ten(lines, "duplicates")
+        raise ValueError(
+            f"{where}: the same image is in train and in test:{pairs}\n"
+            "Results on it would be too good. Remove one of the two, or accept it: -S "
+            "dataset.on_duplicate=allow"
+        )
+
+
+def ten(lines: Iterable[str], what: str) -> str:
+    """The first ten lines, indented; where there are more, the file that has all of them."""
+    listed = list(lines)
+    if len(listed) <= 10:
+        return "".join(f"\n  {line}" for line in listed)
+    path = places.cache_folder("problems") / f"{what.replace(' ', '_')}.txt"
+    files.write_text(path, "".join(f"{line}\n" for line in listed))
+    rest = f"and {len(listed) - 10} more; all of them are listed in {path}"
+    return "".join(f"\n  {line}" for line in [*listed[:10], rest])
