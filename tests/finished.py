@@ -3,6 +3,7 @@ two seeds.
 """
 
 import copy
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -139,13 +140,15 @@ def write_data(root: Path, classes: list[str]) -> tuple[list[str], list[str]]:
     processed = root / "data/processed"
     labels = [label for label in classes for _ in range(TEST)]
     ids = [f"test/{label}/{i}.png" for i, label in enumerate(labels)]
+    pixels = bytes(i % 251 for i in range(216 * len(ids)))
     manifest = [
         {"id": id, "split": "test", "label": label, "width": 9, "height": 8, "sha256": "0" * 64}
         | {"stored_width": 9, "stored_height": 8, "offset": i * 216}
+        | {"stored_sha256": hashlib.sha256(pixels[i * 216 : (i + 1) * 216]).hexdigest()}
         for i, (id, label) in enumerate(zip(ids, labels, strict=True))
     ]
     files.write_csv(processed / "test/manifest.csv", list(manifest[0]), manifest)
-    (processed / "test/images.bin").write_bytes(bytes(i % 251 for i in range(216 * len(ids))))
+    (processed / "test/images.bin").write_bytes(pixels)
     Image.new("RGB", (8, 8)).save(processed / "samples.png")
     told = {"dataset": "hymenoptera", "classes": classes, "store_px": 8}
     files.write_json(processed / "classes.json", told)
