@@ -1,6 +1,7 @@
 """A picture gets the answer that the test images got, whatever it comes as."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 import transferlab
 from transferlab.delivery.make import model_of
 from transferlab.delivery.model import calibrated, write
+from transferlab.delivery.pictures import pixels_of
 from transferlab.delivery.predictor import Predictor, Unusable
 from transferlab.pipeline.files import read_csv
 
@@ -138,3 +140,15 @@ def test_devices_that_are_not_there_are_refused(finished: Path) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="on: expected a CUDA device, torch found none"):
             Predictor(model, "cuda")
+
+
+def test_grey_of_16_bits_has_the_contrast_of_the_training_images(
+    finished: Path, tmp_path: Path
+) -> None:
+    made = model_of(finished, "probe", 0.01, 50)
+    assert made.facts.pictures.contrast == (0, 65535)
+    how = replace(made.facts.pictures, contrast=(1000, 3000))
+    values = np.full((40, 40), 2000, dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "grey.tif")
+    for picture in (tmp_path / "grey.tif", Image.fromarray(values)):
+        assert np.all(pixels_of(picture, how) == 128)

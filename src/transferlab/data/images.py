@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import NotRequired, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,11 @@ from ..pipeline.shapes import short
 
 Pixels = npt.NDArray[np.uint8]
 """RGB image, uint8 [H, W, 3]."""
+
+Contrast = tuple[int, int]
+"""The values of 16 bits that become black and white."""
+
+WHOLE_RANGE: Contrast = (0, 65535)
 
 SPLITS = ("train", "test")
 
@@ -43,12 +48,21 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
+class Grey(TypedDict):
+    """What became black and white of images with 16 bits of grey."""
+
+    bits: int
+    black: int
+    white: int
+
+
 class Classes(TypedDict):
     """`data/processed/classes.json`."""
 
     dataset: str
     classes: list[str]
     store_px: int
+    contrast: NotRequired[Grey]  # where there are such images
 
 
 def read_classes(root: Path) -> list[str]:

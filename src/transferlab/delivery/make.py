@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.images import Classes
+from ..data.images import WHOLE_RANGE, Classes
 from ..evidence.records import Comparison, Numbers
 from ..network import backbones, models
 from ..params.champion import Champion
@@ -58,6 +58,12 @@ def champion(root: Path, asked: Champion, max_megapixels: int) -> str:
     made = model_of(root, name, asked.error, max_megapixels)
     write_folder(made, folder)
     return in_words(made.facts)
+
+
+def _contrast(data: Classes) -> tuple[int, int]:
+    """That of the training images; the whole range where none had 16 bits."""
+    grey = data.get("contrast")
+    return (grey["black"], grey["white"]) if grey else WHOLE_RANGE
 
 
 def model_of(root: Path, name: str, error: float, max_megapixels: int) -> Model:
@@ -110,6 +116,7 @@ def model_of(root: Path, name: str, error: float, max_megapixels: int) -> Model:
         pictures=Pictures(
             max_megapixels=max_megapixels,
             store_px=data["store_px"],
+            contrast=_contrast(data),
             preprocessing=_preprocessing(trained["preprocessing"]),
         ),
         device=trained["device"],

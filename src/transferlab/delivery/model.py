@@ -29,6 +29,7 @@ class Pictures:
 
     max_megapixels: Count  # larger files are refused
     store_px: Pixels  # the shorter side is brought to this first
+    contrast: tuple[Number, Number]  # of 16 bits of grey, what becomes black and what white
     preprocessing: Preprocessing
 
 

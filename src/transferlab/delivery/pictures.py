@@ -5,7 +5,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -116,14 +116,23 @@ def pixels_of(picture: Any, how: Pictures) -> Pixels:
     readable = upright if upright.mode in SAVED_AS_PNG else upright.convert("RGB")
     readable.save(file, "PNG", compress_level=0)
     file.seek(0)
-    return decode(file, max_megapixels=how.max_megapixels, shorter_px=how.store_px)
+    return _decoded(file, how)
+
+
+def _decoded(file: IO[bytes] | Path, how: Pictures) -> Pixels:
+    return decode(
+        file,
+        max_megapixels=how.max_megapixels,
+        shorter_px=how.store_px,
+        contrast=how.contrast,
+    )
 
 
 def _pixels_of_file(path: Path, how: Pictures) -> Pixels:
     if not path.is_file():  # a pipe would be waited for
         raise ValueError("is a folder" if path.is_dir() else "is no file")
     try:
-        return decode(path, max_megapixels=how.max_megapixels, shorter_px=how.store_px)
+        return _decoded(path, how)
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror or error})") from error
 

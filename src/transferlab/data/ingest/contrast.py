@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from .decode import WHOLE_RANGE, Contrast
+from ..images import WHOLE_RANGE, Contrast
 
 OUTSIDE = 0.001
 """Share of pixels at either end that may be darker than black or brighter than white: single hot

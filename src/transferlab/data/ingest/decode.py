@@ -9,7 +9,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from ..images import Pixels
+from ..images import WHOLE_RANGE, Contrast, Pixels
 
 FORMATS = ("JPEG", "PNG", "WEBP", *(("AVIF",) if features.check("avif") else ()))
 FORMATS += ("BMP", "TIFF", "PPM")
@@ -31,11 +31,6 @@ MAX_ASPECT = 50
 """Longer side over shorter side; at 1 x 50 000 pixels, bringing the shorter side to `store_px`
 would take gigabytes.
 """
-
-Contrast = tuple[int, int]
-"""The values of 16 bits that become black and white."""
-
-WHOLE_RANGE: Contrast = (0, 65535)
 
 BRIGHTEST = "brightest of the upper 8 bits"
 """In `Image.info` of an image with 16 bits a colour, of which Pillow reads the upper 8 alone."""

@@ -26,14 +26,12 @@ from ...params.dataset import Dataset
 from ...pipeline import files
 from ..archive.pack import check_space
 from ..archive.table import TABLE
-from ..images import SPLITS, Pixels, in_order, load_images, pixels_sha256
+from ..images import SPLITS, WHOLE_RANGE, Contrast, Pixels, in_order, load_images, pixels_sha256
 from .checks import check_counts, refuse_duplicates, refuse_two_labels, ten
 from .contrast import contrast_of, refuse_dark_colours
 from .decode import (
     BRIGHTEST,
     NO_IMAGE,
-    WHOLE_RANGE,
-    Contrast,
     decoded,
     in_eight_bits,
     named_like_image,
