@@ -81,6 +81,7 @@ def test_a_narrowed_result_clones_clean_and_widening_it_trains_nothing(
     repository("dvc", "checkout")
 
 
+@pytest.mark.drill
 def test_a_second_experiment_in_the_workspace_is_refused_and_the_first_is_recorded(
     repository: Repository,
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_second_experiment_in_the_workspace_is_refused_and_the_first_is_record
     repository("git", "checkout", "--", ".")
 
 
+@pytest.mark.drill
 def test_queued_runs_execute_their_own_copy_of_the_code(repository: Repository) -> None:
     repository.commit()
     repository.experiment(*SMALL, "strategy=frozen,probe", "seeds=[5]", flags=("--queue",))

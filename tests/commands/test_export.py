@@ -8,6 +8,8 @@ import pytest
 from transferlab.commands import export as command
 from transferlab.commands import main
 
+pytestmark = pytest.mark.slow
+
 
 def leave(*arguments: str) -> str | int | None:
     """What a command ends with; None where it ends well."""

@@ -14,6 +14,8 @@ from transferlab.delivery import predictor
 from transferlab.delivery.make import in_words
 from transferlab.delivery.model import read
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["stripes", "dots", "noise"]
 
 

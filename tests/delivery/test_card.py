@@ -10,6 +10,8 @@ from transferlab.delivery.make import model_of
 from transferlab.delivery.model import Facts
 from transferlab.pipeline.files import read_json, write_csv, write_json
 
+pytestmark = pytest.mark.slow
+
 ALIKE = ("id", "other", "split", "other_split", "distance")
 
 

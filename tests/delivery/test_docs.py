@@ -18,6 +18,8 @@ from transferlab.delivery.predictor import Predictor
 from transferlab.network import backbones, models
 from transferlab.params.whole import Params
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs/how-to/predict.md").read_text()
 
 

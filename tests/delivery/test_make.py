@@ -16,6 +16,8 @@ from transferlab.network import backbones, models
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, read_json, write_json
 
+pytestmark = pytest.mark.slow
+
 
 def made(root: Path, params: Params, strategy: str | None) -> Path:
     asked = replace(params.champion, strategy=strategy)

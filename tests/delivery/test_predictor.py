@@ -16,6 +16,8 @@ from transferlab.delivery.pictures import pixels_of
 from transferlab.delivery.predictor import Predictor, Unusable
 from transferlab.pipeline.files import read_csv
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("stripes", "dots", "noise")
 
 

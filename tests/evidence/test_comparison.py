@@ -83,6 +83,7 @@ REGIMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regime", REGIMES)
 def test_intervals_cover_whatever_dominates(regime: str) -> None:
     chance, times = np.random.default_rng(1), 1000
@@ -94,6 +95,7 @@ def test_intervals_cover_whatever_dominates(regime: str) -> None:
     assert 0.92 <= inside / times <= 0.98
 
 
+@pytest.mark.slow
 def test_equal_strategies_are_told_apart_no_more_often_than_the_level(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -105,6 +105,7 @@ def test_only_the_open_choice_is_tried(prepared: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["frozen", "scratch", "probe"])
 def test_bf16_agrees_with_fp32_and_repeats_itself(
     name: str, prepared: Path, monkeypatch: pytest.MonkeyPatch

@@ -28,7 +28,7 @@ def test_division_params_conf_and_cost_know_the_same_backbones() -> None:
     assert set(FAMILIES.values()) == set(backbones.DIVISIONS)
 
 
-LARGE = ("vgg16_bn", "vit_b_16")
+LARGE = ("vgg16_bn", "vit_b_16", "convnext_tiny", "efficientnet_b4", "resnet50", "densenet121")
 EACH = [
     pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in sorted(FAMILIES)
 ]

@@ -167,6 +167,7 @@ def test_one_flipped_bit_is_refused_by_name_or_changes_a_value(whole: Path, name
 WORDS = ["NA", "nan", "None", "null", "N/A", "true", "1e3", "01", "1", "-1", "=1+1", "inf"]
 
 
+@pytest.mark.slow
 def test_any_word_is_a_class_in_every_table_figure_and_number(tmp_path: Path) -> None:
     params = extended(tmp_path, WORDS)
     write_report(tmp_path, params, params, None)

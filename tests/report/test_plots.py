@@ -178,6 +178,7 @@ def words(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategies", "count", "seeds"), SIZES)
 def test_every_figure_is_drawn_at_every_size_without_a_warning(
     tmp_path: Path, strategies: int, count: int, seeds: int
@@ -191,6 +192,7 @@ def test_every_figure_is_drawn_at_every_size_without_a_warning(
             assert image.height < 4 * image.width
 
 
+@pytest.mark.slow
 def test_the_same_table_gives_the_same_bytes_whatever_the_users_style(tmp_path: Path) -> None:
     for name, figure in all_figures(2, 2, 2).items():
         save(figure, tmp_path / f"{name}.png")

@@ -116,6 +116,7 @@ def test_what_a_server_that_dies_while_training_missed_is_added_by_sync_once(
     assert {run.info.status for run in every_run(store).values()} == {"FINISHED"}
 
 
+@pytest.mark.drill
 @pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_a_database_that_stays_locked_is_given_up_with_one_warning(

@@ -52,6 +52,7 @@ def test_every_strategy_plans_on_every_table_of_parts(backbone: str) -> None:
         assert all(plan.groups for plan in plans)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["tiny", "vit_b_16"])
 def test_backbone_takes_the_sides_of_crops_that_strategies_ask_for(backbone: str) -> None:
     params = parse(

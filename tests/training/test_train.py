@@ -351,6 +351,7 @@ RESUMED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", RESUMED)
 def test_training_killed_at_any_epoch_goes_on_to_the_undisturbed_result(
     case: str, tmp_path: Path
@@ -378,6 +379,7 @@ def test_training_killed_at_any_epoch_goes_on_to_the_undisturbed_result(
         )
 
 
+@pytest.mark.slow
 def test_training_killed_again_and_again_goes_on_to_the_undisturbed_result(tmp_path: Path) -> None:
     strategy = strategy_of("progressive", optimizer="adam")
     model, done = training(strategy, tmp_path / "undisturbed")
