@@ -33,7 +33,7 @@ def predictor(finished: Path, name: str) -> Predictor:
 def test_probabilities_are_to_the_bit_those_of_the_predictions_table(
     finished: Path, folder: Path, name: str, restored: None
 ) -> None:
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")
     asked = predictor(finished, name)
     paths = [folder / id for id in ids(finished)]
     found = [asked.probabilities(pixels) for _, pixels in asked.decoded(paths)]

@@ -64,7 +64,8 @@ def prepare(engine: Engine, verdict: Mapping[str, str]) -> Compute:
         )
     keep_freed_memory()
     torch.set_num_threads(engine.threads or cores())
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # `use_deterministic_algorithms` sets the same, and imports torch's compiler for it: 4 s.
+    torch.set_deterministic_debug_mode("warn")
     # That switch also fills every new tensor with NaN, to show reads of unwritten memory: a pass
     # for nothing.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

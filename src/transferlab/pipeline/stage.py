@@ -180,7 +180,10 @@ def code_digest(root: Path, name: str) -> str:
 
 def declaration(root: Path, name: str) -> dict[str, Any]:
     """A stage's entry in `dvc.yaml`, that of a `foreach` stage without its loop."""
-    entry = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"][name]
+    # libyaml, where it is there, reads in a tenth of the time
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = (root / "dvc.yaml").read_text(encoding="utf-8")
+    entry = yaml.load(text, Loader=loader)["stages"][name]
     found: dict[str, Any] = entry.get("do", entry)
     return found
 
