@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 
-from transferlab.commands import parameters, running
+from transferlab.commands import init, parameters, running
 from transferlab.settings import compose
 
 
@@ -17,7 +17,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("__pycache__"))
     path = root / "conf/config.yaml"
     path.write_text(path.read_text().replace("strategy: all", "strategy: [frozen, probe]"))
-    for module in (parameters, running, compose):
+    for module in (init, parameters, running, compose):
         monkeypatch.setattr(module, "checkout", lambda: root)
     for name in ("TRANSFERLAB_TRACEBACK", "TRANSFERLAB_MIRROR"):
         monkeypatch.delenv(name, raising=False)

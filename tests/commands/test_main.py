@@ -67,6 +67,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert [
         line.split()[0] for line in text.splitlines() if line.startswith("    ") and line[4] != " "
     ] == [
+        "init",
         "compose",
         "preview",
         "check",

@@ -11,6 +11,7 @@ from ..pipeline.terminal import message
 from .demo import demo
 from .doctor.examine import doctor
 from .export import export, export_arguments
+from .init import init, init_arguments
 from .parameters import check, compose_params, preview
 from .predict import predict, predict_arguments
 from .running import experiment, repro
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="transferlab", description=__doc__)
     commands = parser.add_subparsers(metavar="command", required=True)
     for name, run in {
+        "init": init,
         "compose": compose_params,
         "preview": preview,
         "check": check,
@@ -39,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             command.add_argument("settings", nargs="*", metavar="key=value")
         if name == "doctor":
             command.add_argument("--deep", action="store_true", help="read the cache, too")
+        if name == "init":
+            init_arguments(command)
         if name == "predict":
             predict_arguments(command)
         if name == "export":

@@ -37,10 +37,15 @@ MINUTES_TO_START = 0.25  # a stage; each strategy has one that trains and one th
 COPIES = 3  # of every model: the file, DVC's and MLflow's
 
 
-def expectation(values: Params) -> str:
-    """What a run takes, to an order of magnitude: minutes on two cores, and space."""
+def expectation(values: Params, known: int | None = None) -> str:
+    """What a run takes, to an order of magnitude: minutes on two cores, and space.
+
+    Args:
+        values: Of the run.
+        known: Training images, where somebody counted them.
+    """
     name, models = values.backbone.name, len(values.strategies) * len(values.seeds)
-    images, max_epochs = training_images(values.dataset), values.train.max_epochs
+    images, max_epochs = known or training_images(values.dataset), values.train.max_epochs
     forward = sum(passes(strategy, max_epochs) for strategy in values.strategies.values())
     work = forward * len(values.seeds) * (images or 1000) + _source_work(
         values.backbone, max_epochs

@@ -1,15 +1,16 @@
 """What a folder, archive or table of images holds, found without decoding or writing anything."""
 
 import tarfile
+import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.archive import pack, table, tar
 from ..data.ingest.entries import opened_zip
-from ..data.ingest.layout import Layout, Members, arrange, arrange_table
+from ..data.ingest.layout import Entry, Layout, Members, arrange, arrange_table
 from ..data.ingest.pixels import layout_of
 from ..params.dataset import Dataset
 from ..params.record import plain
@@ -25,6 +26,7 @@ class Found:
     parts: Mapping[str, str]  # train, validation, test -> folder
     drawn: bool  # whether the test images are still to be drawn
     counts: Mapping[str, Mapping[str, int]]  # class -> train, validation, test -> files
+    entries: Sequence[Entry]  # all of that, sorted
     groups: int  # that the user gave
     megabytes: float
     ignored: Mapping[str, int]  # kind of file that is left out -> files
@@ -48,6 +50,7 @@ def look_at(path: Path, dataset: Dataset) -> Found:
             parts={},
             drawn=False,
             counts={},
+            entries=(),
             groups=0,
             megabytes=0.0,
             ignored={},
@@ -107,7 +110,7 @@ def _members(sizes: Mapping[str, int]) -> Members:
     for name, size in sizes.items():
         info = zipfile.ZipInfo(name)
         info.file_size = size
-        members.append((name.rstrip("/"), info))
+        members.append((unicodedata.normalize("NFC", name.rstrip("/")), info))
     return members
 
 
@@ -120,6 +123,7 @@ def _found(kind: str, layout: Layout) -> Found:
         parts=layout.parts,
         drawn=layout.drawn,
         counts=counts,
+        entries=layout.entries,
         groups=len({entry.group for entry in layout.entries if entry.group}),
         megabytes=sum(entry.info.file_size for entry in layout.entries) / pack.MB,
         ignored=Counter(skipped.kind for skipped in layout.skipped),

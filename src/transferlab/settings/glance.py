@@ -1,0 +1,106 @@
+"""A short look into the images of a data set: the same ones twice, and some of every class."""
+
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.archive import table
+from ..data.images import Pixels
+from ..data.ingest.checks import refuse_duplicates, refuse_two_labels
+from ..data.ingest.contrast import contrast_of
+from ..data.ingest.decode import decoded, in_eight_bits, resized, values_of
+from ..data.ingest.entries import opened_zip, read_entry
+from ..data.ingest.layout import Entry
+from ..data.ingest.sheet import CLASSES, SIDE, spread, write_sheet
+from ..params.dataset import Dataset
+from ..params.record import plain
+from ..pipeline.terminal import printable
+from .look import Found
+
+READ = 500_000_000
+"""Bytes of files of one size that are compared: seconds. What is more is left to the pipeline."""
+
+Read = Callable[[Entry], bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twice:
+    """Files with the same bytes."""
+
+    files: int  # that another one equals
+    complete: bool  # whether all were compared
+
+
+@contextmanager
+def reader(path: Path, found: Found, dataset: Dataset) -> Iterator[Read | None]:
+    """How the bytes of an entry are read; None of a tar, where each would cost all before it."""
+    if found.kind == "tar":
+        yield None
+    elif found.kind == "zip":
+        with opened_zip(path) as opened:
+            yield lambda entry: read_entry(opened, entry.info)
+    elif found.kind == "table":
+        lines = table.read_table(path, plain(dataset.columns), dataset.images_folder)
+        yield lambda entry: lines[entry.info.filename].file.read_bytes()
+    else:
+        yield lambda entry: (path / entry.info.filename).read_bytes()
+
+
+def refuse_twice(read: Read, found: Found, dataset: Dataset) -> Twice:
+    """Compare files of one size, and refuse what preprocessing would.
+
+    Raises:
+        ValueError: The same bytes are in two classes, or in train and test.
+    """
+    alike: dict[int, list[Entry]] = defaultdict(list)
+    for entry in found.entries:
+        alike[entry.info.file_size].append(entry)
+    rows: list[dict[str, Any]] = []
+    left = READ
+    for size, entries in sorted(alike.items()):
+        if len(entries) > 1:
+            left -= size * len(entries)
+            if left < 0:
+                break
+            rows += [_row(entry, read(entry)) for entry in entries if size]
+    if dataset.on_duplicate == "error":
+        where = dataset.path or ""
+        refuse_two_labels(rows, where)
+        refuse_duplicates(rows, where)
+    return Twice(files=len(rows) - len({row["sha256"] for row in rows}), complete=left >= 0)
+
+
+def _row(entry: Entry, content: bytes) -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    return {"id": entry.id, "split": entry.split, "label": entry.label, "sha256": digest}
+
+
+def write_preview(read: Read, found: Found, dataset: Dataset, path: Path) -> list[str]:
+    """Draw some images of every class; those that cannot be read are returned with the reason."""
+    classes = list(found.counts)
+    rows, bad = [], []
+    for name in classes[:CLASSES]:
+        entries = [entry for entry in found.entries if entry.label == name]
+        pictures = []
+        for entry in _spread(entries):
+            try:
+                pictures.append(_picture(read(entry), dataset.max_megapixels))
+            except ValueError as error:
+                bad.append(printable(f"{entry.id} {error}"))
+        rows.append((printable(f"{name} ({len(entries)} images)"), pictures))
+    write_sheet(rows, len(classes) - len(rows), path)
+    return bad
+
+
+def _spread(entries: Sequence[Entry]) -> list[Entry]:
+    return [entries[number] for number in spread(len(entries))]
+
+
+def _picture(content: bytes, max_megapixels: int) -> Pixels:
+    values = values_of(resized(decoded(io.BytesIO(content), max_megapixels), SIDE))
+    return values if values.ndim == 3 else in_eight_bits(values, contrast_of([values]))

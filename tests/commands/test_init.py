@@ -1,0 +1,409 @@
+"""A person's own images become the checkout's data set, or nothing at all happens."""
+
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from archives import grain, picture
+from called import edit, failure, said
+from checkout import ROOT
+
+from transferlab.commands import init
+from transferlab.commands.init import UNHASHED
+from transferlab.pipeline import files
+from transferlab.pipeline.places import from_home
+from transferlab.settings import compose, dataset_file
+from transferlab.settings.dataset_file import in_yaml, name_of, path_in, with_dataset
+
+CLASSES = ("robin", "wren")
+
+ODD = ["my birds", "birds (1)", "Vögel", "x=y", "a,b", "~", "~nobody", "Ann's", 'a "b"', "$HOME"]
+ODD += [
+    "${x}",
+    "a\\${x}",
+    "\\\\${oc.env:HOME}",
+    "two\nlines",
+    "-birds",
+    "#1: [a]",
+    "*",
+    "鳥 🐦",
+    "???",
+]
+"""Names that a shell, Hydra, OmegaConf or YAML reads as something else."""
+
+
+@pytest.fixture(scope="module")
+def base() -> dict:
+    """What conf/ composes to with images of one's own, composed once."""
+    folder = ROOT / "conf"
+    text = compose.compose(
+        ["dataset=folder", f"dataset.path={folder}", "strategy=probe", UNHASHED], ROOT
+    )
+    return yaml.safe_load(text)
+
+
+@pytest.fixture
+def quick(own: Path, base: dict, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same without Hydra, which takes a third of a second each time."""
+
+    def composed(root: Path, plan: init.Plan, *overrides: str) -> str:
+        changes = yaml.safe_load(plan.dataset)
+        del changes["defaults"]
+        return yaml.safe_dump({**base, "dataset": {**base["dataset"], **changes}})
+
+    monkeypatch.setattr(init, "_composed", composed)
+    return own
+
+
+@pytest.fixture
+def own(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout that is everybody's home, beside a folder of images; where a person stands."""
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    monkeypatch.chdir(root.parent)
+    (root / "params.yaml").write_text("seeds: [0]\n")
+    photographs(root.parent / "my birds")
+    return root
+
+
+def photographs(folder: Path, count: int = 5) -> Path:
+    for name in CLASSES:
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            content = grain(number + 100 * CLASSES.index(name))
+            (folder / name / f"{number}.png").write_bytes(content)
+    return folder
+
+
+def state(root: Path) -> dict[str, bytes]:
+    """All files of a checkout but its caches."""
+    found = [path for path in root.rglob("*") if path.is_file()]
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in found
+        if ".cache" not in path.parts
+    }
+
+
+def params(root: Path) -> dict:
+    return yaml.safe_load((root / "params.yaml").read_text())
+
+
+# What it does
+
+
+def test_a_folder_becomes_the_checkouts_data_set(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = state(own)
+    lines = said(capsys, "init", "my birds")
+    after = state(own)
+    assert {name for name in after if after[name] != before.get(name)} == {
+        "conf/config.yaml",
+        "conf/dataset/my_birds.yaml",
+        "conf/defaults.yaml",
+        "params.yaml",
+    }
+    config = before["conf/config.yaml"]
+    assert after["conf/config.yaml"] == config.replace(
+        b"dataset: hymenoptera", b"dataset: my_birds"
+    )
+    assert after["params.yaml"] == compose.compose(root=own).encode()
+    assert (params(own)["dataset"]["name"], params(own)["dataset"]["path"]) == (
+        "my_birds",
+        "../my birds",
+    )
+    assert lines[:6] == [
+        "../my birds: a folder of 10 images in 2 classes, 0.0 MB (10 train)",
+        "the test images are drawn from every class",
+        "  robin: 5 train",
+        "  wren: 5 train",
+        "fewer than 20 images, which show little: robin, wren",
+        "left to the pipeline: broken images, and what looks the same without being so",
+    ]
+    assert lines[6] == f"preview: {own}/.cache/transferlab/preview/my_birds.png"
+    assert Path(lines[6].removeprefix("preview: ")).read_bytes().startswith(b"\x89PNG")
+    assert lines[7:9] == [
+        "conf/dataset/my_birds.yaml: written, every key with its meaning",
+        "conf/config.yaml: dataset: my_birds; params.yaml is composed",
+    ]
+    assert "2 strategies x 5 seeds of resnet18 on my_birds: about " in lines[9]
+    assert "per 1000 images" not in lines[9]  # they have been counted
+    assert lines[10:] == ["Run: dvc repro"]
+
+
+def test_every_key_of_the_written_file_has_a_comment(quick: Path) -> None:
+    from transferlab.commands import main
+
+    main.main(["init", "my birds", "-S", "dataset.max_files=400"])
+    lines = (quick / "conf/dataset/my_birds.yaml").read_text().splitlines()
+    assert all(" # " in line for line in lines[1:])
+    assert "classes: null # to use, in this order; null: all. Found 2: robin, wren" in lines
+    assert lines[-1] == "max_files: 400 # as it was given"
+    assert params(quick)["dataset"]["max_files"] == 400
+
+
+def test_odd_names_reach_params_as_they_are(own: Path, tmp_path: Path) -> None:
+    """All at once: each name is a folder around the next."""
+    folder = tmp_path.joinpath("odd", *ODD)
+    photographs(folder)
+    absolute = os.path.relpath(folder, tmp_path)
+    from transferlab.commands import main
+
+    main.main(["init", absolute, "--name", "odd"])
+    assert params(own)["dataset"]["path"] == f"../{absolute}"
+    assert path_in(own / "conf/dataset/odd.yaml") == f"../{absolute}"
+    assert dataset_file.same_place(params(own)["dataset"]["path"], str(folder))
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_omegaconf_reads_an_odd_name_as_it_is(name: str) -> None:
+    from omegaconf import OmegaConf
+
+    value = f"/data/{name}"
+    read = OmegaConf.create(yaml.safe_load(f"path: {in_yaml(value)} # a comment\nrest: 1"))
+    assert OmegaConf.to_container(read, resolve=True) == {"path": value, "rest": 1}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_stands_first_in_a_relative_path_is_a_name_too(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    stored = dataset_file.stored_path(name)
+    assert stored in (name, str(tmp_path / name))
+    assert from_home(stored) == tmp_path / name
+
+
+def test_a_quoted_tilde_is_the_home_of_the_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my birds").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert dataset_file.stored_path("~/my birds") == str(tmp_path / "my birds")
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("my birds", "my_birds"),
+        ("Vögel (1)", "vogel_1"),
+        ("Straße.tar.gz", "strasse"),
+        ("2024", "images_2024"),
+        ("null", "images_null"),
+        ("鳥", "images"),
+        ("labels.CSV", "labels"),
+        ("a" * 80, "a" * 60),
+        ("/", "images"),
+    ],
+)
+def test_a_name_is_told_by_the_folder(word: str, name: str) -> None:
+    assert name_of(Path(word), None) == name
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "csv"])
+def test_archives_and_tables_are_taken_too(
+    quick: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = quick.parent / "my birds"
+    path = quick.parent / f"photos.{kind}"
+    images = sorted(folder.rglob("*.png"))
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for image in images:
+                archive.write(image, image.relative_to(folder))
+    elif kind == "tar":
+        with tarfile.open(path, "w") as tar:
+            tar.add(folder, "all")
+    else:
+        rows = [f"{image.relative_to(quick.parent)},{image.parent.name}" for image in images]
+        path.write_text("\n".join(["path,label", *rows, ""]))
+    lines = said(capsys, "init", str(path), "--name", "birds")
+    found = {"csv": "table"}.get(kind, kind)
+    assert lines[0].startswith(f"{path}: a {found} of 10 images in 2 classes, ")
+    assert any(line.startswith("preview: ") for line in lines) == (kind != "tar")
+    text = (quick / "conf/dataset/birds.yaml").read_text()
+    assert ("\ncolumns: " in text, "\nzip_encoding: " in text) == (kind == "csv", kind == "zip")
+    assert params(quick)["dataset"]["path"] == str(path)
+
+
+# Again, and beside others
+
+
+def test_the_same_images_again_keep_what_a_person_edited(
+    quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, "init", "my birds")
+    file = quick / "conf/dataset/my_birds.yaml"
+    edit(file, "test_fraction: 0.3", "test_fraction: 0.4")
+    text = file.read_text()
+    lines = said(capsys, "init", str(quick.parent / "my birds"))
+    assert "conf/dataset/my_birds.yaml: as it was, every key with its meaning" in lines
+    assert file.read_text() == text
+    assert params(quick)["dataset"]["test_fraction"] == 0.4
+    told = "conf/dataset/my_birds.yaml: is there. Edit it, or have it written anew"
+    assert told in failure("init", "my birds", "-S", "dataset.test_fraction=0.2")
+
+
+def test_the_name_of_other_images_is_taken_by_force_alone(
+    quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, "init", "my birds")
+    photographs(quick.parent / "others", count=6)
+    before = state(quick)
+    assert failure("init", "others", "--name", "my_birds") == (
+        "error: conf/dataset/my_birds.yaml: expected a free name, got the settings of "
+        "../my birds. Give another with --name, or replace them: --force."
+    )
+    assert state(quick) == before
+    lines = said(capsys, "init", "others", "--name", "my_birds", "--force")
+    assert "conf/dataset/my_birds.yaml: replaced, it was that of ../my birds" in lines
+    assert params(quick)["dataset"]["path"] == "../others"
+
+
+# Nothing is written
+
+
+def _flat(folder: Path) -> None:
+    for number in range(6):
+        (folder / f"{'cat' if number % 2 else 'dog'}.{number}.png").write_bytes(grain(number))
+
+
+def _empty(folder: Path) -> None:
+    (folder / "robin").mkdir()
+
+
+def _one_class(folder: Path) -> None:
+    photographs(folder)
+    (folder / "wren").rename(folder.parent / "elsewhere")
+
+
+def _few(folder: Path) -> None:
+    photographs(folder, count=3)
+
+
+def _two_labels(folder: Path) -> None:
+    photographs(folder)
+    (folder / "wren/0.png").write_bytes((folder / "robin/0.png").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("fill", "told"),
+    [
+        (_flat, "add: -S dataset.labels=names. Settings go behind this command, too."),
+        (_empty, "need at least 2 classes, found 1 (robin). Add a folder per class."),
+        (_one_class, "need at least 2 classes, found 1 (robin). Add a folder per class."),
+        (_few, "expected at least 3 training images of class 'robin', and one to test on, got 3."),
+        (_two_labels, "the same image is in two classes:\n  robin/0.png = wren/0.png\n"),
+    ],
+)
+def test_images_that_cannot_work_change_nothing(quick: Path, fill: object, told: str) -> None:
+    folder = quick.parent / "wrong"
+    folder.mkdir()
+    fill(folder)  # type: ignore[operator]
+    before = state(quick)
+    text = failure("init", "wrong")
+    assert text.startswith("error: ../wrong: ")
+    assert told in text
+    assert state(quick) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere"], "nowhere: expected a folder, an archive or a table of images, found nothing"),
+        (["\udcff"], "expected a name in UTF-8. Rename it."),
+        (["broken.zip"], "broken.zip"),
+        (["my birds", "--name", "Vögel"], "got 'Vögel'. Try: --name vogel"),
+        (["my birds", "--name", "folder"], "conf/dataset/folder.yaml: is one of the project's own"),
+        (["my birds", "--name", "textures", "--force"], "is one of the project's own"),
+        (["my birds", "-S", "dataset.path=x"], "-S dataset.path=x: expected dataset.KEY=VALUE"),
+        (["my birds", "-S", "dataset.label=names"], "dataset.label: unknown key. Did you mean"),
+        (["table.csv"], "Name it; columns: picture, species."),
+    ],
+)
+def test_wrong_words_change_nothing(quick: Path, arguments: list[str], told: str) -> None:
+    (quick.parent / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
+    (quick.parent / "table.csv").write_text("picture,species\na.png,robin\n")
+    before = state(quick)
+    text = failure("init", *arguments)
+    assert text.startswith("error: ")
+    assert told in text
+    assert state(quick) == before
+
+
+def test_a_full_disk_leaves_everything_as_it_was(
+    quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, write_whole = state(quick), files.atomic_path
+
+    def full(path: Path) -> object:
+        if path.name == "params.yaml":
+            raise OSError(28, "No space left on device")
+        return write_whole(path)
+
+    monkeypatch.setattr(files, "atomic_path", full)
+    assert "No space left on device" in failure("init", "my birds")
+    assert state(quick) == before
+
+
+def test_a_preset_with_images_of_its_own_is_refused(own: Path) -> None:
+    edit(own / "conf/config.yaml", "preset: default", "preset: demo")
+    before = state(own)
+    assert failure("init", "my birds").startswith(
+        "error: conf/config.yaml: expected a preset without a data set of its own, got one with "
+        "textures."
+    )
+    assert state(own) == before
+
+
+def test_broken_images_are_named_beforehand(
+    quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (quick.parent / "my birds/wren/0.png").write_bytes(picture()[:40])
+    lines = said(capsys, "init", "my birds")
+    (line,) = [line for line in lines if line.startswith("cannot be read")]
+    assert line.startswith("cannot be read, the pipeline stops at them: wren/0.png ")
+
+
+# The line of conf/config.yaml
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("defaults:\n  - dataset: old # mine\n", "defaults:\n  - dataset: birds # mine\n"),
+        ("defaults:\r\n- dataset: old\r\nx: 1\r\n", "defaults:\r\n- dataset: birds\r\nx: 1\r\n"),
+        (
+            "# - dataset: no\ndefaults:\n  -  dataset : a",
+            "# - dataset: no\ndefaults:\n  -  dataset : birds",
+        ),
+    ],
+)
+def test_only_the_name_in_its_line_changes(before: str, after: str) -> None:
+    assert with_dataset(before, "birds") == after
+
+
+@pytest.mark.parametrize(
+    "text", ["x: 1\n", "defaults: [dataset: a]\n", "defaults: [x]\nlist:\n- dataset: a\n"]
+)
+def test_a_config_without_that_line_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected one line `- dataset: NAME` in its defaults"):
+        with_dataset(text, "birds")
+
+
+def test_a_preview_shows_sixteen_bits() -> None:
+    import numpy as np
+    from PIL import Image
+
+    from transferlab.settings.glance import _picture
+
+    file = io.BytesIO()
+    values = np.tile(np.arange(40, dtype=np.uint16) * 100, (40, 1))
+    Image.fromarray(values).save(file, "PNG")
+    assert _picture(file.getvalue(), 1).max() == 255
