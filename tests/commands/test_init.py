@@ -2,6 +2,8 @@
 
 import io
 import os
+import re
+import resource
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,7 +16,6 @@ from checkout import ROOT
 
 from transferlab.commands import init
 from transferlab.commands.init import UNHASHED
-from transferlab.pipeline import files
 from transferlab.pipeline.places import from_home
 from transferlab.settings import compose, dataset_file
 from transferlab.settings.dataset_file import in_yaml, name_of, path_in, with_dataset
@@ -41,7 +42,7 @@ def base() -> dict:
     """What conf/ composes to with images of one's own, composed once."""
     folder = ROOT / "conf"
     text = compose.compose(
-        ["dataset=folder", f"dataset.path={folder}", "strategy=probe", UNHASHED], ROOT
+        ["dataset=folder", f"dataset.path={folder}", "strategy=[frozen,probe]", UNHASHED], ROOT
     )
     return yaml.safe_load(text)
 
@@ -53,7 +54,8 @@ def quick(own: Path, base: dict, monkeypatch: pytest.MonkeyPatch) -> Path:
     def composed(root: Path, plan: init.Plan, *overrides: str) -> str:
         changes = yaml.safe_load(plan.dataset)
         del changes["defaults"]
-        return yaml.safe_dump({**base, "dataset": {**base["dataset"], **changes}})
+        values = {**base, "dataset": {**base["dataset"], **changes}}
+        return yaml.safe_dump(values, sort_keys=False)
 
     monkeypatch.setattr(init, "_composed", composed)
     return own
@@ -337,18 +339,34 @@ def test_wrong_words_change_nothing(quick: Path, arguments: list[str], told: str
     assert state(quick) == before
 
 
-def test_a_full_disk_leaves_everything_as_it_was(
-    quick: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before, write_whole = state(quick), files.atomic_path
+def test_a_full_disk_leaves_everything_as_it_was(quick: Path) -> None:
+    """A limit that the first files fit under and params.yaml does not; a tar has no preview."""
+    with tarfile.open(quick.parent / "full.tar", "w") as tar:
+        tar.add(quick.parent / "my birds", "all")
+    before = state(quick)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        told = failure("init", "full.tar")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "expected room for params.yaml" in told
+    assert state(quick) == before
 
-    def full(path: Path) -> object:
-        if path.name == "params.yaml":
-            raise OSError(28, "No space left on device")
-        return write_whole(path)
 
-    monkeypatch.setattr(files, "atomic_path", full)
-    assert "No space left on device" in failure("init", "my birds")
+def test_a_damaged_zip_is_not_told_to_be_downloaded(quick: Path) -> None:
+    path = quick.parent / "damaged.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for image in sorted((quick.parent / "my birds").rglob("*.png")):
+            archive.write(image, image.relative_to(quick.parent / "my birds"))
+    content = bytearray(path.read_bytes())
+    content[100:200] = bytes(100)
+    path.write_bytes(content)
+    before = state(quick)
+    assert re.fullmatch(
+        r"error: \S+/damaged.zip: not a readable zip \(Bad CRC.*\)\. Repair it, or pack it anew\.",
+        failure("init", str(path)),
+    )
     assert state(quick) == before
 
 

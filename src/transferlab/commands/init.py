@@ -28,6 +28,8 @@ TINY = 20
 LEAST = 3
 """Training images of every class: two to fit and one to validate on."""
 
+LARGE_MB = 500  # whose digest takes more than seconds
+
 UNHASHED = f"dataset.path_sha256={'f' * 64}"
 """Composes without reading the images."""
 
@@ -89,6 +91,8 @@ def init(*, path: str, name: str | None, settings: Sequence[str], force: bool) -
     if not plan.kept:
         text = dataset_file.described(values.dataset, found, given)
         plan = Plan(**{**vars(plan), "dataset": text})
+    if found.megabytes > LARGE_MB:
+        print("reading every file once, for the digest that tells when one changes", flush=True)
     _write(root, plan, _composed(root, plan))
     _say_what_next(plan, preview, expectation(values, _training_images(found, values)))
 

@@ -3,13 +3,14 @@
 import tarfile
 import unicodedata
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.archive import pack, table, tar
-from ..data.ingest.entries import opened_zip
+from ..data.ingest.entries import OWN, opened_zip
 from ..data.ingest.layout import Entry, Layout, Members, arrange, arrange_table
 from ..data.ingest.pixels import layout_of
 from ..params.dataset import Dataset
@@ -76,7 +77,7 @@ def _kind(path: Path) -> str:
 def _layout(kind: str, path: Path, dataset: Dataset) -> Layout:
     where = dataset.path or str(path)
     if kind == "zip":
-        with opened_zip(path) as opened:
+        with opened_zip(path, OWN) as opened:
             return layout_of(opened, dataset, where)
     if kind == "table":
         lines = table.read_table(path, plain(dataset.columns), dataset.images_folder)
@@ -101,7 +102,7 @@ def _of_tar(path: Path) -> Iterator[tuple[str, int]]:
             for member in opened:
                 name = member.name.removeprefix("./").strip("/")
                 yield f"{name}/" if member.isdir() else name, member.size
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise ValueError(f"{path}: not a readable tar ({error}). Pack it anew.") from error
 
 

@@ -12,10 +12,14 @@ from ...params.dataset import Dataset
 from ..archive.pack import MB, METHODS
 from .names import named
 
+AFRESH = "Delete it and run again to download it afresh."
+
+OWN = "Repair it, or pack it anew."
+
 
 @contextmanager
-def opened_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip; what makes it unreadable is a ValueError in one line."""
+def opened_zip(archive: Path, advice: str = AFRESH) -> Iterator[zipfile.ZipFile]:
+    """Open a zip; what makes it unreadable is a ValueError in one line, which ends in `advice`."""
     if not archive.is_file():
         raise ValueError(
             f"{archive}: expected a zip, found nothing. Run the download stage first: dvc repro "
@@ -32,8 +36,7 @@ def opened_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
         NotImplementedError,
     ) as error:
         raise ValueError(
-            f"{archive}: not a readable zip ({str(error) or type(error).__name__}). "
-            "Delete it and run again to download it afresh."
+            f"{archive}: not a readable zip ({str(error) or type(error).__name__}). {advice}"
         ) from error
 
 
