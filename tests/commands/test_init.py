@@ -42,7 +42,13 @@ def base() -> dict:
     """What conf/ composes to with images of one's own, composed once."""
     folder = ROOT / "conf"
     text = compose.compose(
-        ["dataset=folder", f"dataset.path={folder}", "strategy=[frozen,probe]", UNHASHED], ROOT
+        [
+            "dataset=folder",
+            f"dataset.path={folder}",
+            "strategy=[frozen,probe,progressive]",
+            UNHASHED,
+        ],
+        ROOT,
     )
     return yaml.safe_load(text)
 
