@@ -154,7 +154,7 @@ def test_a_folder_that_changed_since_composition_is_refused(tmp_path: Path, bird
     (birds / "ants/a.jpg").write_bytes(b"changed")
     with pytest.raises(
         ValueError,
-        match=r"dataset.path: .*birds is not what it was when .* Compose again: make repro",
+        match=r"dataset.path: .*birds is not what it was when .* Compose again: transferlab",
     ):
         bring.bring(dataset, tmp_path / "raw")
     assert facts(tmp_path / "raw") == before

@@ -68,7 +68,7 @@ def test_changed_images_are_refused_with_what_to_do(birds: Path, edit: str) -> N
     with pytest.raises(
         ValueError,
         match=r"^dataset\.path: .*/birds is not what it was when params\.yaml was composed\. "
-        r"Compose again: make repro, or dvc exp run with the same settings\.$",
+        r"Compose again: transferlab compose, or dvc exp run, with the same settings\.$",
     ):
         own.check_images(seen)
 

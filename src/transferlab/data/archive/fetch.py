@@ -120,7 +120,7 @@ def local(path: Path, *, sha256: str | None, key: str) -> Verified:
         raise ValueError(
             f"{key}: {path} changed since params.yaml was composed: expected sha256 {sha256}, got "
             f"{actual}. "
-            "Compose it again: make repro, or dvc exp run."
+            "Compose again: transferlab compose, or dvc exp run, with the same settings."
         )
     return Verified(
         path=path, origin=str(path), sha256=actual, verified_by="sha256" if sha256 else "path"

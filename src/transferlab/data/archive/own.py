@@ -33,7 +33,7 @@ def require_images(dataset: Dataset) -> Path:
     if now != dataset.path_sha256:
         raise ValueError(
             f"dataset.path: {path} is not what it was when params.yaml was composed. Compose "
-            "again: make repro, or dvc exp run with the same settings."
+            "again: transferlab compose, or dvc exp run, with the same settings."
         )
     return path
 
