@@ -239,15 +239,24 @@ def test_cross_validation_is_a_section_of_its_own(root: Path, results: Any) -> N
 @pytest.mark.parametrize("across", [True, False])
 def test_images_that_look_the_same_are_reported(results: Any, across: bool) -> None:
     row = {"id": "a.jpg", "other": "b.jpg", "distance": "3"}
-    alike = Alike(pairs=1, across=int(across), contrary=0, shown=[row] if across else [])
+    alike = Alike(images=1, across=int(across), contrary=0, shown=[row] if across else [])
     text = render(results(alike=alike))
     assert (
-        f"1 pair of images looks the same (perceptual hashes), {int(across)} of them across "
-        "training and test"
+        "1 image looks like another one (perceptual hashes; the first of each group is not "
+        f"counted), {int(across)} of them like one on the other side of training and test"
     ) in text
     assert ("easier than it should be" in text) is across
     assert ("| a.jpg | b.jpg | 3 |" in text) is across
     assert "No two images look the same" in render(results())
+
+
+def test_what_became_black_and_white_of_sixteen_bits_is_said(results: Any) -> None:
+    grey = {"bits": 12, "black": 517, "white": 3602}
+    said = (
+        "Of grey images of 16 bits, 517 is black and 3,602 white: the range of the training images"
+    )
+    assert said in render(results(contrast=grey))
+    assert "16 bits" not in render(results())
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ def test_many_pairs_that_look_alike_are_counted_and_not_kept(tmp_path: Path) -> 
     )
     files.write_csv(path, ALIKE, pairs)
     found = read_alike(path)
-    assert (found.pairs, found.across, found.contrary) == (1000, 500, 0)
+    assert (found.images, found.across, found.contrary) == (1000, 500, 0)
     assert [row["id"] for row in found.shown] == [f"{i}.png" for i in range(1, 40, 2)]
 
 
@@ -235,9 +235,9 @@ def test_the_same_image_under_two_labels_is_called_that(tmp_path: Path, whole: P
     ]
     files.write_csv(path, (*ALIKE, "label", "other_label"), pairs)
     alike = read_alike(path)
-    assert alike == Alike(pairs=2, across=0, contrary=1, shown=[alike.shown[0]])
+    assert alike == Alike(images=2, across=0, contrary=1, shown=[alike.shown[0]])
     text = render(Results(**{**vars(results_of(whole)), "alike": alike}), [])
-    assert "2 pairs of images look the same (perceptual hashes), 0 of them across" in text
+    assert "2 images look like another one (perceptual hashes; the first of each group" in text
     assert "**1 of them has two labels**, one of which must be wrong." in text
     assert "| c.png | d.png | 0 |" in text and "a.png" not in text
 

@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 from PIL import Image
 
-from ..data.images import Images, load_images, read_classes
+from ..data.images import Classes, Images, load_images, read_classes
 from ..evidence.records import Comparison, Line, Numbers
 from ..pipeline.files import read_csv, read_json, read_rows
 from ..pipeline.makers import unreadable
@@ -136,6 +136,7 @@ def read_results(
         counts=_counts(processed / "class_counts.csv"),
         skipped=read_csv(processed / "skipped.csv", ("id", "reason")),
         alike=read_alike(root / "data/splits/near_duplicates.csv"),
+        contrast=read_json(processed / "classes.json", Classes).get("contrast"),
         archive=read_json(root / "data/raw/archive.json", Archive),
         start=start,
         weights_file=read_json(weights / "file.json", WeightsFile | None),
@@ -189,9 +190,9 @@ def _counts(path: Path) -> list[dict[str, str]]:
 
 
 def read_alike(path: Path) -> Alike:
-    """Count the pairs of a table that look the same, and keep the first that matter.
+    """Count the images that look like another one, and keep the first that matter.
 
-    The table may be long: of n images that are all alike it has n² / 2 pairs.
+    The table has a row for each but the first of a group.
 
     Raises:
         ValueError: It is damaged.
@@ -201,17 +202,17 @@ def read_alike(path: Path) -> Alike:
     needed = ("id", "other", "split", "other_split", "distance")
     if lacking := [name for name in needed if name not in header]:
         raise unreadable(path, f"a column {lacking[0]}", short(", ".join(header)))
-    pairs, across, contrary = [0] * 3
+    images, across, contrary = [0] * 3
     kept: dict[bool, list[dict[str, str]]] = {True: [], False: []}
     for cells in rows:
         row = dict(zip(header, cells, strict=True))
         two_labels = row.get("label") != row.get("other_label")
         two_splits = row["split"] != row["other_split"]
-        pairs, across, contrary = pairs + 1, across + two_splits, contrary + two_labels
+        images, across, contrary = images + 1, across + two_splits, contrary + two_labels
         if (two_labels or two_splits) and len(kept[two_labels]) < ROWS_SHOWN:
             kept[two_labels].append(row)
     shown = [*kept[True], *kept[False]][:ROWS_SHOWN]
-    return Alike(pairs=pairs, across=across, contrary=contrary, shown=shown)
+    return Alike(images=images, across=across, contrary=contrary, shown=shown)
 
 
 def require_same(name: str, facts: Facts, now: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from ..data.images import Grey
 from ..evidence.records import Comparison, Line, Numbers
 from ..training.records import Facts
 
@@ -40,12 +41,12 @@ class WeightsFile(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Alike:
-    """Pairs of images that look the same: how many, and the first of those that matter."""
+    """Images that look like another one, where the first of each group does not count."""
 
-    pairs: int
-    across: int  # training and test
-    contrary: int  # that have two labels
-    shown: Sequence[Mapping[str, str]]  # of those with two labels, then of those across
+    images: int
+    across: int  # like one on the other side of training and test
+    contrary: int  # like one of another label
+    shown: Sequence[Mapping[str, str]]  # the first of those with two labels, then of those across
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class Results:
     counts: Sequence[Mapping[str, str]]  # data/processed/class_counts.csv
     skipped: Sequence[Mapping[str, str]]  # data/processed/skipped.csv
     alike: Alike  # data/splits/near_duplicates.csv
+    contrast: Grey | None  # data/processed/classes.json, where images have 16 bits of grey
     archive: Archive  # data/raw/archive.json
     start: Start  # data/weights/start.json
     weights_file: WeightsFile | None  # data/weights/file.json

@@ -118,6 +118,11 @@ def _data(results: Results) -> str:
         parts.append(
             f"and {len(skipped) - ROWS_SHOWN} more, listed in `data/processed/skipped.csv`."
         )
+    if grey := results.contrast:
+        parts.append(
+            f"Of grey images of 16 bits, {grey['black']:,} is black and {grey['white']:,} white: "
+            "the range of the training images, for training, test and prediction alike."
+        )
     parts.append(_alike(results))
     return "\n\n".join(
         [*parts, "![training images](figures/samples.png)\n\nTraining images of each class."]
@@ -127,14 +132,15 @@ def _data(results: Results) -> str:
 def _alike(results: Results) -> str:
     """What was found of images that look the same."""
     found = results.alike
-    if not found.pairs:
+    if not found.images:
         return (
             "No two images look the same (perceptual hashes, within training and test and across)."
         )
     said = (
-        f"{words.counted(found.pairs, 'pair')} of images "
-        f"{words.agreeing(found.pairs, 'looks', 'look')} the same (perceptual hashes), "
-        f"{found.across} of them across training and test"
+        f"{words.counted(found.images, 'image')} "
+        f"{words.agreeing(found.images, 'looks', 'look')} like another one (perceptual hashes; the "
+        f"first of each group is not counted), {found.across:,} of them like one on the other side "
+        "of training and test"
     )
     said += ", which makes the test easier than it should be." if found.across else "."
     if found.contrary:
