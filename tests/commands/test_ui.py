@@ -21,7 +21,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 def track(monkeypatch: pytest.MonkeyPatch, uri: str) -> list[str]:
     prepared: list[str] = []
-    address = SimpleNamespace(tracking_uri=lambda: uri)
+    address = SimpleNamespace(
+        tracking_uri=lambda: uri,
+        without_password=lambda text: text.replace("somebody:secret@", ""),
+    )
     store = SimpleNamespace(prepare_store=lambda: prepared.append(uri))
     monkeypatch.setattr(tracking, "address", address, raising=False)
     monkeypatch.setattr(tracking, "store", store, raising=False)
@@ -43,7 +46,7 @@ def test_the_pages_show_the_local_store_on_this_machine_only(
 def test_a_server_that_exists_is_named_instead_of_started(
     server: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    track(monkeypatch, "http://tracking:5000")
+    track(monkeypatch, "http://somebody:secret@tracking:5000")
     assert said(capsys, "ui") == ["MLflow: http://tracking:5000, as MLFLOW_TRACKING_URI says"]
     assert server == []
 

@@ -18,7 +18,7 @@ def ui(port: int) -> None:
 
     uri = address.tracking_uri()
     if uri.startswith("http"):
-        print(f"MLflow: {uri}, as MLFLOW_TRACKING_URI says")
+        print(address.without_password(f"MLflow: {uri}, as MLFLOW_TRACKING_URI says"))
         return
     expect_free(port)
     store.prepare_store()

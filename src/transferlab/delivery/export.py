@@ -133,10 +133,10 @@ def _whole(model: Model) -> Whole:
     return Whole(net, model.facts).eval()
 
 
-def _torch(whole: Whole) -> Run:
+def _torch(module: nn.Module) -> Run:
     def run(pictures: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            found: np.ndarray = whole(torch.from_numpy(pictures)).numpy()
+            found: np.ndarray = module(torch.from_numpy(pictures)).numpy()
         return found
 
     return run
@@ -147,14 +147,7 @@ def _write_pt2(whole: Whole, facts: Facts, example: np.ndarray, path: Path) -> N
 
 
 def _load_pt2(path: Path) -> Run:
-    module = torch.export.load(path).module()
-
-    def run(pictures: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            found: np.ndarray = module(torch.from_numpy(pictures)).numpy()
-        return found
-
-    return run
+    return _torch(torch.export.load(path).module())
 
 
 def _write_onnx(whole: Whole, facts: Facts, example: np.ndarray, path: Path) -> None:

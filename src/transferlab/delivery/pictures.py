@@ -11,15 +11,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..data.images import Pixels
-from ..data.ingest.decode import decode
+from ..data.ingest.decode import decode, named_like_image
 from ..network.augment import test_view
 from .model import Pictures
-
-ENDINGS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".avif"),
-)
-"""Of what is taken from a folder; a file that is named is tried whatever its name."""
 
 SAVED_AS_PNG = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
 
@@ -66,7 +60,7 @@ def _below(folder: str) -> Iterator[str]:
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if name.lower().endswith(ENDINGS) and not name.startswith("."):
+            if named_like_image(name) and not name.startswith("."):
                 yield os.path.join(place, name)
 
 
