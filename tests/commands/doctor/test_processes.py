@@ -49,11 +49,14 @@ def test_a_stage_whose_dvc_was_killed_is_told_and_one_that_has_it_is_not(tmp_pat
 
 
 def test_what_killed_experiments_left_is_told_unless_somebody_is_at_work(tmp_path: Path) -> None:
-    kept = tmp_path / ".dvc/tmp/exps/celery"
-    for name in ("tmp1a", "standalone/tmp2b", "run/workspace", "celery"):
-        (tmp_path / ".dvc/tmp/exps" / name).mkdir(parents=True)
+    folder = tmp_path / ".dvc/tmp/exps"
+    for name in ("tmp1a", "standalone/tmp2b", "run/1a", "run/2b", "celery"):
+        (folder / name).mkdir(parents=True)
+    (folder / "run/1a/1a.run").write_text('{"location": "tempdir", "status": 2}')
+    (folder / "run/2b/2b.run").write_text('{"location": "workspace", "status": 1}')
     assert processes.dead_experiments(tmp_path, somebody_is_at_work=True) == []
     (found,) = processes.dead_experiments(tmp_path, somebody_is_at_work=False)
     subprocess.run(found.command, cwd=tmp_path, shell=True, check=True)
     assert processes.dead_experiments(tmp_path, somebody_is_at_work=False) == []
-    assert kept.is_dir()
+    assert sorted(path.name for path in folder.glob("*/*")) == ["2b"]
+    assert (folder / "celery").is_dir()

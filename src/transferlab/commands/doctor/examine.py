@@ -37,7 +37,7 @@ def examine(root: Path, deep: bool) -> Iterator[Finding]:
     yield from surroundings.half_written(root, at_work)
     yield from surroundings.environment_of_another_folder(root)
     yield from surroundings.installed_elsewhere(root)
-    yield from surroundings.params_against_conf(root)
+    yield from surroundings.wrong_settings(root)
     yield from surroundings.no_mirror()
     yield from surroundings.full_disk(root)
     yield from stores.problems(root)

@@ -9,8 +9,11 @@ import psutil
 from ...settings import at_work
 from .finding import Finding
 
-LEFT = ("tmp*", "standalone/tmp*", "run/*")
-"""Below `.dvc/tmp/exps`: copies that experiments run in, and what DVC notes of those that run."""
+LEFT = ("tmp*", "standalone/tmp*")
+"""Below `.dvc/tmp/exps`: copies that experiments run in."""
+
+IN_THE_WORKSPACE = '"location": "workspace"'
+"""In the note on an experiment that runs there, which DVC leaves after a good end as well."""
 
 
 def anybody_at_work(root: Path) -> bool:
@@ -37,11 +40,18 @@ def dead_experiments(root: Path, somebody_is_at_work: bool) -> list[Finding]:
     if somebody_is_at_work:
         return []
     folder = root / ".dvc/tmp/exps"
-    left = sorted(path.relative_to(root) for name in LEFT for path in folder.glob(name))
+    found = [path for name in LEFT for path in folder.glob(name)]
+    found += [path for path in folder.glob("run/*") if not _of_workspace(path)]
+    left = sorted(path.relative_to(root) for path in found)
     if not left:
         return []
     places = " ".join(shlex.quote(str(path)) for path in left)
     return [Finding("Killed experiments left their files.", f"rm -rf {places}")]
+
+
+def _of_workspace(note: Path) -> bool:
+    texts = [path.read_text("utf-8", errors="replace") for path in note.glob("*.run")]
+    return any(IN_THE_WORKSPACE in text for text in texts)
 
 
 def _others() -> Iterator[psutil.Process]:

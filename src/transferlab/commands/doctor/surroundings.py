@@ -7,13 +7,9 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import yaml
-
-from ...params.reading import load_params, read_params
+from ...params.reading import load_params
 from ...pipeline.places import mirror
 from ...settings import compose
-from ...settings.changes import differences
-from ..parameters import in_words
 from .finding import Finding
 
 FREE = 2_000_000_000  # bytes: ten strategies with five seeds of resnet18 take more
@@ -47,21 +43,21 @@ def installed_elsewhere(root: Path) -> list[Finding]:
     return [Finding(what, command)]
 
 
-def params_against_conf(root: Path) -> list[Finding]:
-    """`params.yaml` that is wrong, or not what `conf/` composes to, as after `dvc exp run -S`."""
+def wrong_settings(root: Path) -> list[Finding]:
+    """`params.yaml` that is wrong, or a `conf/` that does not compose.
+
+    That the two differ is no fault: so they do after every `dvc exp run -S`.
+    """
     path = root / "params.yaml"
     try:
         load_params(path)
     except ValueError as error:
         return [Finding(str(error), "transferlab compose")]
     try:
-        composed = yaml.safe_load(compose.compose(root=root))
+        compose.compose(root=root)
     except ValueError as error:
         return [Finding(f"conf/ does not compose: {error}", "transferlab preview")]
-    if not (changes := list(differences(read_params(path), composed))):
-        return []
-    what = f"params.yaml is not what conf/ composes to: {in_words(changes)}. To run conf/ instead:"
-    return [Finding(what, "transferlab compose && dvc repro")]
+    return []
 
 
 def no_mirror() -> list[Finding]:
