@@ -60,12 +60,6 @@ def champion(root: Path, asked: Champion, max_megapixels: int) -> str:
     return in_words(made.facts)
 
 
-def _contrast(data: Classes) -> tuple[int, int]:
-    """That of the training images; the whole range where none had 16 bits."""
-    grey = data.get("contrast")
-    return (grey["black"], grey["white"]) if grey else WHOLE_RANGE
-
-
 def model_of(root: Path, name: str, error: float, max_megapixels: int) -> Model:
     """The best seed's model of a strategy that finished.
 
@@ -113,12 +107,7 @@ def model_of(root: Path, name: str, error: float, max_megapixels: int) -> Model:
         backbone=trained["backbone"],
         head_hidden=strategy.get("head_hidden"),
         head_dropout=strategy.get("head_dropout"),
-        pictures=Pictures(
-            max_megapixels=max_megapixels,
-            store_px=data["store_px"],
-            contrast=_contrast(data),
-            preprocessing=_preprocessing(trained["preprocessing"]),
-        ),
+        pictures=_pictures(data, trained, max_megapixels),
         device=trained["device"],
         precision=cast(Literal["fp32", "bf16"], trained["precision"]),
         memory_format=cast(Literal["contiguous", "channels_last"], trained["memory_format"]),
@@ -130,6 +119,17 @@ def model_of(root: Path, name: str, error: float, max_megapixels: int) -> Model:
         tensors_sha256=models.tensors_sha256(tensors),
     )
     return Model(facts=facts, tensors=tensors)
+
+
+def _pictures(data: Classes, trained: trainings.Facts, max_megapixels: int) -> Pictures:
+    """How the training images were seen; the whole range of grey where none had 16 bits."""
+    grey = data.get("contrast")
+    return Pictures(
+        max_megapixels=max_megapixels,
+        store_px=data["store_px"],
+        contrast=(grey["black"], grey["white"]) if grey else WHOLE_RANGE,
+        preprocessing=_preprocessing(trained["preprocessing"]),
+    )
 
 
 def write_folder(model: Model, folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ..data.archive import fetch
+from ..data.archive import local
 from ..params.reading import parse, read_params
 from ..pipeline.files import write_text
 from ..pipeline.places import checkout, from_home, home
@@ -157,8 +157,8 @@ def hash_of_weights(weights: str) -> str | None:
     if weights in WORDS:
         return None
     try:
-        return fetch.own_file(weights, sha256=None, key="backbone.weights").sha256
-    except fetch.Absent:
+        return local.own_file(weights, sha256=None, key="backbone.weights").sha256
+    except local.Absent:
         if recorded := _recorded("backbone", "weights", weights):
             logger.warning("backbone.weights: no file %s here: its digest is kept.", weights)
             return recorded

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..data.archive import fetch
+from ..data.archive import fetch, local
 from ..data.archive.request import Verified
 from ..network import backbones, models
 from ..network.backbones import IMAGENET_CLASSES
@@ -84,7 +84,7 @@ def official(backbone: Backbone) -> Verified:
 
 def own(backbone: Backbone) -> Verified:
     """The file of the user's own or of the mirror, as it was when `params.yaml` was composed."""
-    return fetch.own_file(backbone.weights, sha256=backbone.weights_sha256, key="backbone.weights")
+    return local.own_file(backbone.weights, sha256=backbone.weights_sha256, key="backbone.weights")
 
 
 def from_file(path: Path, backbone: Backbone) -> tuple[Mapping[str, Any], dict[str, Any]]:

@@ -23,7 +23,7 @@ from types import SimpleNamespace
 import pytest
 
 from transferlab.data.archive import fetch as fetching
-from transferlab.data.archive import transfer
+from transferlab.data.archive import local, transfer
 from transferlab.data.archive.contents import contents_sha256
 from transferlab.data.archive.request import Limits, TooMuch, Verified
 from transferlab.data.archive.transfer import CONNECT_SECONDS, TRIES, _is_downgrade
@@ -1082,8 +1082,8 @@ def test_a_file_of_the_users_own_is_used_where_it_lies(tmp_path: Path) -> None:
     path = tmp_path / "mine.zip"
     path.write_bytes(BODY)
     expected = Verified(path=path, origin=str(path), sha256=sha256(BODY), verified_by="path")
-    assert fetching.local(path, sha256=None, key="dataset") == expected
-    assert fetching.local(path, sha256=sha256(BODY), key="dataset").verified_by == "sha256"
+    assert local.local(path, sha256=None, key="dataset") == expected
+    assert local.local(path, sha256=sha256(BODY), key="dataset").verified_by == "sha256"
 
 
 def test_a_file_that_changed_since_composition_is_refused_and_stays(tmp_path: Path) -> None:
@@ -1093,10 +1093,10 @@ def test_a_file_that_changed_since_composition_is_refused_and_stays(tmp_path: Pa
         ValueError,
         match=r"dataset: .*mine\.zip changed since params\.yaml was .*transferlab compose, or",
     ):
-        fetching.local(path, sha256=sha256(BODY), key="dataset")
+        local.local(path, sha256=sha256(BODY), key="dataset")
     assert path.read_bytes() == OTHER
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"dataset: expected a file at .*mine\.zip, found none"):
-        fetching.local(tmp_path / "mine.zip", sha256=None, key="dataset")
+        local.local(tmp_path / "mine.zip", sha256=None, key="dataset")

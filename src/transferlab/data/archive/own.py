@@ -7,7 +7,7 @@ from zipfile import is_zipfile
 from ...params.dataset import Dataset
 from ...params.record import plain
 from ...pipeline.places import from_home
-from . import fetch, pack, table
+from . import local, pack, table
 from .tar import is_tar
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def check_file(name: str, *, sha256: str | None, key: str) -> None:
         return
     path = from_home(name)
     if path.is_file():
-        fetch.local(path, sha256=sha256, key=key)
+        local.local(path, sha256=sha256, key=key)
     else:
         _absent(key, name)
 

@@ -1,0 +1,85 @@
+"""Files of a person's own, used where they lie, and files of the mirror by their names."""
+
+from pathlib import Path
+
+from ...pipeline import places
+from .digests import file_digests
+from .fetch import fetch
+from .request import Verified, suffix_of
+
+
+class Absent(ValueError):
+    """A file of the user's own that is not here."""
+
+
+def local(path: Path, *, sha256: str | None, key: str) -> Verified:
+    """A file of the user's own, used where it lies.
+
+    Args:
+        path: the file.
+        sha256: its digest when params.yaml was composed, if known.
+        key: section of params.yaml that messages point at.
+
+    Raises:
+        ValueError: there is no such file, or it changed since params.yaml was composed.
+    """
+    if not path.is_file():
+        raise ValueError(f"{key}: expected a file at {path}, found none. Check the path.")
+    actual = file_digests(path, {path.name: path})[path.name]
+    if sha256 and actual != sha256:
+        raise ValueError(
+            f"{key}: {path} changed since params.yaml was composed: expected sha256 {sha256}, got "
+            f"{actual}. "
+            "Compose again: transferlab compose, or dvc exp run, with the same settings."
+        )
+    return Verified(
+        path=path, origin=str(path), sha256=actual, verified_by="sha256" if sha256 else "path"
+    )
+
+
+def own_file(name: str, *, sha256: str | None, key: str) -> Verified:
+    """A file of the user's own by its path, or one of the mirror by its name; the hash suffix of a
+    name is checked.
+
+    Args:
+        name: path (relative ones count from the repository), or the name of a file in the mirror.
+        sha256: its digest when params.yaml was composed, if known.
+        key: dotted key of the parameter that names it.
+
+    Raises:
+        ValueError: there is no such file, it changed since, or its bytes are not those that its
+            name promises.
+    """
+    path, mirror = places.from_home(name), places.mirror()
+    if not path.is_file() and mirror is not None and Path(name).name == name:
+        if mirror.startswith("http"):
+            path = fetch(
+                f"{mirror}/{name}",
+                sha256=sha256,
+                sha256_prefix=suffix_of(name),
+                key=key,
+                url_key=key,
+            ).path
+        else:
+            path = Path(mirror) / name
+    if not path.is_file():
+        where = f"nor in the mirror ({mirror})" if mirror else "and TRANSFERLAB_MIRROR is not set"
+        raise Absent(
+            f"{key}: expected official, none, source, or a file, got '{name}': there is no such "
+            f"file, {where}. "
+            f"Give a path, or a name in the mirror."
+        )
+    found = local(path, sha256=sha256, key=key)
+    suffix = suffix_of(name)
+    if suffix and not found.sha256.startswith(suffix):
+        raise ValueError(
+            f"{key}: {name}: expected a sha256 that starts with {suffix}, as its name says, got "
+            f"{found.sha256[:16]}. "
+            f"Fetch the file again, or rename it if it is your own."
+        )
+    return Verified(
+        path=path,
+        origin=name,
+        sha256=found.sha256,
+        verified_by="hash suffix" if suffix else "sha256",
+    )
