@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.archive import table
+from ..data.archive import pack, table
 from ..data.images import Pixels
 from ..data.ingest.checks import refuse_duplicates, refuse_two_labels
 from ..data.ingest.contrast import contrast_of
 from ..data.ingest.decode import decoded, in_eight_bits, resized, values_of
-from ..data.ingest.entries import OWN, opened_zip, read_entry
+from ..data.ingest.entries import opened_zip, read_entry
 from ..data.ingest.layout import Entry
 from ..data.ingest.sheet import CLASSES, SIDE, spread, write_sheet
 from ..params.dataset import Dataset
@@ -42,7 +42,7 @@ def reader(path: Path, found: Found, dataset: Dataset) -> Iterator[Read | None]:
     if found.kind == "tar":
         yield None
     elif found.kind == "zip":
-        with opened_zip(path, OWN) as opened:
+        with opened_zip(path, pack.REPAIR) as opened:
             yield lambda entry: read_entry(opened, entry.info)
     elif found.kind == "table":
         lines = table.read_table(path, plain(dataset.columns), dataset.images_folder)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.archive import pack, table, tar
-from ..data.ingest.entries import OWN, opened_zip
+from ..data.ingest.entries import opened_zip
 from ..data.ingest.layout import Entry, Layout, Members, arrange, arrange_table
 from ..data.ingest.pixels import layout_of
 from ..params.dataset import Dataset
@@ -77,7 +77,7 @@ def _kind(path: Path) -> str:
 def _layout(kind: str, path: Path, dataset: Dataset) -> Layout:
     where = dataset.path or str(path)
     if kind == "zip":
-        with opened_zip(path, OWN) as opened:
+        with opened_zip(path, pack.REPAIR) as opened:
             return layout_of(opened, dataset, where)
     if kind == "table":
         lines = table.read_table(path, plain(dataset.columns), dataset.images_folder)

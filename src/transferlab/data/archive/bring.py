@@ -12,7 +12,7 @@ from ...params.record import plain
 from ...pipeline.files import file_hash, write_json
 from ...pipeline.places import from_home
 from . import fetch, own, pack, table, textures
-from .contents import AFRESH, contents_sha256
+from .contents import contents_sha256
 from .request import Limits
 from .tar import is_tar, tar_to_zip
 
@@ -77,7 +77,7 @@ def limits_of(dataset: Dataset) -> Limits:
 def _contents(dataset: Dataset, part: Path) -> str:
     """Digest of what the archive holds; messages name what the user knows it by."""
     title = dataset.url or (dataset.path and f"dataset.path: {from_home(dataset.path)}")
-    advice = "Repair it, or pack it anew." if dataset.path else AFRESH
+    advice = pack.REPAIR if dataset.path else pack.AFRESH
     return contents_sha256(part, limits_of(dataset), title=title, advice=advice)
 
 

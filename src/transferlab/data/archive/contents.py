@@ -6,12 +6,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from .pack import MB, METHODS, clutter
+from .pack import AFRESH, MB, METHODS, clutter
 from .request import Limits, TooMuch
 
 CHUNK_BYTES = 1 << 16
-
-AFRESH = "Delete it and run again to download it afresh."
 
 
 def contents_sha256(

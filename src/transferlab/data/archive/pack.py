@@ -19,6 +19,12 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 fill the memory.
 """
 
+AFRESH = "Delete it and run again to download it afresh."
+"""What to do with a damaged archive that came from an address."""
+
+REPAIR = "Repair it, or pack it anew."
+"""The same of one's own."""
+
 
 def pack_folder(folder: Path, archive: Path, limits: Limits) -> None:
     """Pack a folder into a stored zip that depends on names and bytes alone, atomically.

@@ -9,12 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...params.dataset import Dataset
-from ..archive.pack import MB, METHODS
+from ..archive.pack import AFRESH, MB, METHODS
 from .names import named
-
-AFRESH = "Delete it and run again to download it afresh."
-
-OWN = "Repair it, or pack it anew."
 
 
 @contextmanager

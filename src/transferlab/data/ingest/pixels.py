@@ -24,7 +24,7 @@ from PIL import Image
 
 from ...params.dataset import Dataset
 from ...pipeline import files
-from ..archive.pack import check_space
+from ..archive.pack import AFRESH, REPAIR, check_space
 from ..archive.table import TABLE
 from ..images import SPLITS, WHOLE_RANGE, Contrast, Pixels, in_order, load_images, pixels_sha256
 from .checks import check_counts, refuse_duplicates, refuse_two_labels, ten
@@ -108,7 +108,7 @@ def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
         ValueError: what is wrong with the archive, its layout or its images.
     """
     where = dataset.path or dataset.url or str(archive)
-    with opened_zip(archive) as opened:
+    with opened_zip(archive, REPAIR if dataset.path else AFRESH) as opened:
         layout = layout_of(opened, dataset, where)
         # 3 bytes a pixel, photographs of about 4:3; once decoded and once in their split
         check_space(out, 8 * dataset.store_px**2 * len(layout.entries))
