@@ -75,6 +75,7 @@ def test_another_rate_of_one_strategy_reruns_that_strategy_and_what_reads_it(
     repository("dvc", "repro")
 
 
+@pytest.mark.drill
 def test_with_keep_going_a_strategy_that_fails_stops_no_other_and_the_last_report_stands(
     repository: Repository,
 ) -> None:

@@ -46,6 +46,7 @@ def test_an_environment_of_another_folder_is_refused(root: Path) -> None:
     assert make(root, "setup").returncode == 0
 
 
+@pytest.mark.drill
 @pytest.mark.slow
 def test_a_half_made_environment_is_completed(root: Path) -> None:
     """As an interrupted `python -m venv` leaves it."""

@@ -100,6 +100,7 @@ def test_a_deleted_experiment_stays_deleted_and_tracking_begins_a_new_one(
     assert len(every_run(store)) == 5
 
 
+@pytest.mark.drill
 @pytest.mark.slow
 def test_four_processes_that_use_a_new_store_at_once_all_succeed(home: Path) -> None:
     code = (
