@@ -53,6 +53,8 @@ def test_an_unreadable_archive_is_named_with_the_way_out(
 ) -> None:
     damaged(change)(place.archive)
     message = place.refused(rf"x\.zip: not a readable zip \({detail}")
+    assert message.endswith("Repair it, or pack it anew.")
+    message = place.refused(r"not a readable zip", path=None, url="https://example.org/x.zip")
     assert message.endswith("Delete it and run again to download it afresh.")
 
 
