@@ -81,7 +81,7 @@ def test_what_somebody_made_stays_and_is_named(
     leftovers.sweep(checkout, KEYS)
     assert lying(checkout) == sorted([*CURRENT, name])
     (said,) = caplog.messages
-    shown = name.replace("\x1b", "?")
+    shown = name.replace("\x1b", "\\x1b")
     assert said.startswith(f"{shown}: expected nothing but outputs of the stages, and DVC's cache")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from ..pipeline.files import file_hash
+from ..pipeline.terminal import printable
 
 FOLDERS = ("models", "predictions", "runs")
 """What the stages after the trainings depend on as a whole."""
@@ -49,7 +50,7 @@ def sweep(root: Path, keys: Mapping[str, Collection[str]]) -> None:
         logger.warning(
             "%s%s: expected nothing but outputs of the stages, and DVC's cache does not hold it. "
             "It stays, but a clone without it compares anew: move it elsewhere.",
-            _printable(stay[0]),
+            printable(stay[0]),
             f" and {len(stay) - 1} more" if len(stay) > 1 else "",
         )
 
@@ -116,8 +117,3 @@ def _remove(file: Path, root: Path) -> None:
         if folder.parent == root or any(folder.iterdir()):
             return
         folder.rmdir()
-
-
-def _printable(name: str) -> str:
-    """A file's name that does nothing to a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in name)
