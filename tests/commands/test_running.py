@@ -10,6 +10,8 @@ from called import edit, failure, said
 from transferlab.commands import main
 from transferlab.settings import compose
 
+pytestmark = pytest.mark.slow
+
 COMMITTED = ("seeds=[7]", "train.batch_size=16")
 KEPT = "params.yaml is run as it stands (dvc repro); conf/ would give "
 

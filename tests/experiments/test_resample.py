@@ -30,6 +30,8 @@ from transferlab.prediction.reading import read_predictions
 from transferlab.training import task
 from transferlab.training.task import Log, Task
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["stripes", "dots"]
 TRAIN, TEST = 16, 6  # images, half of them of each class
 NEAR = [

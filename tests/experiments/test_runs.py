@@ -305,6 +305,7 @@ def test_random_heads_are_drawn_for_each_strategy(root: Path) -> None:
     assert not torch.equal(*heads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, values",
     [

@@ -149,6 +149,7 @@ def unfused(
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["tiny", "resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0", "densenet121"]
 )

@@ -148,6 +148,7 @@ def test_every_backbone_is_expected_to_have_maps_or_none() -> None:
     assert PLACES.keys() == FAMILIES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLACES)
 def test_last_maps_are_those_before_the_pooling(name: str) -> None:
     with torch.device(

@@ -30,6 +30,8 @@ from transferlab.prediction.reading import read_predictions
 from transferlab.training import task
 from transferlab.training.task import Task
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["stripes", "dots", "noise"]
 
 

@@ -141,6 +141,7 @@ def said_of(whole: Path, name: str, content: bytes | None) -> str | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READ)
 def test_a_damaged_file_is_named_in_one_line_with_the_stage_that_writes_it(
     whole: Path, name: str

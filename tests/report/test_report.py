@@ -24,6 +24,8 @@ from transferlab.report.tables import write_confusion, write_sheet
 from transferlab.report.text import CAPTIONS, render
 from transferlab.report.write import write_report
 
+pytestmark = pytest.mark.slow
+
 SHOWN = set(CAPTIONS) - {"features", "learning_curve"}
 """No strategy of the fixture changed the backbone, and learning curves are off."""
 OUTPUTS = {

@@ -18,6 +18,8 @@ from transferlab.params.learning.network import FAMILIES
 from transferlab.settings import compose
 from transferlab.settings.changes import differences
 
+pytestmark = pytest.mark.slow
+
 
 def composed(*overrides: str) -> dict[str, Any]:
     data: dict[str, Any] = yaml.safe_load(compose.compose(overrides))

@@ -5,6 +5,8 @@ from tracked import END, every_run, points, row, serve, start
 
 from transferlab.tracking.mlflow_runs import Store
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_training_is_a_run_below_its_comparison(store: Store) -> None:
     serve(start(params={"train": {"lr": 0.1}, "rates": {"*": None}}), row(1), row(2), END)

@@ -34,6 +34,7 @@ def writer(store: Store) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_open_runs_of_dead_processes_are_closed_and_those_of_the_living_are_not(
     store: Store, home: Path, writer: subprocess.Popen[str]
 ) -> None:

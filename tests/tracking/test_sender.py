@@ -32,6 +32,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("server", "problem"), [("closed_port", "ConnectionError"), ("hanging_port", "ReadTimeout")]
 )

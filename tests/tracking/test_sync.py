@@ -70,6 +70,7 @@ def dying_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("server", "problem"),
     [

@@ -39,6 +39,7 @@ def tiny() -> nn.Sequential:
     return backbones.build("tiny", 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", sorted(FAMILIES))
 def test_every_strategy_plans_on_every_table_of_parts(backbone: str) -> None:
     backbones.builder(backbone)  # imports torchvision, which must not happen on the meta device

@@ -530,6 +530,7 @@ def damaged(content: bytes, damage: str) -> bytes:
     return {"flipped bit": flipped, "truncated": content[:-50], "empty": b"", "text": b"x"}[damage]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True], ids=["the last save", "both saves"])
 @pytest.mark.parametrize("damage", ["flipped bit", "truncated", "empty", "text"])
 def test_damaged_save_falls_back_to_the_one_before_and_says_so(
