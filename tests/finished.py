@@ -49,10 +49,11 @@ def parameters(*names: str, **changed: Any) -> dict[str, Any]:
         "backbone": {
             **{"name": "resnet18", "weights": "official", "weights_sha256": None, "source": None},
             "preprocessing": {"crop_px": 7, "resize_px": 8},
+            "precision": "fp32",
         },
         "seeds": [0, 1],
         "train": {"validation_fraction": 0.2, "select_by": "accuracy", "max_epochs": None},
-        "engine": {"device": "auto", "threads": 0},
+        "engine": {"device": "auto", "threads": 0, "precision": "fp32"},
         "strategies": strategies,
         "evaluate": {"tta_views": 5},
         "cross_validation": {"strategies": [], "repeats": 5, "folds": 5},

@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 
 from transferlab.pipeline import files
 from transferlab.report import text
+from transferlab.report.command import changed_settings
 from transferlab.report.figures import verdicts
-from transferlab.report.method import changed_settings
 from transferlab.report.opened import read_results
 from transferlab.report.results import Alike, Results
 from transferlab.report.text import CAPTIONS
@@ -404,13 +404,21 @@ def test_settings_that_differ_are_shown_as_overrides_that_hydra_reads(results: A
         ("strategies.frozen.lr", 0.32, 0.00001),
     ]
     text = render(results(params, defaults=parameters()))
-    lines = [line for line in text.splitlines() if line.startswith("    -S ")]
-    assert lines[-1] == "    -S strategies.frozen.lr=1e-05  # default: 0.32"
-    overrides = [shlex.split(line, comments=True)[1] for line in lines]
-    parsed = OverridesParser.create().parse_overrides(overrides)
-    assert [(item.key_or_group, item.value()) for item in parsed] == [
-        (key, value) for key, _, value in found
-    ]
+    assert "    strategies.frozen.lr: 1e-05  (default: 0.32)" in text.splitlines()
+    block = text[text.index("    dvc exp run") : text.index("## Provenance")]
+    words = shlex.split(block.replace("\\\n", ""))
+    assert words[:3] == ["dvc", "exp", "run"] and set(words[3::2]) == {"-S"}
+    parsed = OverridesParser.create().parse_overrides(words[4::2])
+    said = {item.key_or_group: item.value() for item in parsed}
+    assert {key: said[key] for key, _, _ in found} == {key: value for key, _, value in found}
+
+
+def test_names_that_no_override_can_hold_are_said_to_belong_into_a_file(results: Any) -> None:
+    params = parameters()
+    params["dataset"]["imagenet"] = {"it's": [1]}
+    text = render(results(params, defaults=parameters()))
+    assert "(but for `dataset.imagenet`, whose names no command line takes" in text
+    assert "-S dataset.imagenet" not in text
 
 
 def test_without_differences_the_settings_are_the_defaults(results: Any) -> None:

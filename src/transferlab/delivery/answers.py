@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..pipeline.terminal import printable
+from ..prediction.spreadsheet import cell
 from .predictor import Answer, Unusable
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of a formula, or skips before one."""
 
 
 @dataclass(kw_only=True)
@@ -72,17 +70,11 @@ def row(found: Answer | Unusable) -> Mapping[str, Any]:
     shows it and runs nothing.
     """
     if isinstance(found, Unusable):
-        return {"path": _cell(found.name), "error": _cell(found.reason)}
+        return {"path": cell(found.name), "error": cell(found.reason)}
     return {
-        "path": _cell(found.name),
-        "predicted": _cell(found.label),
+        "path": cell(found.name),
+        "predicted": cell(found.label),
         "probability": f"{found.probability:.6g}",
         "unsure": int(found.unsure),
         **{f"p_{name}": f"{p:.6g}" for name, p in found.probabilities.items()},
     }
-
-
-def _cell(text: str) -> str:
-    # A name of a file may hold bytes that are no UTF-8, which Python keeps as surrogates.
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return f"'{text}" if text.startswith(FORMULA) else text

@@ -2,16 +2,13 @@
 again.
 """
 
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..settings.changes import differences, override_value
+from ..settings.changes import override_value
 from . import words
+from .command import again, changed_settings, quoted
 from .results import Results, WeightsFile, shared_by
-
-# by composition, not by a person
-WRITTEN = ("checked", "dataset.path_sha256", "backbone.weights_sha256")
 
 
 def method(results: Results) -> str:
@@ -186,7 +183,7 @@ def _own_head(results: Results) -> str:
 
 
 def settings(results: Results) -> str:
-    """What differs from the defaults, as overrides."""
+    """What differs from the defaults, as overrides, and all of it as one command."""
     if not results.defaults:
         return (
             "## Settings\n\nAll stand in `params.yaml`. What differs from the defaults cannot be "
@@ -197,32 +194,29 @@ def settings(results: Results) -> str:
         return "## Settings\n\nAll as in `conf/defaults.yaml`."
     # Indented and not fenced: no value can end such a block.
     lines = [
-        (
-            f"    -S {shlex.quote(f'{key}={override_value(value)}')}  # default: "
-            f"{override_value(usual)}"
-        )
+        f"    {key}: {override_value(value)}  (default: {override_value(usual)})"
         for key, usual, value in changed
     ]
-    lines = [" ".join(line.splitlines()) for line in lines]
-    return "\n".join(["## Settings\n\nThat differ from `conf/defaults.yaml`:\n", *lines])
-
-
-def changed_settings(
-    params: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> list[tuple[str, Any, Any]]:
-    """Dotted keys whose value is not the default one, as (key, default, value).
-
-    Another choice of strategies is one entry, `strategy`, because that is how a person makes it.
-    What composition writes by itself is left out.
-    """
-    names, usual = list(params["strategies"]), list(defaults["strategies"])
-    both = [name for name in names if name in usual]
-    old, new = (
-        {**side, "strategies": {name: side["strategies"][name] for name in both}}
-        for side in (defaults, params)
+    overrides, lost = again(results.params, results.defaults)
+    pasted = " \\\n".join(["    dvc exp run", *(f"      -S {quoted(word)}" for word in overrides)])
+    return "\n".join(
+        [
+            "## Settings\n\nThat differ from `conf/defaults.yaml`:\n",
+            *(" ".join(line.splitlines()) for line in lines),
+            f"\nThe same again, in one command{_but(lost)}:\n",
+            pasted,
+        ]
     )
-    choice = [("strategy", usual, names if len(names) > 1 else names[0])] if names != usual else []
-    return choice + [item for item in differences(old, new) if item[0] not in WRITTEN]
+
+
+def _but(lost: Sequence[str]) -> str:
+    """What the command cannot say."""
+    if not lost:
+        return ""
+    return (
+        f" (but for {words.listed(lost)}, whose names no command line takes: give it in a file of "
+        "`conf/`)"
+    )
 
 
 def provenance(results: Results) -> str:

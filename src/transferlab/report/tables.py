@@ -9,11 +9,9 @@ import pandas as pd
 
 from ..pipeline import files
 from ..prediction.reading import confusion_counts, read_parts, seed_accuracies
+from ..prediction.spreadsheet import cell
 
 CURVES = ("validation_accuracy", "validation_loss", "train_loss")
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of a formula, or skips before one."""
 
 LEARNING = ("strategy", "fraction", "images", "seed", "accuracy")
 
@@ -91,11 +89,5 @@ def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 
     Manifests and predictions keep every name as it is: programs read them.
     """
-    cells = ({name: _cell(value) for name, value in row.items()} for row in rows)
+    cells = ({name: cell(value) for name, value in row.items()} for row in rows)
     files.write_csv(path, columns, cells)
-
-
-def _cell(value: Any) -> Any:
-    """Numbers as they are."""
-    begins = isinstance(value, str) and value.startswith(FORMULA)
-    return f"'{value}" if begins else value
