@@ -46,3 +46,15 @@ compose_and_dump("params.yaml", str(Path.cwd() / "conf"), None, "config", "conf"
     assert values["seeds"] == [9]
     assert composed.origin(values) == composed.conf_digest(tmp_path)
     assert composed.origin({**values, "seeds": [8]}) is None
+
+
+def test_dvc_does_not_warn_of_outputs_that_no_stage_has_made_yet(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its own words, in the logger of its own that it says them with."""
+    from dvc_data.index import checkout
+
+    inside_dvc.register()
+    checkout.logger.warning("No file hash info found for '%s'. It won't be created.", "models")
+    checkout.logger.warning("something else")
+    assert caplog.messages == ["something else"]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..pipeline import heartbeat
 from ..pipeline.places import checkout
 from ..pipeline.terminal import message
 from .demo import demo
@@ -16,6 +17,9 @@ from .parameters import check, compose_params, preview
 from .predict import predict, predict_arguments
 from .running import experiment, repro
 from .ui import ui
+
+SPEAKING = ("demo", "predict", "ui")
+"""Commands that always say something themselves, or wait for a person."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "ui": ui,
     }.items():
         command = commands.add_parser(name, help=str(run.__doc__).splitlines()[0])
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, name_of_command=name)
         if name in ("compose", "preview", "experiment"):
             command.add_argument("settings", nargs="*", metavar="key=value")
         if name == "doctor":
@@ -52,13 +56,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = vars(parser.parse_args(arguments))
     try:
         expect_own_checkout()
-        given.pop("run")(**given)
+        run, name = given.pop("run"), given.pop("name_of_command")
+        if name in SPEAKING:
+            run(**given)
+            return
+        with heartbeat.beating(f"transferlab {name}", _on_stderr):
+            run(**given)
     except KeyboardInterrupt:
         sys.exit("interrupted")
     except (ValueError, OSError) as error:
         if os.environ.get("TRANSFERLAB_TRACEBACK"):
             raise
         sys.exit(f"error: {message(error)}")
+
+
+def _on_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def expect_own_checkout() -> None:

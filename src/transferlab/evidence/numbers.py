@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from ..pipeline import heartbeat
 from ..prediction.reading import common_ids
 from ..training.records import Costs, Facts
 from .intervals import over_images, over_seeds, resampled, wilson
@@ -80,7 +81,7 @@ def details(
             resamples=samples,
             bins=bins,
         )
-        for name, table in predictions.items()
+        for name, table in heartbeat.each(predictions.items(), "strategies", len(predictions))
     }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..data.divisions import named, read_divisions
 from ..params.learning.recipe import Recipe
+from ..pipeline import heartbeat
 from ..pipeline.files import write_csv
 from ..prediction.table import columns, table
 from ..training.task import Log
@@ -24,7 +25,8 @@ def cross_validate(root: Path, recipe: Recipe, code: str, log: Log) -> None:
     images = trainings.images
     everything = np.arange(len(images))
     predicted: dict[int, np.ndarray] = {}
-    for column, division in read_divisions(root / "data/splits/folds.csv", images.ids).items():
+    divisions = read_divisions(root / "data/splits/folds.csv", images.ids)
+    for column, division in heartbeat.each(divisions.items(), "trainings", len(divisions)):
         repeat = int(named(column)["repeat"])
         of_repeat = predicted.setdefault(repeat, np.zeros((len(images), len(images.classes))))
         of_repeat[division.asked] = trainings.predictions(repeat, division)

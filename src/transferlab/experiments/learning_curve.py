@@ -8,6 +8,7 @@ import numpy as np
 
 from ..data.divisions import named, read_divisions
 from ..params.learning.recipe import Recipe
+from ..pipeline import heartbeat
 from ..pipeline.files import write_csv
 from ..prediction.table import columns, table
 from ..training.task import Log
@@ -24,7 +25,8 @@ def learning_curve(root: Path, recipe: Recipe, code: str, log: Log) -> None:
     images, training = trainings.images, trainings.images.first.ids
     test = np.arange(len(training), len(images))
     lines: list[dict[str, Any]] = []
-    for column, part in read_divisions(root / "data/splits/parts.csv", training).items():
+    divisions = read_divisions(root / "data/splits/parts.csv", training)
+    for column, part in heartbeat.each(divisions.items(), "trainings", len(divisions)):
         words = named(column)
         division = replace(part, asked=test)
         probabilities = trainings.predictions(int(words["seed"]), division)

@@ -23,6 +23,7 @@ from ..network.setup import (
 )
 from ..params.learning.recipe import Recipe
 from ..params.learning.strategies import starts_random
+from ..pipeline import heartbeat
 from ..pipeline.files import content_hash, read_json, write_csv, write_json
 from ..training.checkpoint import Progress, checkpoint_of
 from ..training.facts import describe, what_names
@@ -122,7 +123,7 @@ def run(root: Path, recipe: Recipe, code: str, listener: Listener) -> None:
     facts: Facts = {"dataset": data, **describe(recipe, images, start_sha256(root), compute)}
     identity = [*what_names(facts), images.digest, code]
     ledger, model = Ledger(facts=facts), None
-    for seed in recipe.seeds:
+    for seed in heartbeat.each(recipe.seeds, "seeds", len(recipe.seeds)):
         task = Task(
             recipe=recipe,
             setup=setup,

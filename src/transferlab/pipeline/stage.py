@@ -14,7 +14,7 @@ import yaml
 
 from ..params.reading import load_params, read_params
 from ..params.whole import Params
-from . import code, disk, memory, parent, parts, signals
+from . import code, disk, heartbeat, memory, parent, parts, signals
 from .files import content_hash, file_hash
 from .lock import Lock
 from .places import checkout, home
@@ -83,7 +83,11 @@ class _Run:
         edited = [item for item in declared.get("deps", []) if code.edited(self.root / item)]
         self.require_no(edited)  # while packages were imported
         lock = Lock(self.root, self.instance)
-        with lock.taken() as killed, parent.watched(self.root, self.instance, lock.clear):
+        with (
+            lock.taken() as killed,
+            parent.watched(self.root, self.instance, lock.clear),
+            heartbeat.beating(self.instance),
+        ):
             if killed is not None:
                 log.info(memory.killed(self.instance, killed, checked))
             parts.sweep(self.outputs, home() / ".cache/transferlab")

@@ -23,6 +23,7 @@ from ..network.setup import (
 from ..params.learning.network import HEAD
 from ..params.learning.recipe import Recipe
 from ..params.learning.strategies import head_shape
+from ..pipeline import heartbeat
 from ..pipeline.files import atomic, read_json, write_csv
 from ..training.facts import require_same
 from ..training.records import Facts
@@ -55,7 +56,8 @@ def evaluate(root: Path, recipe: Recipe, tta_views: int) -> None:
     everything = np.arange(len(test))
     rows: dict[str, list[dict[str, Any]]] = {"": [], "validation/": [], "tta/": []}
     shown: dict[str, np.ndarray] = {}
-    for seed, observer in trained(root, name, net, setup, shared):
+    seeds = trained(root, name, net, setup, shared)
+    for seed, observer in heartbeat.each(seeds, "seeds", len(recipe.seeds)):
         division = division_of(root / "data/splits/validation.csv", train.ids, int(seed))
         fit, validation = division.training
         shown = shown or pictures(observer, recipe, int(seed), test=test, train=train, fit=fit)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..pipeline import files
+from ..pipeline import files, heartbeat
 from . import page
 from .drawn import draw_numbers, draw_photographs
 from .figures import training
@@ -43,7 +43,7 @@ def write_report(
     if tables.learned:
         drawn["learning_curve"] = training.learning_curve(pd.DataFrame(tables.learned))
     with _standing_until_whole(root / "reports") as part:
-        for name, figure in drawn.items():
+        for name, figure in heartbeat.each(drawn.items(), "figures", len(drawn)):
             save(figure, part / f"figures/{name}.png")
         shutil.copyfile(tables.samples, part / "figures/samples.png")
         write_curves(part / "curves.csv", tables.histories)

@@ -1,5 +1,6 @@
 """The check of a configuration that DVC composes: ours, and what only such a run must hold."""
 
+import logging
 import sys
 from typing import Any
 
@@ -15,6 +16,7 @@ def register() -> None:
     from omegaconf import OmegaConf
 
     compose.register()
+    logging.getLogger("dvc_data.index.checkout").addFilter(_says_more_than_not_yet_there)
     OmegaConf.register_new_resolver("transferlab.check", check, replace=True)
 
 
@@ -24,6 +26,15 @@ def check(*, _root_: Any) -> bool:
         at_work.expect_nobody_else(checkout())
     composed.note(compose.checked_values(_root_), checkout())
     return True
+
+
+def _says_more_than_not_yet_there(record: logging.LogRecord) -> bool:
+    """Whether a warning of DVC's is more than that an output of a stage is not there yet.
+
+    `dvc exp run` checks all outputs out before it runs a stage, and warns of each that no stage has
+    made: thirty lines at a first run, about files that it is about to make.
+    """
+    return not str(record.msg).startswith("No file hash info found")
 
 
 def runs_in_a_copy(arguments: list[str]) -> bool:

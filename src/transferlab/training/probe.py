@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..data.chance import named_generator
+from ..pipeline import heartbeat
 from .minimise import MEMORY
 from .regression import Design, Regressions, regressions, solved
 
@@ -104,7 +105,7 @@ def _climb(
     left_out = design.mask([asked for _, asked in folds])
     points, losses = problems.zeros(), list[float]()
     best = c_grid[0], points[0]
-    for c in c_grid:
+    for c in heartbeat.each(c_grid, "values of C", len(c_grid)):
         loss = 0.0
         for some in _together(problems, room):
             now = problems.only(some).at([c] * len(some))

@@ -8,6 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..pipeline import heartbeat
+
 log = logging.getLogger(__name__)
 
 
@@ -26,6 +28,7 @@ class Bar:
         )
 
     def __enter__(self) -> "Bar":
+        heartbeat.hush(not self.bar.disable)
         return self
 
     def __exit__(
@@ -35,10 +38,12 @@ class Bar:
         at: TracebackType | None,
     ) -> None:
         self.bar.close()
+        heartbeat.hush(False)
 
     def step(self, row: Mapping[str, Any]) -> None:
         """One epoch is done."""
         text = f"epoch {row['epoch']}: validation accuracy {row['validation_accuracy']:.3f}"
+        heartbeat.doing(text)
         self.bar.set_postfix_str(text, refresh=False)
         self.bar.update()
 

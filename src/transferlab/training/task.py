@@ -27,6 +27,7 @@ from ..params.learning.strategies import (
     head_shape,
     starts_random,
 )
+from ..pipeline import heartbeat
 from . import loop, probe, strategies
 from .checkpoint import Checkpoint, Progress
 from .records import Outcome
@@ -197,6 +198,7 @@ def probe_head(
         The solution, and its seconds beside those of tables that are shared.
     """
     started, source, (rows, _) = time.perf_counter(), all_features(model, task), task.rows
+    heartbeat.doing("features of the images")
     low, high = regression.log10_c
     solution = probe.solve(
         source.test(rows),

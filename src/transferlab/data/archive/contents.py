@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from ...pipeline import heartbeat
 from .pack import AFRESH, MB, METHODS, clutter
 from .request import Limits, TooMuch
 
@@ -42,7 +43,7 @@ def contents_sha256(
             ]
             tops = {info.filename.partition("/")[0] for info in members}
             strip = len(tops) == 1 and all("/" in info.filename for info in members)
-            for info in members:
+            for info in heartbeat.each(members, "files of the archive read", len(members)):
                 digest, size = _member_digest(source, info, limits, left, title)
                 left -= size
                 path = info.filename.partition("/")[2] if strip else info.filename

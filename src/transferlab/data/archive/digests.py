@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ...pipeline import files, places
+from ...pipeline import files, heartbeat, places
 
 SETTLED_SECONDS = 2.0
 """A file that changed less than this ago may change again within the same tick of its clock."""
@@ -27,7 +27,7 @@ def file_digests(root: Path, paths: Mapping[str, Path]) -> dict[str, str]:
     index = places.cache_folder("digests") / f"{files.content_hash(os.path.abspath(root))}.json"
     known, now, kept = _read(index), time.time(), {}
     digests = {}
-    for name, path in paths.items():
+    for name, path in heartbeat.each(paths.items(), "files compared", len(paths)):
         status = path.stat()
         mark = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
         entry = known.get(name)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from ...pipeline import files
+from ...pipeline import files, heartbeat
 from .digests import file_digests, listing_digest
 from .request import Limits, TooMuch
 
@@ -76,7 +76,7 @@ def write_zip(archive: Path, members: Mapping[str, Path | bytes]) -> None:
         files.atomic(archive, "wb") as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as opened,
     ):
-        for name in sorted(members):
+        for name in heartbeat.each(sorted(members), "files packed", len(members)):
             content = members[name]
             if name.endswith("/"):
                 opened.writestr(entry_of(name), b"")

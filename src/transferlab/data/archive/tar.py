@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 
 from ...params.dataset import Dataset
-from ...pipeline import files
+from ...pipeline import files, heartbeat
 from .pack import MB, copied, entry_of
 
 MODES = ("r:", "r:gz")
@@ -35,7 +35,7 @@ def tar_to_zip(path: Path, archive: Path, dataset: Dataset) -> None:
             files.atomic(archive, "wb") as file,
             zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as target,
         ):
-            for count, member in enumerate(source, 1):
+            for count, member in enumerate(heartbeat.each(source, "files unpacked"), 1):
                 total += member.size
                 if problem := _problem(member, count, total, dataset):
                     raise ValueError(f"{path}: {problem}.")

@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import tqdm
 
+from ...pipeline import heartbeat
 from ...pipeline.terminal import printable
 from .pack import MB, check_space
 from .request import Broken, Refused, Request, logger
@@ -177,13 +178,19 @@ class Transfer:
             unit_scale=True,
             disable=not sys.stderr.isatty(),
         )
+        heartbeat.hush(not bar.disable)
         with bar:
             for chunk in chunks:
+                heartbeat.doing(f"downloading {printable(self.request.name)}{self._so_far()}")
                 if self.file.tell() == 0:
                     self._refuse_page(response.headers.get("Content-Type", ""), chunk)
                 self._check_size(self.file.tell() + len(chunk))
                 self.file.write(chunk)
                 bar.update(len(chunk))
+
+    def _so_far(self) -> str:
+        of = "" if self.total is None else f" of {self.total / MB:.1f}"
+        return f", {self.file.tell() / MB:.1f}{of} MB"
 
     def _refuse_page(self, content_type: str, start: bytes) -> None:
         looks = re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", start, re.IGNORECASE)

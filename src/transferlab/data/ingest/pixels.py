@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from ...params.dataset import Dataset
-from ...pipeline import files
+from ...pipeline import files, heartbeat
 from ..archive.pack import AFRESH, REPAIR, check_space
 from ..archive.table import TABLE
 from ..images import SPLITS, WHOLE_RANGE, Contrast, Pixels, in_order, load_images, pixels_sha256
@@ -167,7 +167,8 @@ def _decode(
         ThreadPoolExecutor(threads) as pool,  # Pillow lets go of the interpreter while it works
     ):
         contents = ((entry, read_entry(opened, entry.info), dataset) for entry in entries)
-        for result in in_order(pool, _prepare, contents, ahead=2 * threads):
+        prepared = in_order(pool, _prepare, contents, ahead=2 * threads)
+        for result in heartbeat.each(prepared, "images decoded", len(entries)):
             if isinstance(result, Skipped):
                 found.append(result)
                 continue

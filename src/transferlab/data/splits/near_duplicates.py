@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ...pipeline import heartbeat
 from ...pipeline.files import write_csv
 from ..images import SPLITS, Images, Pixels
 
@@ -144,7 +145,8 @@ def perceptual_hashes(pictures: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
     """
     import imagehash
 
-    bits = [imagehash.phash(Image.fromarray(picture)).hash.ravel() for picture in pictures]
+    seen = heartbeat.each(pictures, "images compared", len(pictures))
+    bits = [imagehash.phash(Image.fromarray(picture)).hash.ravel() for picture in seen]
     return np.packbits(np.array(bits), axis=1).view(">u8").astype(np.uint64)[:, 0]
 
 
