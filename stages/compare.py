@@ -35,7 +35,7 @@ def make_way(root: Path, params: Params) -> None:
 
 
 def work(root: Path, params: Params, _: str) -> None:
-    """Write metrics/summary.json, numbers.json and comparison.json."""
+    """Write metrics/."""
     names, classes = list(params.strategies), read_classes(root)
     facts = {name: read_json(root / f"runs/{name}/facts.json", Facts) for name in names}
     costs = {name: read_json(root / f"runs/{name}/costs.json", Costs) for name in names}

@@ -106,11 +106,11 @@ def test_an_edit_of_the_report_that_changes_no_byte_of_it_reruns_only_the_report
 
 def test_metrics_and_plots_read_well(repository: Repository) -> None:
     shown = json.loads(repository("dvc", "metrics", "show", "--json"))
-    summary = shown[""]["data"]["metrics/summary.json"]["data"]
-    assert list(summary) == ["frozen", "scratch"]
-    wanted = {"accuracy", "accuracy_low", "accuracy_high"}
-    wanted |= {"operations", "train_seconds", "trainable_parameters"}
-    assert all(wanted <= set(row) for row in summary.values())
+    (file,) = shown[""]["data"].values()
+    assert list(file["data"]) == ["use", "frozen", "scratch"]
+    assert list(file["data"]["use"]) == ["strategy", "accuracy", "low", "high", "lead", "seconds"]
+    changes = repository("dvc", "metrics", "diff", "--all")
+    assert re.findall(r"use\.\w+", changes) == sorted(f"use.{name}" for name in file["data"]["use"])
     repository("dvc", "plots", "show", "--out", "dvc_plots")
     page = (repository.root / "dvc_plots/index.html").read_text()
     assert re.findall(r"vegaEmbed\('#(\w+)'", page) == ["curves", "confusion"]

@@ -187,9 +187,9 @@ def test_metrics_and_reports_are_single_files_and_one_folder_of_figures_kept_by_
                 assert Path(path).suffix or path == "reports/figures"
 
 
-def test_summary_is_the_one_declared_metric() -> None:
+def test_the_headline_is_the_one_declared_metric() -> None:
     metrics = [out for stage in NAMES for out in declared(stage).get("metrics", [])]
-    assert metrics == [{"metrics/summary.json": {"cache": False, "persist": True}}]
+    assert metrics == [{"metrics/headline.json": {"cache": False, "persist": True}}]
 
 
 def test_committed_params_are_what_conf_composes_to() -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from checkout import ROOT
 
+from transferlab.evidence.headline import headline
 from transferlab.params import reading
 from transferlab.params.learning.strategies import GradientStrategy, LogisticStrategy, first_match
 from transferlab.params.reading import load_params, parse
@@ -307,8 +308,8 @@ def test_a_name_of_a_strategy_that_a_shell_could_misread_is_refused(name: str) -
 
 
 def taken() -> set[str]:
-    """What stands in dvc.yaml where names of strategies do: beside their files, and in metrics/;
-    and the names of controls, a column of the same tables.
+    """What stands in dvc.yaml where names of strategies do: beside their files, and in metrics/
+    and its headline; and the names of controls, a column of the same tables.
     """
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
     entries = [stage.get("do", stage) for stage in stages]
@@ -318,6 +319,7 @@ def taken() -> set[str]:
     beside = {way.parent for way in ways if way.stem == "${key}"} | {PurePosixPath("metrics")}
     names = {way.stem for way in ways if way.parent in beside} - {"${key}"}
     controls = (ROOT / "stages/controls.py").read_text()
+    names |= headline({}, {"recommended": None}).keys()  # type: ignore[typeddict-item]
     return names | set(re.findall(r'{"(\w+)": ', controls))
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from ..params.compare import Compare
 from ..training.records import Costs, Facts
 from .comparison import Tables, compare
+from .headline import headline
 from .numbers import control_numbers, details, finished, summarise, validation_scores
-from .records import Compared, Evidence, Front, Line, Recommended, between
+from .records import Compared, Comparison, Evidence, Front, Line, Recommended, between
 
 
 def evidence(
@@ -20,8 +21,7 @@ def evidence(
     costs: Mapping[str, Costs],
     settings: Compare,
 ) -> Evidence:
-    """All that the predictions show: the contents of `metrics/numbers.json`, `summary.json` and
-    `comparison.json`.
+    """All that the predictions show: the contents of the files of `metrics/` by name.
 
     Args:
         predictions: Checked tables of the test images by strategy, see `reading.read_predictions`.
@@ -52,18 +52,20 @@ def evidence(
     )
     scores = {name: validation_scores(facts[name]) for name in done}
     summary = summarise(predictions, facts, costs, numbers)
+    comparison: Comparison = {
+        **found,
+        "recommended": recommend(
+            found, scores, {name: summary[name]["operations"] for name in done}
+        ),
+        "front": fronts(summary),
+        "controls": control_numbers(controls, confidence),
+        "cross_validation": {**ranked, "accuracy": control_numbers(folds, confidence)},
+    }
     return {
         "numbers": numbers,
         "summary": summary,
-        "comparison": {
-            **found,
-            "recommended": recommend(
-                found, scores, {name: summary[name]["operations"] for name in done}
-            ),
-            "front": fronts(summary),
-            "controls": control_numbers(controls, confidence),
-            "cross_validation": {**ranked, "accuracy": control_numbers(folds, confidence)},
-        },
+        "comparison": comparison,
+        "headline": headline(summary, comparison),
     }
 
 

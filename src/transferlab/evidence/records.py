@@ -3,7 +3,7 @@
 Numbers are described where they are made: `numbers`, `measures`, `comparison`, `recommendation`.
 """
 
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 Verdict = Literal["better", "worse", "indistinguishable"]
 
@@ -181,6 +181,7 @@ class Evidence(TypedDict):
     numbers: dict[str, Numbers]
     summary: dict[str, Line]
     comparison: Comparison
+    headline: dict[str, Any]
 
 
 def between(comparison: Compared, first: str, second: str) -> Pair:

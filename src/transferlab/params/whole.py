@@ -17,7 +17,7 @@ from .record import Name, Seed, section
 
 RESERVED = (
     *("controls", "cross_validation", "learning_curve", "pictures", "tta", "validation"),
-    *("comparison", "numbers", "summary"),
+    *("comparison", "headline", "numbers", "summary", "use"),
     *("imagenet_head", "majority"),
 )
 """Names that stand where those of strategies do: beside their predictions, among the files of
