@@ -264,7 +264,7 @@ def test_rooms_import_downward_without_a_cycle() -> None:
         "prediction",
         "experiments",
     ]
-    order += ["evidence", "report", "delivery", "tracking", "commands"]
+    order += ["evidence", "report", "revisions", "delivery", "tracking", "commands"]
     assert {folder.name for folder in folders() if folder.parent == PACKAGE} == set(order)
     for path in modules():
         above = (

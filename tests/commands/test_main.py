@@ -75,6 +75,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "experiment",
         "predict",
         "export",
+        "compare",
         "demo",
         "doctor",
         "ui",

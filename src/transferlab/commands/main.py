@@ -9,6 +9,7 @@ from pathlib import Path
 from ..pipeline import heartbeat
 from ..pipeline.places import checkout
 from ..pipeline.terminal import message
+from .compare import compare, compare_arguments
 from .demo import demo
 from .doctor.examine import doctor
 from .export import export, export_arguments
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "experiment": experiment,
         "predict": predict,
         "export": export,
+        "compare": compare,
         "demo": demo,
         "doctor": doctor,
         "ui": ui,
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             predict_arguments(command)
         if name == "export":
             export_arguments(command)
+        if name == "compare":
+            compare_arguments(command)
         if name == "ui":
             command.add_argument("--port", type=int, default=5000)
     given = vars(parser.parse_args(arguments))

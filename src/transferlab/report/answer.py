@@ -2,34 +2,37 @@
 
 from ..evidence.records import between
 from . import words
-from .results import Results, confidence_of, shared_by, those_finished
+from .results import Findings, confidence_of, shared_by, those_finished
 
 
-def answer(results: Results) -> str:
-    """Title, and the answer in three sentences: which, how sure, at what cost."""
-    names, best = list(results.summary), results.recommended
+def answer(results: Findings) -> str:
+    """Title, and the answer in three sentences."""
+    names = list(results.summary)
     subject = f"{words.escaped(results.dataset)}, {results.params['backbone']['name']}"
     title = (
         f"# `{names[0]}` on {subject}" if len(names) == 1 else f"# Which strategy for {subject}?"
     )
+    return f"{title}\n\n{sentences(results)}"
+
+
+def sentences(results: Findings) -> str:
+    """Which, how sure, at what cost."""
+    names, best = list(results.summary), results.recommended
     if best is None:
-        return (
-            f"{title}\n\nNo strategy finished: {words.listed(names)} diverged. There is no answer."
-        )
+        return f"No {results.kind[0]} finished: {words.listed(names)} diverged. There is no answer."
     if len(names) == 1:
         alone = "It is the only strategy of this run, so nothing is compared."
         return (
-            f"{title}\n\n**`{best}` recognises {_measured(results, best)}.** {alone} "
-            f"{_price(results, best)}"
+            f"**`{best}` recognises {_measured(results, best)}.** {alone} {_price(results, best)}"
         )
     return (
-        f"{title}\n\n**Use `{best}`**: {_reason(results, best)}. It recognises "
+        f"**Use `{best}`**: {_reason(results, best)}. It recognises "
         f"{_measured(results, best)}; "
         f"{_told_apart(results, best)}. {_price(results, best)}"
     )
 
 
-def _reason(results: Results, best: str) -> str:
+def _reason(results: Findings, best: str) -> str:
     found, finished = results.comparison["recommended"], those_finished(results)
     assert found is not None
     top = found["best_validation"]
@@ -39,7 +42,7 @@ def _reason(results: Results, best: str) -> str:
     )
     validated += f"{words.counted(results.summary[top]['seeds'], 'seed')}{_tie(results, top)})"
     rank = (
-        f"of {words.counted(len(finished), 'strategy', 'strategies')}"
+        f"of {words.counted(len(finished), *results.kind)}"
         f"{'' if len(finished) == len(results.summary) else ' that finished'}"
     )
     if best != top:
@@ -52,7 +55,7 @@ def _reason(results: Results, best: str) -> str:
     return f"{rank} it has {validated}{cheaper}"
 
 
-def _tie(results: Results, top: str) -> str:
+def _tie(results: Findings, top: str) -> str:
     own = results.summary[top]["validation_accuracy"]
     equal = [
         n
@@ -67,7 +70,7 @@ def _equal(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and round(one - other, 9) == 0
 
 
-def _measured(results: Results, name: str) -> str:
+def _measured(results: Findings, name: str) -> str:
     row = results.summary[name]
     images = words.counted(row["images"], "held-out test image")
     return (
@@ -77,7 +80,7 @@ def _measured(results: Results, name: str) -> str:
     )
 
 
-def _told_apart(results: Results, best: str) -> str:
+def _told_apart(results: Findings, best: str) -> str:
     groups: dict[str, list[str]] = {"better": [], "worse": [], "indistinguishable": []}
     for name in those_finished(results):
         if name != best:
@@ -100,7 +103,7 @@ def _told_apart(results: Results, best: str) -> str:
     return (f"it is {', '.join(said)}" if said else "nothing else finished") + not_ranked
 
 
-def _price(results: Results, best: str) -> str:
+def _price(results: Findings, best: str) -> str:
     """One sentence on what it costs, and what the dearest does."""
     own, device = results.summary[best], words.escaped(shared_by(results, "device"))
     seeds = f"{words.counted(own['seeds'], 'seed')} together" if own["seeds"] > 1 else "one seed"

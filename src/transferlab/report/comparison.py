@@ -2,10 +2,10 @@
 
 from ..evidence.records import Compared, LeastSplit, between
 from . import words
-from .results import Results, confidence_of, shared_by, those_finished
+from .results import Findings, confidence_of, shared_by, those_finished
 
 
-def numbers_of(results: Results) -> str:
+def numbers_of(results: Findings) -> str:
     """The strategies with their controls, compared, and measured otherwise."""
     titles = "\n".join(
         f"- `{name}`: {words.escaped(fact['title'])}" for name, fact in results.facts.items()
@@ -20,13 +20,13 @@ def numbers_of(results: Results) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _strategies(results: Results) -> str:
+def _strategies(results: Findings) -> str:
     confidence, best = (
         confidence_of(results),
         results.recommended if len(results.summary) > 1 else None,
     )
     header = [
-        "strategy",
+        results.kind[0],
         "test accuracy",
         f"{confidence} over images",
         f"{confidence} over seeds",
@@ -68,7 +68,7 @@ def _strategies(results: Results) -> str:
     return f"{words.table(header, rows, left=(0, 9))}\n\n{note}"
 
 
-def _controls(results: Results) -> str:
+def _controls(results: Findings) -> str:
     names = {
         "majority": "always the class with most training images",
         "imagenet_head": "the starting weights with their own head, of whose 1000 classes those "
@@ -88,7 +88,7 @@ def _controls(results: Results) -> str:
     return words.table(header, rows, left=(0, 1)) if rows else ""
 
 
-def _pairs(results: Results) -> str:
+def _pairs(results: Findings) -> str:
     found, best = results.comparison, results.recommended
     assert best is not None
     header = [
@@ -151,7 +151,7 @@ def _split(least: LeastSplit) -> str:
     return f"a split of {words.counted(least['images'], 'image')} to none ({size})"
 
 
-def _folds(results: Results) -> str:
+def _folds(results: Findings) -> str:
     found, settings = results.comparison["cross_validation"], results.params["cross_validation"]
     rows = [
         (
@@ -190,10 +190,10 @@ MEASURES = {
 MEASURES |= {"nll_scaled": "log loss, scaled", "ece_scaled": "ECE, scaled"}
 
 
-def _measures(results: Results) -> str:
+def _measures(results: Findings) -> str:
     views = results.params["evaluate"]["tta_views"]
     over = f"accuracy over {words.counted(views, 'view')}"
-    header = ["strategy", *MEASURES.values(), *([over] if views else [])]
+    header = [results.kind[0], *MEASURES.values(), *([over] if views else [])]
     rows = []
     for name, record in results.numbers.items():
         found = record["measures"]
@@ -217,7 +217,7 @@ def _measures(results: Results) -> str:
     return f"{words.table(header, rows, left=(0,))}\n\n{note}"
 
 
-def _classes(results: Results) -> str:
+def _classes(results: Findings) -> str:
     best = results.recommended
     rows = [
         [

@@ -50,23 +50,15 @@ class Alike:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Results:
-    """All that the Markdown is made of."""
+class Findings:
+    """What the answer and the tables of numbers are made of."""
 
     params: Mapping[str, Any]
-    defaults: Mapping[str, Any]  # conf/defaults.yaml
-    baseline: str | None  # the commit that the run started from
     summary: Mapping[str, Line]  # metrics/summary.json
     numbers: Mapping[str, Numbers]  # metrics/numbers.json
     comparison: Comparison  # metrics/comparison.json
     facts: Mapping[str, Facts]  # runs/<strategy>/facts.json
-    counts: Sequence[Mapping[str, str]]  # data/processed/class_counts.csv
-    skipped: Sequence[Mapping[str, str]]  # data/processed/skipped.csv
-    alike: Alike  # data/splits/near_duplicates.csv
-    contrast: Grey | None  # data/processed/classes.json, where images have 16 bits of grey
-    archive: Archive  # data/raw/archive.json
-    start: Start  # data/weights/start.json
-    weights_file: WeightsFile | None  # data/weights/file.json
+    kind: tuple[str, str] = ("strategy", "strategies")  # what is compared: one, and many
 
     @property
     def dataset(self) -> str:
@@ -81,6 +73,21 @@ class Results:
         """Key of the strategy to use; None where nothing finished."""
         found = self.comparison["recommended"]
         return found and found["strategy"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results(Findings):
+    """All that the Markdown is made of."""
+
+    defaults: Mapping[str, Any]  # conf/defaults.yaml
+    baseline: str | None  # the commit that the run started from
+    counts: Sequence[Mapping[str, str]]  # data/processed/class_counts.csv
+    skipped: Sequence[Mapping[str, str]]  # data/processed/skipped.csv
+    alike: Alike  # data/splits/near_duplicates.csv
+    contrast: Grey | None  # data/processed/classes.json, where images have 16 bits of grey
+    archive: Archive  # data/raw/archive.json
+    start: Start  # data/weights/start.json
+    weights_file: WeightsFile | None  # data/weights/file.json
 
     @property
     def viewed(self) -> str | None:
@@ -98,7 +105,7 @@ class Results:
 Shared = Literal["device", "threads", "precision", "memory_format", "versions"]
 
 
-def shared_by(results: Results, key: Shared) -> str:
+def shared_by(results: Findings, key: Shared) -> str:
     """A fact of all strategies, or each value with the strategies it belongs to."""
     groups: dict[str, list[str]] = {}
     for name, fact in results.facts.items():
@@ -114,11 +121,11 @@ def shared_by(results: Results, key: Shared) -> str:
     return "; ".join(f"{text} ({', '.join(names)})" for text, names in groups.items())
 
 
-def those_finished(results: Results) -> list[str]:
+def those_finished(results: Findings) -> list[str]:
     """Names of the strategies that have an accuracy."""
     return [name for name, row in results.summary.items() if row["accuracy"] is not None]
 
 
-def confidence_of(results: Results) -> str:
+def confidence_of(results: Findings) -> str:
     """The level of all intervals, such as `95 %`."""
     return f"{100 * results.params['compare']['confidence']:g} %"

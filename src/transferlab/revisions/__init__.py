@@ -1,0 +1,1 @@
+"""Commits and experiments: their files beside a workspace that stays as it is."""
