@@ -19,7 +19,12 @@ from transferlab.params.learning.network import Preprocessing
 from transferlab.params.learning.training import Augment
 
 WEIGHTS = Preprocessing(
-    resize_px=40, crop_px=32, interpolation="bilinear", mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3)
+    resize_px=40,
+    crop_px=32,
+    resize="shorter",
+    interpolation="bilinear",
+    mean=(0.4, 0.5, 0.6),
+    std=(0.2, 0.25, 0.3),
 )
 CPU = torch.device("cpu")
 

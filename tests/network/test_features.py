@@ -30,7 +30,12 @@ from transferlab.pipeline.places import cache_folder
 CPU = torch.device("cpu")
 PLACE = Compute(device=CPU, precision="fp32", memory_format="channels_last")
 WEIGHTS = Preprocessing(
-    resize_px=32, crop_px=32, interpolation="bilinear", mean=(0.5,) * 3, std=(0.25,) * 3
+    resize_px=32,
+    crop_px=32,
+    resize="shorter",
+    interpolation="bilinear",
+    mean=(0.5,) * 3,
+    std=(0.25,) * 3,
 )
 ROWS = np.array([0, 2, 3, 5, 6, 9]), np.array([1, 4, 7, 8])
 

@@ -17,7 +17,12 @@ from transferlab.params.learning.network import FAMILIES, Preprocessing
 from transferlab.prediction import attribution
 
 PREPROCESSING = Preprocessing(
-    resize_px=64, crop_px=64, interpolation="bilinear", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)
+    resize_px=64,
+    crop_px=64,
+    resize="shorter",
+    interpolation="bilinear",
+    mean=(0.5, 0.5, 0.5),
+    std=(0.25, 0.25, 0.25),
 )
 CPU = Compute(device=torch.device("cpu"), precision="fp32", memory_format="channels_last")
 
@@ -138,6 +143,8 @@ PLACES = {
     "efficientnet_b4": (1792, 2, 2),
     "convnext_tiny": (768, 2, 2),
     "densenet121": (1024, 2, 2),
+    "inception_v3": (2048, 1, 1),
+    "vgg16": (512, 7, 7),
     "vgg16_bn": (512, 7, 7),  # its pooling gives 7 x 7 whatever enters
     "vit_b_16": None,
 }

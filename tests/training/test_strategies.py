@@ -13,7 +13,7 @@ import yaml
 from checkout import ROOT
 from torch import nn
 
-from transferlab.network import backbones
+from transferlab.network import backbones, torchvision_parts
 from transferlab.network.augment import training_side
 from transferlab.params.learning.network import FAMILIES, PARTS
 from transferlab.params.learning.strategies import GradientStrategy
@@ -73,7 +73,7 @@ def test_positions_of_a_transformer_are_resampled_to_the_grid_of_the_images() ->
     chance = torch.Generator().manual_seed(0)
     position = nn.Parameter(torch.randn(1, 1 + 14 * 14, 8, generator=chance))
     encoder = SimpleNamespace(dropout=nn.Identity(), pos_embedding=position)
-    tokens = backbones.Tokens(
+    tokens = torchvision_parts.Tokens(
         SimpleNamespace(
             conv_proj=nn.Conv2d(3, 8, 16, 16), class_token=torch.zeros(1, 1, 8), encoder=encoder
         )

@@ -2,12 +2,14 @@
 same bytes twice.
 """
 
+import http.server
 import logging
 import re
 import shutil
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from transferlab.params.whole import Params
 from transferlab.pipeline.files import file_hash, read_json
 from transferlab.pipeline.places import cache_folder, from_home
 from transferlab.settings import compose
-from transferlab.weights import head
+from transferlab.weights import head, published
 from transferlab.weights.start import OFFICIAL_SHA256, official, write_start
 
 SMALL = [
@@ -298,8 +300,7 @@ def test_official_files_are_known_by_their_whole_digest_or_by_the_digits_of_thei
     backbone = composed().backbone
     monkeypatch.setattr(fetch, "fetch", fetched)
     for path in sorted((ROOT / "conf/backbone").glob("*.yaml")):
-        url = yaml.safe_load(path.read_text())["official_url"]
-        if url is not None:
+        for url in re.findall(r"https://[^\s\"]+", path.read_text()):
             official(replace(backbone, official_url=url))
     named = {Path(url).name for url, _, _ in asked}
     assert set(OFFICIAL_SHA256) <= named
@@ -309,3 +310,49 @@ def test_official_files_are_known_by_their_whole_digest_or_by_the_digits_of_thei
         assert re.fullmatch("[0-9a-f]{8}", prefix)
         assert sha256 is None or re.fullmatch(f"{prefix}[0-9a-f]{{56}}", sha256)
     assert [Path(url).name for url, sha256, _ in asked if sha256] == sorted(OFFICIAL_SHA256)
+
+
+def test_file_at_an_address_is_taken_by_the_digest_that_was_given(
+    tmp_path: Path, own_home: Path
+) -> None:
+    publish(tmp_path / "served.pth")
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/served.pth"
+        sha256 = file_hash(tmp_path / "served.pth")
+        named = [f"backbone.weights='{url}'", f"backbone.weights_sha256={sha256}"]
+        facts, tensors = prepare(own_home, composed(*named))
+        other = composed(named[0], f"backbone.weights_sha256={'0' * 64}")
+        with pytest.raises(ValueError, match="expected 0000"):
+            written(own_home / "other", other, nothing)
+        server.shutdown()
+    assert facts["origin"] == url
+    assert facts["source_file_sha256"] == sha256
+    assert len(tensors) > 2
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("'https://example.org/mine.pth'", "weights_sha256: expected the sha256 of the file at"),
+        ("'models:/birds@champion'", "Fetch it: mlflow artifacts download -u models:/birds@champ"),
+        ("imagenet_v2", "expected none, source or a file, got 'imagenet_v2'"),
+    ],
+)
+def test_weights_that_cannot_be_had_are_refused_by_composition(weights: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        composed(f"backbone.weights={weights}")
+
+
+def test_model_to_take_home_is_what_another_run_starts_from(tmp_path: Path) -> None:
+    net = backbones.build("mobilenet_v3_small", 5, seed=3)
+    backbones.new_head(net, 5, start="random", seed=0, hidden=8, dropout=0.1)
+    models.save(net.state_dict(), tmp_path / "model.safetensors", {"transferlab": "{}"})
+    path = tmp_path / "model.safetensors"
+    found = published.read(path, "mobilenet_v3_small", path.name)
+    assert "renamed from the names of parts" in found.undone
+    assert not found.own_head
+    again = backbones.build("mobilenet_v3_small", found.outputs, weights=found.tensors)
+    body = {key: value for key, value in net.state_dict().items() if not key.startswith("head.")}
+    assert same(body, {key: again.state_dict()[key] for key in body})

@@ -135,6 +135,7 @@ def _data(facts: Facts, files: Mapping[str, Any]) -> Iterator[str]:
 
 def _limits(facts: Facts) -> Iterator[str]:
     how = facts.pictures.preprocessing
+    sides = "both sides are" if how.resize == "squash" else "the shorter side is"
     yield (
         "- It answers every picture with one of its classes, also one that shows none of them; "
         "unsure does not mean foreign, and sure does not mean that it is not."
@@ -144,7 +145,7 @@ def _limits(facts: Facts) -> Iterator[str]:
         "places and other shares of the classes change them."
     )
     yield (
-        f"- It sees the middle of a picture: the shorter side is brought to {how.resize_px} px, "
+        f"- It sees the middle of a picture: {sides} brought to {how.resize_px} px, "
         f"and a square of {how.crop_px} px cut out."
     )
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..network import models
-from ..params.learning.network import FAMILIES, Preprocessing
+from ..params.learning.network import FAMILIES, Preprocessing, is_backbone
 from ..params.record import Count, Fraction, NotNegative, Pixels, Positive, Share, plain, section
 
 HEADER = "transferlab"  # key of the safetensors header that holds the facts, as JSON
@@ -166,7 +166,7 @@ def _facts(path: Path, text: str) -> Facts:
             f"{path}: expected facts of {FORMAT!r}, got {place}: {first['msg']}. It was written "
             "by another version of transferlab, or by something else."
         ) from None
-    if facts.backbone not in FAMILIES:
+    if not is_backbone(facts.backbone):
         raise ValueError(
             f"{path}: expected one of the backbones {', '.join(FAMILIES)}, got {facts.backbone!r}."
         )

@@ -1,13 +1,12 @@
 """A network in parts, by the names that torchvision gives the same tensors."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from ..network import backbones
-from ..params.learning.network import PARTS
+from ..params.learning.network import origin_of
 
 
 def state_dict_of(
@@ -24,7 +23,7 @@ def state_dict_of(
         classes: Number of classes.
     """
     head = sorted({key.rpartition(".")[0] for key in tensors if key.startswith("head.")})
-    if name == "tiny" or len(head) > 1:
+    if origin_of(name)[0] != "torchvision" or len(head) > 1:
         return None
     names = _names(name, classes)
     # The head may lack the dropout in front of its linear layer, which then has another number.
@@ -39,8 +38,7 @@ def _names(name: str, classes: int) -> dict[str, str]:
     with torch.device("meta"):
         net = backbones.builder(name)(classes)
     theirs = {id(tensor): key for key, tensor in _state(net).items()}
-    rows = (nn.Sequential(*row) for row in backbones.divided(name, net))
-    parts = nn.Sequential(OrderedDict(zip(PARTS, rows, strict=True)))
+    parts = backbones.in_parts(name, net)
     names = {key: theirs[id(tensor)] for key, tensor in _state(parts).items()}
     assert len(names) == len(theirs)
     return names

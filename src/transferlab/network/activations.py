@@ -31,6 +31,8 @@ CODE = (
     "network/activations",
     "network/augment",
     "network/backbones",
+    "network/timm_parts",
+    "network/torchvision_parts",
     "network/views",
 )
 

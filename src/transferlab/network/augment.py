@@ -33,7 +33,7 @@ class Pictures(Protocol):
 
 
 def test_view(images: Pictures, rows: Iterable[int], preprocessing: Preprocessing) -> Tensor:
-    """Shorter side to `resize_px`, then the centre: uint8 [B, 3, crop_px, crop_px]."""
+    """Shorter side to `resize_px`, or both, then the centre: uint8 [B, 3, crop_px, crop_px]."""
     return torch.cat([_centre(_pixels(images[row]), preprocessing) for row in rows])
 
 
@@ -187,8 +187,12 @@ def _resize_float(pixels: Tensor, height: int, width: int, interpolation: str) -
 def _centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     height, width = pixels.shape[-2:]
     scale, side = preprocessing.resize_px / min(height, width), preprocessing.crop_px
-    # torchvision's Resize truncates the longer side.
-    height, width = (max(preprocessing.resize_px, int(n * scale + 1e-9)) for n in (height, width))
+    if preprocessing.resize == "squash":
+        height = width = preprocessing.resize_px
+    else:  # torchvision's Resize truncates the longer side
+        height, width = (
+            max(preprocessing.resize_px, int(n * scale + 1e-9)) for n in (height, width)
+        )
     pixels = _resize(pixels, height, width, preprocessing.interpolation)
     top, left = round((height - side) / 2), round((width - side) / 2)
     return pixels[..., top : top + side, left : left + side]

@@ -6,128 +6,20 @@ head ends in features [B, F]; the last module of the head is its linear layer.
 """
 
 import functools
-import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
-from ..params.learning.network import FAMILIES, PARTS
+from ..params.learning.network import FAMILIES, PARTS, origin_of
+from . import timm_parts, torchvision_parts
 from .device import Compute
+from .torchvision_parts import Rows
 
-Rows = list[list[nn.Module]]
-
-
-def _resnet(net: Any) -> Rows:
-    stem = [net.conv1, net.bn1, net.relu, net.maxpool]
-    return [
-        stem,
-        [net.layer1],
-        [net.layer2],
-        [net.layer3],
-        [net.layer4, net.avgpool, nn.Flatten()],
-        [net.fc],
-    ]
-
-
-def _mobilenet_v2(net: Any) -> Rows:
-    return [
-        *_cut(net.features, (2, 4, 7, 14), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-        list(net.classifier),
-    ]
-
-
-def _mobilenet_v3(net: Any) -> Rows:
-    # Its classifier has a hidden layer that ImageNet taught: that belongs to the last stage.
-    tail = [net.avgpool, nn.Flatten(), *net.classifier[:2]]
-    return [*_cut(net.features, (1, 2, 4, 9), *tail), list(net.classifier[2:])]
-
-
-def _efficientnet(net: Any) -> Rows:
-    return [*_cut(net.features, (2, 3, 4, 6), net.avgpool, nn.Flatten()), list(net.classifier)]
-
-
-def _convnext(net: Any) -> Rows:
-    return [
-        *_cut(net.features, (1, 2, 4, 6), net.avgpool, *net.classifier[:2]),
-        list(net.classifier[2:]),
-    ]
-
-
-def _densenet(net: Any) -> Rows:
-    tail = [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return [*_cut(net.features, (4, 6, 8, 10), *tail), [net.classifier]]
-
-
-def _vgg(net: Any) -> Rows:
-    tail = [net.avgpool, nn.Flatten(), *net.classifier[:6]]
-    return [*_cut(net.features, (7, 14, 24, 34), *tail), list(net.classifier[6:])]
-
-
-def _vit(net: Any) -> Rows:
-    layers = list(net.encoder.layers)
-    stages = [layers[start : start + 3] for start in (0, 3, 6, 9)]
-    return [[Tokens(net)], *stages[:3], [*stages[3], net.encoder.ln, FirstToken()], list(net.heads)]
-
-
-def _tiny(net: Any) -> Rows:
-    return [list(part) for part in net]
-
-
-def _cut(row: Iterable[nn.Module], starts: tuple[int, int, int, int], *tail: nn.Module) -> Rows:
-    """Divide a row of modules into stem and four stages, the last with `tail` behind it."""
-    modules = list(row)
-    edges = [0, *starts, len(modules)]
-    parts = [modules[start:end] for start, end in pairwise(edges)]
-    return [*parts[:-1], [*parts[-1], *tail]]
-
-
-class Tokens(nn.Module):
-    """The beginning of torchvision's VisionTransformer: images [B, 3, S, S] -> tokens [B, N + 1,
-    D].
-    """
-
-    def __init__(self, net: Any):
-        super().__init__()
-        self.project, self.drop = net.conv_proj, net.encoder.dropout
-        self.class_token: Tensor = net.class_token
-        self.position: Tensor = net.encoder.pos_embedding
-
-    def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, S, S] -> [B, N + 1, D]."""
-        patches = self.project(images)
-        first = self.class_token.expand(len(images), -1, -1)
-        tokens = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1)
-        out: Tensor = self.drop(tokens + self.positions(patches.shape[-1]))
-        return out
-
-    def positions(self, side: int) -> Tensor:
-        """Embeddings of the positions [1, side * side + 1, D], resampled where the images have
-        another size.
-        """
-        first, grid = self.position[:, :1], self.position[:, 1:]
-        own = math.isqrt(grid.shape[1])
-        if own == side:
-            return self.position
-        # Two products instead of `interpolate` in two dimensions, whose gradient is not
-        # deterministic on CUDA.
-        mix = interpolate(torch.eye(own, device=grid.device)[None], side, mode="linear")[0]
-        square = grid.view(own, own, -1)
-        return torch.cat(
-            [first, torch.einsum("ijd,ia,jb->abd", square, mix, mix).flatten(0, 1)[None]], dim=1
-        )
-
-
-class FirstToken(nn.Module):
-    """Tokens [B, N, D] -> the class token [B, D]."""
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """[B, N, D] -> [B, D]."""
-        return tokens[:, 0]
+LIBRARIES: Mapping[str, Any] = {"timm": timm_parts, "torchvision": torchvision_parts}
 
 
 def tiny(num_classes: int) -> nn.Module:
@@ -145,28 +37,40 @@ def tiny(num_classes: int) -> nn.Module:
     )
 
 
-DIVISIONS: Mapping[str, Callable[[Any], Rows]] = {
-    "tiny": _tiny,
-    "resnet": _resnet,
-    "mobilenet_v2": _mobilenet_v2,
-    "mobilenet_v3": _mobilenet_v3,
-    "efficientnet": _efficientnet,
-    "convnext": _convnext,
-    "densenet": _densenet,
-    "vgg": _vgg,
-    "vit": _vit,
-}
-"""Family -> how its networks are divided."""
+def builder(name: str) -> Callable[[int], nn.Module]:
+    """Number of logits -> the whole network as its authors wrote it, with random weights.
+
+    Args:
+        name: As `params.learning.network.is_backbone` knows it.
+    """
+    library, own = origin_of(name)
+    if library == "tiny":
+        return tiny
+    return functools.partial(LIBRARIES[library].whole, own)
 
 
 def divided(name: str, net: nn.Module) -> Rows:
     """The modules of each of a backbone's parts.
 
     Args:
-        name: A key of `FAMILIES`.
-        net: The whole network as its authors wrote it.
+        name: Of the backbone.
+        net: The whole network as its authors wrote it; of a transformer of timm its rest is left.
+
+    Raises:
+        ValueError: The parts are not known.
     """
-    return DIVISIONS[FAMILIES[name]](net)
+    library, _ = origin_of(name)
+    if library == "tiny":
+        return [list(part.children()) for part in net.children()]
+    found: Rows = LIBRARIES[library].divided(net)
+    return found
+
+
+def in_parts(name: str, net: nn.Module) -> nn.Sequential:
+    """A whole network divided into `PARTS`."""
+    rows = (nn.Sequential(*row) for row in divided(name, net))
+    parts: OrderedDict[str, nn.Module] = OrderedDict(zip(PARTS, rows, strict=True))
+    return nn.Sequential(parts)
 
 
 def build(
@@ -175,30 +79,75 @@ def build(
     """A backbone divided into its parts, in eval mode.
 
     Args:
-        name: A key of `FAMILIES`.
+        name: Of the backbone.
         outputs: Number of logits.
         seed: Draws the random weights; nothing else of the process's chance is touched.
-        weights: Its whole state dict under torchvision's names (see `published`); None leaves the
+        weights: Its whole state dict under its authors' names (see `published`); None leaves the
             random weights.
+
+    Raises:
+        ValueError: There is no such network, or it cannot be divided.
     """
+    if name not in FAMILIES:
+        expect_same_function(name)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = builder(name)(outputs)
     if weights is not None:
-        net.load_state_dict(dict(weights))
-    fuse(net)
-    rows = (nn.Sequential(*row) for row in divided(name, net))
-    parts: OrderedDict[str, nn.Module] = OrderedDict(zip(PARTS, rows, strict=True))
-    return nn.Sequential(parts).eval()
+        given = OrderedDict(weights)
+        given._metadata = net.state_dict()._metadata  # type: ignore[attr-defined]  # mnasnet's version
+        net.load_state_dict(given)
+    if name in FAMILIES:  # in others the order of registration need not be that of the pass
+        fuse(net)
+    return in_parts(name, net).eval()
 
 
-def builder(name: str) -> Callable[[int], nn.Module]:
-    """Number of logits -> the whole network as its authors wrote it, with random weights."""
-    if name == "tiny":
-        return tiny
-    import torchvision  # 5 s of a core, which `tiny` does not need
+@functools.cache
+def expect_same_function(name: str) -> None:
+    """Refuse a network of somebody else's whose parts, one after the other, are not the whole.
 
-    return lambda outputs: torchvision.models.get_model(name, num_classes=outputs, weights=None)
+    Raises:
+        ValueError: They are not, or they are not known.
+    """
+    with torch.random.fork_rng(), torch.device("cpu"), torch.no_grad():
+        torch.manual_seed(0)
+        net = builder(name)(3).eval()
+        stir(net)
+        images = torch.rand(1, 3, *_sides(net))
+        expected = net(images)
+        parts = in_parts(name, net)
+        try:
+            features = parts[:-1](images)
+            apart = (parts[-1](features) - expected).abs().max() / expected.std()
+            same = features.dim() == 2 and bool(apart < 1e-3)
+        except (RuntimeError, TypeError, AttributeError):
+            same = False
+    if not same or not all(any(True for _ in part.parameters()) for part in parts):
+        raise ValueError(
+            f"backbone.name: expected a network whose parts stand one behind the other, and {name} "
+            "computes something else than its parts do in a row. Choose another."
+        )
+
+
+@torch.no_grad()
+def stir(net: nn.Module) -> None:
+    """Draw parameters that let every module speak: as drawn by their authors, some are zero, others
+    so small that attention is even.
+    """
+    for parameter in net.parameters():
+        if parameter.dim() > 1:
+            inputs = parameter.numel() / len(parameter) if len(parameter) > 1 else 1
+            parameter.normal_(std=(2 / inputs) ** 0.5)
+        else:
+            parameter.uniform_(0.5, 1.5)
+
+
+def _sides(net: nn.Module) -> tuple[int, int]:
+    """Height and width that a network was made for."""
+    if hasattr(net, "_pos_embed"):  # takes any, and the small one sooner
+        return 224, 224
+    made_for = getattr(net, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
+    return made_for[-2], made_for[-1]
 
 
 def below(model: nn.Sequential, cut: int) -> nn.Sequential:

@@ -1,14 +1,24 @@
 """The network and the weights that it starts from."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from .dataset import Dataset
-from .learning.network import FAMILIES, Preprocessing
+from .learning.network import FAMILIES, Preprocessing, is_backbone
 from .learning.strategies import GradientStrategy
 from .record import Sha256, Url, section
+
+PUBLISHED = ("official", "imagenet_v1", "imagenet_v2")
+"""Weights of the library's authors; official are the first ones, version 1 where there are two."""
+
+WORDS = (*PUBLISHED, "none", "source")
+"""What `backbone.weights` may be beside a file or an address."""
+
+SECOND = ("mobilenet_v2", "resnet50")
+"""Backbones of the table of which torchvision has published a second version."""
 
 
 @section
@@ -31,10 +41,11 @@ class SourceTask:
 class Backbone:
     """The network and the weights it starts from."""
 
-    name: str  # a key of `FAMILIES`
-    # official | none | source | a path | a file name in the mirror
+    name: str  # a key of `FAMILIES`, or torchvision/<name>, or timm/<name>
+    # one of `WORDS` | a path | a file name in the mirror | an address
     weights: Annotated[str, Field(min_length=1)]
-    weights_sha256: Sha256 | None  # written by composition for a file of your own
+    # written by composition for a file of your own, given by you for an address
+    weights_sha256: Sha256 | None
     official_url: Url | None
     precision: Literal["fp32", "bf16", "auto"]  # what `engine.precision` is unless set
     preprocessing: Preprocessing
@@ -42,12 +53,39 @@ class Backbone:
 
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""
-        if self.name not in FAMILIES:
-            yield f"name: expected one of {', '.join(FAMILIES)}, got {self.name!r}."
-        if self.weights == "official" and self.official_url is None:
+        if not is_backbone(self.name):
             yield (
-                f"weights: expected none, source or a file, got 'official': {self.name} has no "
-                "official weights."
+                f"name: expected one of {', '.join(FAMILIES)}, or torchvision/<name> or "
+                f"timm/<name>, got {self.name!r}."
             )
+        if self.weights in PUBLISHED and self.official_url is None:
+            yield (
+                f"weights: expected none, source or a file, got {self.weights!r}: {self.name} has "
+                "no official weights that are known here by address and hash."
+            )
+        if self.weights == "imagenet_v2" and self.name in FAMILIES and self.name not in SECOND:
+            yield (
+                f"weights: expected imagenet_v1, got 'imagenet_v2': {self.name} has no second "
+                f"version; {' and '.join(SECOND)} have."
+            )
+        yield from self._problems_of_address()
         if self.weights == "source" and self.source is None:
             yield "source: expected a source task because weights is 'source', got null."
+
+    def _problems_of_address(self) -> Iterator[str]:
+        if self.weights.startswith("models:/"):
+            yield (
+                "weights: expected a file, got a model of MLflow's registry. Fetch it: mlflow "
+                f"artifacts download -u {self.weights} -d FOLDER, and name the file in it."
+            )
+        known = self.weights_sha256 is not None or re.search(r"-[0-9a-f]{8,64}\.\w+$", self.weights)
+        if is_address(self.weights) and not known:
+            yield (
+                "weights_sha256: expected the sha256 of the file at that address, got null. Add: "
+                "-S backbone.weights_sha256=..."
+            )
+
+
+def is_address(weights: str) -> bool:
+    """Whether `backbone.weights` is a file somewhere on the network."""
+    return weights.startswith(("http://", "https://"))

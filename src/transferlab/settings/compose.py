@@ -15,15 +15,14 @@ from typing import Any
 import yaml
 
 from ..data.archive import local
+from ..params.backbone import WORDS, is_address
 from ..params.reading import parse, read_params
 from ..pipeline.files import write_text
 from ..pipeline.places import checkout, from_home, home
 from ..pipeline.terminal import message
+from .libraries import by_weights, published
 
 logger = logging.getLogger(__name__)
-
-WORDS = ("official", "none", "source")
-"""What `backbone.weights` may be beside a file."""
 
 DEFAULTS = "conf/defaults.yaml"
 DEFAULTS_SAY = "# What conf/ composes to, as `transferlab compose` left it for the report.\n"
@@ -33,7 +32,7 @@ def register() -> None:
     """Make the resolvers that `conf/` uses known to OmegaConf."""
     from omegaconf import OmegaConf
 
-    for resolver in (check, hash_of_path, hash_of_weights, by_name, watched):
+    for resolver in (check, hash_of_path, hash_of_weights, by_name, watched, published, by_weights):
         OmegaConf.register_new_resolver(
             f"transferlab.{resolver.__name__}", _said(resolver), replace=True
         )
@@ -68,7 +67,8 @@ def watched(path: str | None, weights: str) -> Any:
     """Resolver: `own` where files of one's own are used; the stage that looks at them runs for
     each.
     """
-    return by_name(("own",) if path is not None or weights not in WORDS else ())
+    own = not (weights in WORDS or is_address(weights))
+    return by_name(("own",) if path is not None or own else ())
 
 
 def check(*, _root_: Any) -> bool:
@@ -154,7 +154,7 @@ def hash_of_path(path: str, *, _parent_: Any = None) -> str:
 
 def hash_of_weights(weights: str) -> str | None:
     """Resolver: sha256 of a weights file of the user's own or of the mirror; None for the words."""
-    if weights in WORDS:
+    if weights in WORDS or is_address(weights) or weights.startswith("models:/"):
         return None
     try:
         return local.own_file(weights, sha256=None, key="backbone.weights").sha256

@@ -27,10 +27,15 @@ COST: Mapping[str, Cost] = {
     "efficientnet_b4": Cost(7, 78),
     "convnext_tiny": Cost(18, 114),
     "densenet121": Cost(16, 32),
+    "vgg16": Cost(10, 553),
     "vgg16_bn": Cost(9, 553),
+    "inception_v3": Cost(12, 87),
     "vit_b_16": Cost(8, 346),
 }
 """It stands here and not among the parameters, because no result depends on it."""
+
+LIKE = "resnet50"
+"""What a network that is not in the table is taken for."""
 
 MINUTES_TO_START = 0.25  # a stage; each strategy has one that trains and one that evaluates
 
@@ -51,13 +56,15 @@ def expectation(values: Params, known: int | None = None) -> str:
         values.backbone, max_epochs
     )
     starts = 1 + 2 * MINUTES_TO_START * len(values.strategies)
-    minutes = starts + work / COST[name].images_per_second / 60
-    gigabytes = 0.3 + models * COST[name].megabytes * COPIES / 1000
+    cost = COST.get(name, COST[LIKE])
+    minutes = starts + work / cost.images_per_second / 60
+    gigabytes = 0.3 + models * cost.megabytes * COPIES / 1000
+    like = "" if name in COST else f", if it is like {LIKE}"
     return (
         f"{len(values.strategies)} strategies x {len(values.seeds)} seeds of {name} on "
         f"{values.dataset.name}: "
         f"about {minutes:.0f} minutes on 2 CPU cores{'' if images else ' per 1000 images'}, "
-        f"less on a GPU and where results are cached; up to {gigabytes:.1f} GB in {home()}"
+        f"less on a GPU and where results are cached; up to {gigabytes:.1f} GB in {home()}{like}"
     )
 
 

@@ -47,6 +47,7 @@ class Network:
     """What a backbone asks for; its tensors are on the meta device."""
 
     body: Mapping[str, Tensor]
+    parts: Mapping[str, str]  # name of a tensor of the body among the parts -> its own name
     weight: str  # of the head's linear layer
     bias: str
     features: int
@@ -83,15 +84,24 @@ class Network:
 
 @functools.cache
 def network_of(backbone: str) -> Network:
-    """What a key of `FAMILIES` asks for."""
-    # This imports torchvision, which must not happen on the meta device.
-    make = backbones.builder(backbone)
+    """What a backbone asks for.
+
+    Raises:
+        ValueError: There is no such network, or its parts are not known.
+    """
+    backbones.builder(backbone)(1)  # imports its library, which must not happen on the meta device
     with torch.device("meta"):
-        tensors = make(1).state_dict()
-    weight, bias = list(tensors)[-2:]  # the head comes last in every network here
+        net = backbones.builder(backbone)(1)
+    tensors = net.state_dict(keep_vars=True)
+    names = {id(tensor): name for name, tensor in tensors.items()}
+    parts = backbones.in_parts(backbone, net)
+    linear = parts.get_submodule("head")[-1]  # type: ignore[index]
+    weight, bias = names[id(linear.weight)], names[id(linear.bias)]
     features = tensors[weight].shape[1]
     body = {name: value for name, value in tensors.items() if name not in (weight, bias)}
-    return Network(body=body, weight=weight, bias=bias, features=features)
+    state = parts.state_dict(keep_vars=True)
+    ours = {key: names[id(value)] for key, value in state.items() if not key.startswith("head.")}
+    return Network(body=body, parts=ours, weight=weight, bias=bias, features=features)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +126,14 @@ class Candidate:
 
 
 def candidates_in(
-    way: tuple[str, ...], tensors: Mapping[str, Tensor], names: Collection[str]
+    way: tuple[str, ...], tensors: Mapping[str, Tensor], network: Network
 ) -> Iterator[Candidate]:
     """Where the network may stand in one mapping: behind what precedes any of its names."""
     today, removed = modern(tensors)
-    for prefix in _prefixes(today, names):
+    if network.parts.keys() <= today.keys():  # a model of this project
+        today = {network.parts.get(name, name): value for name, value in today.items()}
+        removed = (*removed, "renamed from the names of parts")
+    for prefix in _prefixes(today, network.names):
         inside = {
             key.removeprefix(prefix): value
             for key, value in today.items()

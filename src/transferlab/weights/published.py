@@ -63,9 +63,7 @@ def read(path: Path, backbone: str, title: str) -> Reading:
     network = network_of(backbone)
     mappings = list(_mappings(content_of(path, title), backbone, title))
     candidates = [
-        candidate
-        for way, tensors in mappings
-        for candidate in candidates_in(way, tensors, network.names)
+        candidate for way, tensors in mappings for candidate in candidates_in(way, tensors, network)
     ]
     fitting = [candidate for candidate in candidates if not any(misfits(candidate, network))]
     if not fitting:
@@ -169,7 +167,7 @@ def _belongs(mappings: Sequence[Named]) -> str | None:
         candidates = (
             candidate
             for way, tensors in mappings
-            for candidate in candidates_in(way, tensors, network.names)
+            for candidate in candidates_in(way, tensors, network)
         )
         if any(not any(misfits(candidate, network)) for candidate in candidates):
             return f"It is of {name}: set backbone={name}"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..data.archive import fetch, local
-from ..data.archive.request import Verified
+from ..data.archive.request import Verified, suffix_of
 from ..network import backbones, models
 from ..network.backbones import IMAGENET_CLASSES
-from ..params.backbone import Backbone
+from ..params.backbone import PUBLISHED, Backbone, is_address
 from ..params.learning.engine import Engine
 from ..params.learning.training import Train
 from ..pipeline.files import write_json
@@ -56,12 +56,19 @@ def write_start(
         tensors = backbones.build(backbone.name, IMAGENET_CLASSES).state_dict()
         facts |= {"origin": "random", "source_file_sha256": None}
     else:
-        file = official(backbone) if backbone.weights == "official" else own(backbone)
+        file = file_of(backbone)
         tensors, about = from_file(file.path, backbone)
         facts |= {"origin": file.origin, "source_file_sha256": file.sha256}
     sha256 = models.save(tensors, root / "data/weights/start.safetensors")
     write_json(root / "data/weights/start.json", {**facts, "sha256": sha256})
     write_json(root / "data/weights/file.json", about)  # apart: no training depends on its words
+
+
+def file_of(backbone: Backbone) -> Verified:
+    """The file that `backbone.weights` names."""
+    if backbone.weights in PUBLISHED:
+        return official(backbone)
+    return from_address(backbone) if is_address(backbone.weights) else own(backbone)
 
 
 def official(backbone: Backbone) -> Verified:
@@ -82,6 +89,17 @@ def official(backbone: Backbone) -> Verified:
     return found
 
 
+def from_address(backbone: Backbone) -> Verified:
+    """The file at an address, by the sha256 that was given or the digits in its name."""
+    return fetch.fetch(
+        backbone.weights,
+        sha256=backbone.weights_sha256,
+        sha256_prefix=suffix_of(Path(backbone.weights).name),
+        key="backbone",
+        url_key="backbone.weights",
+    )
+
+
 def own(backbone: Backbone) -> Verified:
     """The file of the user's own or of the mirror, as it was when `params.yaml` was composed."""
     return local.own_file(backbone.weights, sha256=backbone.weights_sha256, key="backbone.weights")
@@ -89,7 +107,7 @@ def own(backbone: Backbone) -> Verified:
 
 def from_file(path: Path, backbone: Backbone) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """The tensors of a weights file under the names of the parts, and what was done to it."""
-    source = backbone.official_url if backbone.weights == "official" else backbone.weights
+    source = backbone.official_url if backbone.weights in PUBLISHED else backbone.weights
     name = Path(str(source)).name  # the cache calls it by its hash
     found = published.read(path, backbone.name, name)
     logger.info(
