@@ -72,13 +72,7 @@ def model_of(root: Path, name: str, error: float, max_megapixels: int) -> Model:
     Raises:
         ValueError: It did not finish, a file was damaged, or belongs to other classes or weights.
     """
-    path = root / "metrics/numbers.json"
-    numbers = read_json(path, dict[str, Numbers])
-    if name not in numbers:
-        raise ValueError(
-            f"{name}: expected a strategy that finished with every seed, found none in {path}. "
-            "Run: dvc repro compare"
-        )
+    temperature = _temperature(root / "metrics/numbers.json", name)
     trained = read_json(root / f"runs/{name}/facts.json", trainings.Facts)
     data = read_json(root / "data/processed/classes.json", Classes)
     start = read_json(root / "data/weights/start.json", Start)
@@ -88,7 +82,6 @@ def model_of(root: Path, name: str, error: float, max_megapixels: int) -> Model:
         )
     seed = best_seed(trained["seeds"])
     tensors = _tensors(root, trained, seed, start["sha256"])
-    temperature = numbers[name]["temperature"]
     tables = {
         kind: _answers(root / f"predictions/{kind}{name}.csv", trained["classes"], temperature)
         for kind in ("validation/", "")
@@ -119,6 +112,17 @@ def model_of(root: Path, name: str, error: float, max_megapixels: int) -> Model:
         tensors_sha256=models.tensors_sha256(tensors),
     )
     return Model(facts=facts, tensors=tensors)
+
+
+def _temperature(path: Path, name: str) -> float:
+    """Of a strategy that finished."""
+    numbers = read_json(path, dict[str, Numbers])
+    if name not in numbers:
+        raise ValueError(
+            f"{name}: expected a strategy that finished with every seed, found none in {path}. "
+            "Run: dvc repro compare"
+        )
+    return numbers[name]["temperature"]
 
 
 def _pictures(data: Classes, trained: trainings.Facts, max_megapixels: int) -> Pictures:
