@@ -1,13 +1,18 @@
-"""DVC killed, and code edited, at the worst moments of a real training."""
+"""DVC killed, its cache full, and code edited, at the worst moments of a real training."""
 
+import json
+import os
+import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import torch
 import yaml
-from repository import TWO, Repository
+from repository import TWO, Repository, ran
 from toy import wait_until
 
 pytestmark = pytest.mark.drill
@@ -32,6 +37,7 @@ def begin(repository: Repository, *command: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,  # Ctrl-C reaches all of a terminal's processes
     )
 
 
@@ -105,3 +111,82 @@ def test_an_orphan_saves_itself_ends_in_time_and_leaves_the_next_run_s_result_al
     assert "previous attempt" not in output
     assert recorded(prepared)
     assert prepared("dvc", "status", "train@scratch").endswith("up to date.\n")
+
+
+@pytest.fixture
+def small_cache(prepared: Repository) -> Iterator[Path]:
+    """DVC's cache on a file system that has 300 kB left."""
+    cache, aside = prepared.root / ".dvc/cache", prepared.root / ".dvc/aside"
+    cache.rename(aside)
+    cache.mkdir()
+    taken = sum(path.stat().st_blocks * 512 for path in aside.rglob("*") if path.is_file())
+    size = f"size={taken + 300_000}"
+    mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(cache)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        cache.rmdir()
+        aside.rename(cache)
+        pytest.skip("mounting takes more rights")
+    shutil.copytree(aside, cache, dirs_exist_ok=True)
+    yield cache
+    subprocess.run(["umount", "--lazy", str(cache)], check=True)
+    cache.rmdir()
+    aside.rename(cache)
+
+
+def saves(repository: Repository, ending: str = ".pt") -> dict[str, int]:
+    """The saved trainings, and when they were written."""
+    files = (repository.root / KEPT).glob(f"*{ending}")
+    return {path.stem: path.stat().st_mtime_ns for path in files if "previous" not in path.name}
+
+
+def seconds(repository: Repository) -> dict[str, float]:
+    """What each training took: to the last digit the same only where it is the same one."""
+    costs = json.loads((repository.root / "runs/scratch/costs.json").read_text())
+    return dict(costs["seconds_per_seed"])
+
+
+def test_a_result_that_a_full_cache_did_not_take_is_recorded_later_without_a_training(
+    prepared: Repository, small_cache: Path
+) -> None:
+    shutil.rmtree(prepared.root / KEPT, ignore_errors=True)
+    prepared.compose(*TWO, "strategies.scratch.lr=0.03")
+    train = ("dvc", "repro", "--single-item", "train@scratch")
+    output = prepared(*train, fails=True)
+    assert "scratch: seed 1 finished" in output
+    assert "No space left on device" in output
+    trained, taken = saves(prepared).keys(), seconds(prepared)
+    assert len(trained) == 2
+    subprocess.run(["mount", "-o", "remount,size=100m", str(small_cache)], check=True)
+    assert ran(prepared(*train)) == ["train@scratch"]
+    assert seconds(prepared) == taken
+    assert saves(prepared, ".result").keys() == trained
+    assert ran(prepared("dvc", "repro", "--single-item", "evaluate@scratch"))
+    assert saves(prepared, ".recorded").keys() == trained
+
+
+def test_a_training_goes_on_from_the_same_file_whichever_command_runs_it(
+    prepared: Repository,
+) -> None:
+    shutil.rmtree(prepared.root / KEPT, ignore_errors=True)
+    own = (*TWO, *ENDLESS, "engine.checkpoint_seconds=0.5", "seeds=[0]")
+    prepared.compose(*own)
+    prepared("dvc", "repro", "split")
+    prepared.commit()
+    settings = [word for setting in own for word in ("-S", setting)]
+    reached = 0
+    for command in (
+        ["exp", "run", "--temp", *settings, "train@scratch"],
+        ["exp", "run", *settings, "train@scratch"],
+        ["repro", "train@scratch"],
+    ):
+        before = saves(prepared)
+        dvc = begin(prepared, *command)
+        assert wait_until(lambda known=before: saves(prepared) != known, 120)
+        (key,) = saves(prepared)
+        epoch = torch.load(prepared.root / KEPT / f"{key}.pt", weights_only=True)["epoch"]
+        os.killpg(dvc.pid, signal.SIGINT)
+        words, _ = dvc.communicate(timeout=60)
+        assert epoch > reached, words
+        reached = torch.load(prepared.root / KEPT / f"{key}.pt", weights_only=True)["epoch"]
+        assert reached >= epoch
+        assert dvc.returncode

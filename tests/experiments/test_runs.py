@@ -25,6 +25,7 @@ from transferlab.params.learning.network import PARTS
 from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.learning.strategies import GradientStrategy, LogisticStrategy
 from transferlab.params.whole import Params
+from transferlab.pipeline.awaited import saved_as
 from transferlab.pipeline.files import file_hash, read_csv, read_json
 from transferlab.pipeline.places import cache_folder
 from transferlab.training.task import Task, starting_model
@@ -446,6 +447,9 @@ def test_finished_training_is_not_repeated_until_something_that_counts_changes(r
     assert (again["title"], again["seeds"]) == ("another title", first["seeds"])
     models_now = [path.read_bytes() for path in sorted((root / "models/frozen").iterdir())]
     assert models_now == models_before
+    md5 = file_hash(root / "runs/frozen/facts.json", "md5")
+    waiting = [saved_as(seed["key"]).with_suffix(".result") for seed in again["seeds"].values()]
+    assert [path.read_text() for path in waiting] == [md5, md5]
     _, heard = run(root, "frozen", changed("frozen", lr=0.011), goes_on=True)
     assert [told[0] for told in heard.told].count("log") == 6
 

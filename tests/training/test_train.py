@@ -635,8 +635,39 @@ def test_oldest_trainings_make_room_and_saves_before_the_last_go_first(
     for age, name in enumerate(["new.pt", "new.previous.pt", "older.pt", "oldest.pt"]):
         (tmp_path / name).write_bytes(bytes(900))
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
-    saved.sweep(tmp_path, keep=tmp_path / "oldest.pt")
+    saved.sweep(tmp_path, saved.DAYS, keep=tmp_path / "oldest.pt")
     assert {path.name for path in tmp_path.iterdir()} == {"new.pt", "oldest.pt"}
+
+
+def test_a_training_that_no_dvc_lock_names_goes_last_and_never_of_age(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["waiting.pt", "waiting.result", "recorded.pt", "recorded.recorded", "keep.pt"]
+    for age, name in enumerate(reversed(names)):
+        (tmp_path / name).write_bytes(bytes(900 if name.endswith(".pt") else 0))
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    years = (time.time() - 1e9) / 86400
+    saved.sweep(tmp_path, years + 1, keep=tmp_path / "keep.pt")
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+    with monkeypatch.context() as small:
+        small.setattr(saved, "DISK_MB", 0.002)
+        saved.sweep(tmp_path, years + 1, keep=tmp_path / "keep.pt")
+    assert {path.name for path in tmp_path.iterdir()} == {"waiting.pt", "waiting.result", "keep.pt"}
+    (tmp_path / "waiting.result").rename(tmp_path / "waiting.recorded")
+    saved.sweep(tmp_path, years - 1, keep=tmp_path / "keep.pt")
+    assert {path.name for path in tmp_path.iterdir()} == {"keep.pt"}
+
+
+@pytest.mark.parametrize("given", ["soon", "-1", "nan", "1e3"])
+def test_days_that_are_no_number_are_refused_before_a_training(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("TRANSFERLAB_KEEP_DAYS", given)
+    expected = f"^TRANSFERLAB_KEEP_DAYS: expected a number of days, got '{given}'"
+    with pytest.raises(ValueError, match=expected):
+        saved.checkpoint_of("key", 1.0)
+    monkeypatch.setenv("TRANSFERLAB_KEEP_DAYS", "0.5")
+    assert saved.checkpoint_of("key", 1.0).days == 0.5
 
 
 # ---------------------------------------------------------------- divergence

@@ -8,6 +8,7 @@ import numpy as np
 from ..data.divisions import named, read_divisions
 from ..params.learning.recipe import Recipe
 from ..pipeline import heartbeat
+from ..pipeline.awaited import await_record
 from ..pipeline.files import write_csv
 from ..prediction.table import columns, table
 from ..training.task import Log
@@ -33,6 +34,6 @@ def cross_validate(root: Path, recipe: Recipe, code: str, log: Log) -> None:
     lines: list[dict[str, Any]] = []
     for repeat, probabilities in predicted.items():
         lines += table(recipe.name, str(repeat), images, everything, probabilities)
-    write_csv(
-        root / f"predictions/cross_validation/{recipe.name}.csv", columns(images.classes), lines
-    )
+    path = root / f"predictions/cross_validation/{recipe.name}.csv"
+    write_csv(path, columns(images.classes), lines)
+    await_record(trainings.keys, path)

@@ -9,6 +9,7 @@ import numpy as np
 from ..data.divisions import named, read_divisions
 from ..params.learning.recipe import Recipe
 from ..pipeline import heartbeat
+from ..pipeline.awaited import await_record
 from ..pipeline.files import write_csv
 from ..prediction.table import columns, table
 from ..training.task import Log
@@ -35,3 +36,4 @@ def learning_curve(root: Path, recipe: Recipe, code: str, log: Log) -> None:
         lines += [{**used, **row} for row in rows]
     path = root / f"predictions/learning_curve/{recipe.name}.csv"
     write_csv(path, ["fraction", "images", *columns(images.classes)], lines)
+    await_record(trainings.keys, path)

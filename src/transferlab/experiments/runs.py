@@ -24,6 +24,7 @@ from ..network.setup import (
 from ..params.learning.recipe import Recipe
 from ..params.learning.strategies import starts_random
 from ..pipeline import heartbeat
+from ..pipeline.awaited import await_record
 from ..pipeline.files import content_hash, read_json, write_csv, write_json
 from ..training.checkpoint import Progress, checkpoint_of
 from ..training.facts import describe, what_names
@@ -144,6 +145,8 @@ def run(root: Path, recipe: Recipe, code: str, listener: Listener) -> None:
         ledger.add(seed, done, facts_of(key, task, done, sha256, counted(model, task)))
         listener.end(key, seed, outcome(done))
     ledger.write(root / f"runs/{recipe.name}", compute)
+    keys = [known["key"] for known in facts["seeds"].values()]
+    await_record(keys, root / f"runs/{recipe.name}/facts.json")
 
 
 def counted(model: nn.Sequential, task: Task) -> int:

@@ -78,6 +78,8 @@ class Trainings:
         self.weights = {} if random else without_head(starting_weights(root))
         self.shared = Shared(only_full_tables=True)
         self.net: nn.Sequential | None = None
+        self.keys: list[str] = []
+        """Of the trainings so far."""
 
     def predictions(self, seed: int, division: Division) -> np.ndarray:
         """Train on one division; probabilities [n, K] of the rows it is asked about.
@@ -91,6 +93,7 @@ class Trainings:
         """
         name, rows = self.recipe.name, division.training
         key = content_hash([*self.identity, seed, *(part.tolist() for part in rows)])
+        self.keys.append(key)
         checkpoint = checkpoint_of(key, self.recipe.engine.checkpoint_seconds)
         task = Task(
             recipe=self.recipe,

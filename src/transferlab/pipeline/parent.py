@@ -66,6 +66,11 @@ class Watch:
         return self.gone
 
 
+def is_dvc(instance: str) -> bool:
+    """Whether DVC runs this very stage, as `train@frozen`."""
+    return os.environ.get("DVC_STAGE", "").rpartition(":")[2] == instance
+
+
 @contextmanager
 def watched(root: Path, instance: str, last: Callable[[], None]) -> Iterator[None]:
     """Interrupt the block when the DVC that started this process is gone.
@@ -78,7 +83,7 @@ def watched(root: Path, instance: str, last: Callable[[], None]) -> Iterator[Non
         instance: The stage, as `train@frozen`.
         last: Called before the process is ended by force, because it did not leave by itself.
     """
-    if not _State.pid or os.environ.get("DVC_STAGE", "").rpartition(":")[2] != instance:
+    if not (_State.pid and is_dvc(instance)):
         yield
         return
     _State.watch, done = Watch(root), threading.Event()

@@ -14,7 +14,17 @@ import yaml
 
 from ..params.reading import load_params, read_params
 from ..params.whole import Params
-from . import code, disk, heartbeat, memory, parent, parts, signals
+from . import (
+    awaited,
+    code,
+    disk,
+    heartbeat,
+    memory,
+    parent,
+    parts,
+    recorded,
+    signals,
+)
 from .files import content_hash, file_hash
 from .lock import Lock
 from .places import checkout, home
@@ -80,6 +90,8 @@ class _Run:
             self.require_strategy(checked)
             self.instance = f"{self.name}@{self.key}"
         self.outputs = [self.root / out for out in written(declared, self.key)]
+        deps = [item.replace("${key}", self.key) for item in declared.get("deps", [])]
+        self.require_whole(deps, checked)
         edited = [item for item in declared.get("deps", []) if code.edited(self.root / item)]
         self.require_no(edited)  # while packages were imported
         lock = Lock(self.root, self.instance)
@@ -91,6 +103,7 @@ class _Run:
             if killed is not None:
                 log.info(memory.killed(self.instance, killed, checked))
             parts.sweep(self.outputs, home() / ".cache/transferlab")
+            awaited.note_records(self.root)
             work(self.root, checked, self.key)
             # DVC hashes parameters and dependencies after the command ends (treeverse/dvc#11058):
             # without this, values edited meanwhile would be bound to a result they did not make.
@@ -106,6 +119,15 @@ class _Run:
                 f"{self.name}: expected one of {', '.join(checked.strategies)}, got "
                 f"'{self.key}'. Name one of them."
             )
+
+    def require_whole(self, deps: Sequence[str], checked: Params) -> None:
+        """Refuse inputs that are not what DVC recorded. Started by hand, a stage only says so: the
+        stages before it may have been, too.
+        """
+        for line in recorded.damage(self.root, deps, checked.strategies):
+            if parent.is_dvc(self.instance):
+                raise ValueError(line)
+            log.warning(line)
 
     def require_no(self, changed: Sequence[str]) -> None:
         """Refuse a result that is not what its inputs of now would give."""

@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import re
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -12,11 +14,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..pipeline import disk
+from ..pipeline import awaited, disk
 from ..pipeline.files import atomic
-from ..pipeline.places import home
 
-DISK_MB = 10_000  # of all trainings together; those that were not saved for longest make room
+DISK_MB = 10_000  # of all trainings together; see `sweep` for those that make room
+DAYS = 30.0  # that a training stays after its result was recorded
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +79,12 @@ class Checkpoint:
     Args:
         path: Named by everything the training depends on.
         every: Seconds between two saves.
+        days: How long trainings stay that DVC has recorded.
     """
 
-    def __init__(self, path: Path, every: float):
-        self.path, self.every, self.saved = path, every, time.monotonic()
+    def __init__(self, path: Path, every: float, days: float = DAYS):
+        self.path, self.every, self.days = path, every, days
+        self.saved = time.monotonic()
         self.previous = path.with_suffix(".previous.pt")
         self._warned = False
 
@@ -111,7 +115,7 @@ class Checkpoint:
         self.saved = time.monotonic()
         try:
             self._write(progress)
-            sweep(self.path.parent, keep=self.path)
+            sweep(self.path.parent, self.days, keep=self.path)
         except (OSError, RuntimeError) as error:  # torch's word for whatever the system says
             if not self._warned:
                 cause = disk.named(disk.behind(error), self.path)
@@ -127,8 +131,22 @@ class Checkpoint:
 
 
 def checkpoint_of(key: str, every: float) -> Checkpoint:
-    """Where the training of this name saves itself."""
-    return Checkpoint(home() / f".cache/transferlab/resume/{key}.pt", every)
+    """Where the training of this name saves itself.
+
+    Raises:
+        ValueError: `TRANSFERLAB_KEEP_DAYS` is no number of days.
+    """
+    return Checkpoint(awaited.saved_as(key), every, _days())
+
+
+def _days() -> float:
+    given = os.environ.get("TRANSFERLAB_KEEP_DAYS", "") or str(DAYS)
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", given, re.ASCII):
+        raise ValueError(
+            f"TRANSFERLAB_KEEP_DAYS: expected a number of days, got {given!r}. Set it to how long "
+            "a recorded training stays in the cache, or unset it."
+        )
+    return float(given)
 
 
 def _read(path: Path) -> Progress:
@@ -139,20 +157,29 @@ def _read(path: Path) -> Progress:
     return Progress(**torch.load(path, weights_only=True))
 
 
-def sweep(folder: Path, keep: Path) -> None:
-    """Delete what was not saved for longest until all fit into `DISK_MB`; before finished and
-    killed trainings the saves before their last.
+def sweep(folder: Path, days: float, keep: Path) -> None:
+    """Delete trainings whose result has been recorded and that were not used for so long, then what
+    is needed least until all fit into `DISK_MB`.
+
+    First the saves before the last ones go, then trainings whose result is recorded, and only then
+    those that nothing else holds; among equals what was not saved for longest.
     """
+    for mark in folder.glob("*.recorded"):
+        path = mark.with_suffix(".pt")
+        used = awaited.recorded_at(path)
+        if path != keep and used is not None and used < time.time() - 86400 * days:
+            awaited.forget(path)
     files = []
-    for file in folder.iterdir():
+    for file in folder.glob("*.pt"):
         with contextlib.suppress(OSError):  # another process sweeps as well
             status = file.stat()
             last = not file.name.endswith(".previous.pt")
-            files.append((last, status.st_mtime, status.st_size / 1e6, file))
+            need = last + (last and awaited.recorded_at(file) is None)
+            files.append((need, status.st_mtime, status.st_size / 1e6, file))
     taken = sum(size for _, _, size, _ in files)
     for _, _, size, file in sorted(files):
         if taken <= DISK_MB:
             break
         if file != keep:
-            file.unlink(missing_ok=True)
+            awaited.forget(file)
             taken -= size

@@ -30,8 +30,9 @@ SEED = 0  # of the task and of its random start: all strategies start from the s
 
 def train_on_source(
     backbone: Backbone, train: Train, engine: Engine, code: str, log: Log
-) -> tuple[Mapping[str, Tensor], str]:
-    """Train the backbone on its source task; gives its tensors and what they are.
+) -> tuple[Mapping[str, Tensor], str, str]:
+    """Train the backbone on its source task; gives its tensors, what they are, and the training's
+    key.
 
     Raises:
         ValueError: The training diverged.
@@ -49,7 +50,7 @@ def train_on_source(
     )
     with TemporaryDirectory(dir=cache_folder("source")) as name:
         images = source_images(source.dataset, Path(name))
-        model, done = train_once(recipe, images, code, log)
+        model, done, key = train_once(recipe, images, code, log)
     if done["status"] == "diverged":
         raise ValueError(
             "backbone.source.strategy: expected losses that are numbers, got one in epoch "
@@ -57,7 +58,7 @@ def train_on_source(
         )
     accuracy = f"validation accuracy {done['validation_accuracy']:.3f}"
     origin = f"trained on {source.dataset.name} ({', '.join(images.classes)}), {accuracy}"
-    return model.state_dict(), origin
+    return model.state_dict(), origin, key
 
 
 def source_images(dataset: Dataset, folder: Path) -> Images:
@@ -70,8 +71,8 @@ def source_images(dataset: Dataset, folder: Path) -> Images:
 
 def train_once(
     recipe: Recipe, images: Images, code: str, log: Log
-) -> tuple[nn.Sequential, Outcome]:
-    """The trained model of one seed, and how its training ended."""
+) -> tuple[nn.Sequential, Outcome, str]:
+    """The trained model of one seed, how its training ended, and its key."""
     train, engine = recipe.train, recipe.engine
     compute = device.prepare(engine, engine.pinned())
     task = Task(
@@ -85,4 +86,4 @@ def train_once(
     facts = describe(recipe, images, "", compute)
     key = content_hash([*what_names(facts), images.digest, code])
     done, _ = learn(model, task, checkpoint_of(key, engine.checkpoint_seconds), log)
-    return model, outcome(done)
+    return model, outcome(done), key

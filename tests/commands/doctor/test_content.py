@@ -31,10 +31,9 @@ def cache(tmp_path: Path) -> Path:
         (tmp_path / name).write_bytes(text)
     listing = [{"md5": kept(cache, item.encode()), "relpath": item} for item in "xy"]
     outs = [
-        {"path": "a.bin", "md5": kept(cache, b"a")},
-        {"path": "models", "md5": kept(cache, json.dumps(listing).encode(), ".dir")},
-        {"path": "absent", "md5": "0" * 32},
-        {"path": "metrics.json"},
+        {"path": "a.bin", "md5": kept(cache, b"a"), "hash": "md5"},
+        {"path": "models", "md5": kept(cache, json.dumps(listing).encode(), ".dir"), "hash": "md5"},
+        {"path": "absent", "md5": "0" * 32, "hash": "md5"},
     ]
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"train": {"outs": outs}}}))
     return cache
@@ -84,11 +83,3 @@ def test_a_file_too_many_or_too_few_is_told(tmp_path: Path, cache: Path, extra: 
     (tmp_path / "models/z").touch() if extra else (tmp_path / "models/y").unlink()
     (found,) = content.damaged_outputs(tmp_path, cache, somebody_is_at_work=False)
     assert found.command == "rm -rf models && dvc repro"
-
-
-def test_a_cache_elsewhere_is_the_one_that_is_read(tmp_path: Path) -> None:
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc/config").write_text(
-        f"[core]\nno_scm = true\n[cache]\ndir = {tmp_path}/shared\n"
-    )
-    assert content.cache_of(tmp_path) == tmp_path / "shared/files/md5"

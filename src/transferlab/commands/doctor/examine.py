@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...pipeline import recorded
 from ...pipeline.places import checkout
 from . import content, history, locks, processes, stores, surroundings
 from .finding import Finding
@@ -42,6 +43,6 @@ def examine(root: Path, deep: bool) -> Iterator[Finding]:
     yield from surroundings.full_disk(root)
     yield from stores.problems(root)
     if deep:
-        cache = content.cache_of(root)
+        cache = recorded.cache_of(root)
         yield from content.damaged_cache(cache)
         yield from content.damaged_outputs(root, cache, at_work)
