@@ -18,6 +18,8 @@ from transferlab.data.ingest.pixels import preprocess
 from transferlab.params.dataset import Dataset
 from transferlab.pipeline import files
 
+CLASSES = ("robin", "wren")
+
 OUTPUTS = [
     *("class_counts.csv", "classes.json", "given.csv", "samples.png", "skipped.csv"),
     *("test/images.bin", "test/manifest.csv", "train/images.bin", "train/manifest.csv"),
@@ -79,6 +81,16 @@ def grain(number: int) -> bytes:
     """An image file that looks like no other number's."""
     values = np.random.default_rng(number).integers(0, 256, (10, 12, 3), dtype=np.uint8)
     return saved(Image.fromarray(values))
+
+
+def photographs(folder: Path, count: int = 5) -> Path:
+    """A folder with two classes of images, of which no two look alike."""
+    for name in CLASSES:
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            content = grain(number + 100 * CLASSES.index(name))
+            (folder / name / f"{number}.png").write_bytes(content)
+    return folder
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

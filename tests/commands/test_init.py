@@ -10,17 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from archives import grain, picture
+from archives import grain, photographs, picture
 from called import edit, failure, said
-from checkout import ROOT
 
-from transferlab.commands import init
-from transferlab.commands.init import UNHASHED
 from transferlab.pipeline.places import from_home
 from transferlab.settings import compose, dataset_file
 from transferlab.settings.dataset_file import in_yaml, name_of, path_in, with_dataset
-
-CLASSES = ("robin", "wren")
 
 ODD = ["my birds", "birds (1)", "Vögel", "x=y", "a,b", "~", "~nobody", "Ann's", 'a "b"', "$HOME"]
 ODD += [
@@ -35,55 +30,6 @@ ODD += [
     "???",
 ]
 """Names that a shell, Hydra, OmegaConf or YAML reads as something else."""
-
-
-@pytest.fixture(scope="module")
-def base() -> dict:
-    """What conf/ composes to with images of one's own, composed once."""
-    folder = ROOT / "conf"
-    text = compose.compose(
-        [
-            "dataset=folder",
-            f"dataset.path={folder}",
-            "strategy=[frozen,probe,progressive]",
-            UNHASHED,
-        ],
-        ROOT,
-    )
-    return yaml.safe_load(text)
-
-
-@pytest.fixture
-def quick(own: Path, base: dict, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same without Hydra, which takes a third of a second each time."""
-
-    def composed(root: Path, plan: init.Plan, *overrides: str) -> str:
-        changes = yaml.safe_load(plan.dataset)
-        del changes["defaults"]
-        values = {**base, "dataset": {**base["dataset"], **changes}}
-        return yaml.safe_dump(values, sort_keys=False)
-
-    monkeypatch.setattr(init, "_composed", composed)
-    return own
-
-
-@pytest.fixture
-def own(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout that is everybody's home, beside a folder of images; where a person stands."""
-    monkeypatch.setenv("DVC_ROOT", str(root))
-    monkeypatch.chdir(root.parent)
-    (root / "params.yaml").write_text("seeds: [0]\n")
-    photographs(root.parent / "my birds")
-    return root
-
-
-def photographs(folder: Path, count: int = 5) -> Path:
-    for name in CLASSES:
-        (folder / name).mkdir(parents=True)
-        for number in range(count):
-            content = grain(number + 100 * CLASSES.index(name))
-            (folder / name / f"{number}.png").write_bytes(content)
-    return folder
 
 
 def state(root: Path) -> dict[str, bytes]:
@@ -125,12 +71,12 @@ def test_a_folder_becomes_the_checkouts_data_set(
         "../my birds",
     )
     assert lines[:6] == [
-        "../my birds: a folder of 10 images in 2 classes, 0.0 MB (10 train)",
-        "the test images are drawn from every class",
-        "  robin: 5 train",
-        "  wren: 5 train",
+        "../my birds: a folder of 10 images in 2 classes, 0.0 MB",
+        "30% of every class are drawn as test images",
+        "  robin: 5",
+        "  wren: 5",
         "fewer than 20 images, which show little: robin, wren",
-        "left to the pipeline: broken images, and what looks the same without being so",
+        "left to the pipeline: images that break off, and those that only look the same",
     ]
     assert lines[6] == f"preview: {own}/.cache/transferlab/preview/my_birds.png"
     assert Path(lines[6].removeprefix("preview: ")).read_bytes().startswith(b"\x89PNG")
@@ -234,6 +180,7 @@ def test_archives_and_tables_are_taken_too(
     lines = said(capsys, "init", str(path), "--name", "birds")
     found = {"csv": "table"}.get(kind, kind)
     assert lines[0].startswith(f"{path}: a {found} of 10 images in 2 classes, ")
+    assert ("path is the path, label is the label" in lines) == (kind == "csv")
     assert any(line.startswith("preview: ") for line in lines) == (kind != "tar")
     text = (quick / "conf/dataset/birds.yaml").read_text()
     assert ("\ncolumns: " in text, "\nzip_encoding: " in text) == (kind == "csv", kind == "zip")
@@ -332,7 +279,7 @@ def test_images_that_cannot_work_change_nothing(quick: Path, fill: object, told:
         (["my birds", "--name", "textures", "--force"], "is one of the project's own"),
         (["my birds", "-S", "dataset.path=x"], "-S dataset.path=x: expected dataset.KEY=VALUE"),
         (["my birds", "-S", "dataset.label=names"], "dataset.label: unknown key. Did you mean"),
-        (["table.csv"], "Name it; columns: picture, species."),
+        (["table.csv"], "Name it, as in -S dataset.columns.path=picture; the first line has the"),
     ],
 )
 def test_wrong_words_change_nothing(quick: Path, arguments: list[str], told: str) -> None:
@@ -389,10 +336,12 @@ def test_a_preset_with_images_of_its_own_is_refused(own: Path) -> None:
 def test_broken_images_are_named_beforehand(
     quick: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (quick.parent / "my birds/wren/0.png").write_bytes(picture()[:40])
-    lines = said(capsys, "init", "my birds")
-    (line,) = [line for line in lines if line.startswith("cannot be read")]
-    assert line.startswith("cannot be read, the pipeline stops at them: wren/0.png ")
+    (quick.parent / "my birds/wren/0.png").write_bytes(picture()[:20])
+    told = failure("init", "my birds")
+    assert "images that cannot be used: 1\n  wren/0.png: does not decode (" in told
+    assert "or leave them out: -S dataset.on_bad_image=skip" in told
+    lines = said(capsys, "init", "my birds", "-S", "dataset.on_bad_image=skip")
+    assert "cannot be read, left out: wren/0.png" in lines
 
 
 # The line of conf/config.yaml

@@ -11,6 +11,9 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
+from ..data.ingest import advice, checks
+from ..data.ingest.layout import Skipped
+from ..params.dataset import Dataset
 from ..params.reading import parse
 from ..params.whole import Params
 from ..pipeline.files import atomic
@@ -82,10 +85,11 @@ def init(*, path: str, name: str | None, settings: Sequence[str], force: bool) -
     values = parse(yaml.safe_load(_composed(root, plan, UNHASHED)), "conf")
     place = from_home(plan.path)
     _expect_spoken_of(values, plan)
-    found = look_at(place, values.dataset)
-    _refuse(found, values)
-    print(_in_words(plan, found))
-    notes, preview = _glance(place, found, values, plan.name)
+    try:
+        found, notes, preview = _glance(place, look_at(place, values.dataset), values, plan)
+    except ValueError as error:
+        more = " Settings go behind this command, too." if "-S " in str(error) else ""
+        raise ValueError(f"{error}{more}") from error
     for note in [*_tiny(found), *notes]:
         print(note)
     if not plan.kept:
@@ -164,86 +168,113 @@ def _files(plan: Plan) -> dict[str, str]:
     return {CONFIG: plan.config, f"conf/dataset/{plan.name}.yaml": plan.dataset}
 
 
-def _refuse(found: Found, values: Params) -> None:
-    """Refuse images that the pipeline would.
+def _refuse_few(found: Found, values: Params, skipped: Sequence[Skipped]) -> None:
+    """Refuse classes of which too few files can be used.
 
     Raises:
-        ValueError: It would.
+        ValueError: There are some.
     """
-    if found.problem:
-        settings = " Settings go behind this command, too." if "-S " in found.problem else ""
-        raise ValueError(f"{found.problem}{settings}")
     asked = found.kind == "table" or not found.parts.get("validation")
-    for name, count in found.counts.items():
-        train = count.get("train", 0) - found.drawn
-        if asked and train < LEAST:
+    of_train = {name: count.get("train", 0) for name, count in found.counts.items()}
+    enough = [name for name, train in of_train.items() if train - found.drawn >= LEAST]
+    for name, train in of_train.items():
+        if asked and name not in enough:
+            out = Counter(item.kind for item in skipped if item.place == ("train", name))
+            besides = f" beside {_of_kinds(out)}" if out else ""
+            alone = f" or, if {enough[0]} is the data set, give that" if len(enough) == 1 else ""
             raise ValueError(
                 f"{values.dataset.path}: expected at least {LEAST} training images of class "
-                f"{name!r}{', and one to test on' if found.drawn else ''}, got "
-                f"{count.get('train', 0)}. Add images, or name the classes to use: -S "
-                "'dataset.classes=[...]'."
+                f"{name!r}{', and one to test on' if found.drawn else ''}, got {train}{besides}. "
+                f"{advice.without(enough)[:-1]}{alone}."
             )
 
 
-def _in_words(plan: Plan, found: Found) -> str:
+def _in_words(plan: Plan, found: Found, dataset: Dataset) -> str:
     """What is there: a line of sums, one of parts, and one for each class."""
     sums: Counter[str] = Counter()
     for count in found.counts.values():
         sums.update(count)
-    parts = ", ".join(f"{number} {part}" for part, number in sums.items())
+    of_parts = "" if found.drawn else f" ({_of_kinds(sums)})"
     lines = [
         f"{plan.path}: a {found.kind} of {sum(sums.values())} images in {len(found.counts)} "
-        f"classes, {found.megabytes:.1f} MB ({parts})"
+        f"classes, {found.megabytes:.1f} MB{of_parts}"
     ]
-    told = [f"{folder} is the {part} part" for part, folder in found.parts.items() if folder]
+    told = [f"{it} is the {part} part" for part, it in found.parts.items() if it not in ("", part)]
     if found.drawn:
-        told.append("the test images are drawn from every class")
+        told.append(f"{dataset.test_fraction:.0%} of every class are drawn as test images")
     if found.groups:
         told.append(f"{found.groups} groups stay undivided")
     lines += [", ".join(told)] if told else []
+    if found.columns:
+        lines.append(", ".join(f"{it} is the {kind}" for kind, it in found.columns.items()))
     if found.ignored:
-        kinds = ", ".join(f"{number} {kind}" for kind, number in found.ignored.items())
-        lines.append(f"left out: {kinds}")
-    lines += [f"  {name}: {_of_parts(count)}" for name, count in list(found.counts.items())[:30]]
+        lines.append(f"left out: {_of_kinds(found.ignored)}")
+    lines += [f"  {name}: {_of_class(found, name)}" for name in list(found.counts)[:30]]
     if len(found.counts) > 30:
         lines.append(f"  and {len(found.counts) - 30} more classes")
     return "\n".join(map(printable, lines))
 
 
-def _of_parts(count: Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {part}" for part, number in count.items())
+def _of_class(found: Found, name: str) -> str:
+    count = found.counts[name]
+    return str(sum(count.values())) if found.drawn else _of_kinds(count)
+
+
+def _of_kinds(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
 
 
 def _tiny(found: Found) -> list[str]:
     small = [name for name, count in found.counts.items() if sum(count.values()) < TINY]
     if not small:
         return []
-    listed = ", ".join(small[:5]) + (f" and {len(small) - 5} more" if len(small) > 5 else "")
-    return [printable(f"fewer than {TINY} images, which show little: {listed}")]
+    return [printable(f"fewer than {TINY} images, which show little: {_listed(small)}")]
 
 
-def _glance(place: Path, found: Found, values: Params, name: str) -> tuple[list[str], Path | None]:
-    """What the images themselves tell in seconds, and the picture that was drawn of them."""
-    from ..settings import glance  # numpy and Pillow, which no other command shall wait for
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
-    notes = ["left to the pipeline: broken images, and what looks the same without being so"]
-    with glance.reader(place, found, values.dataset) as read:
+
+def _glance(
+    place: Path, found: Found, values: Params, plan: Plan
+) -> tuple[Found, list[str], Path | None]:
+    """What is left when the images themselves have been looked at, what is to be said of it, and
+    the picture that was drawn.
+
+    Raises:
+        ValueError: They cannot be used as the settings are.
+    """
+    if found.problem:
+        raise ValueError(found.problem)
+    from ..settings import glance, rehearsal  # numpy and Pillow, for which no other command waits
+
+    dataset, preview, skipped = values.dataset, None, list[Skipped]()
+    with glance.reader(place, found, dataset) as read:
+        if read is not None:
+            found, skipped = glance.usable(read, found, dataset)
+        _refuse_few(found, values, skipped)
+        rehearsal.divide(found, values)
+        print(_in_words(plan, found, dataset))
         if read is None:
-            return ["left to the pipeline, as in any tar: duplicates and broken images"], None
-        twice = glance.refuse_twice(read, found, values.dataset)
-        preview = cache_folder("preview") / f"{name}.png"
-        bad = glance.write_preview(read, found, values.dataset, preview)
+            return (
+                found,
+                ["left to the pipeline, as in any tar: duplicates and broken images"],
+                None,
+            )
+        twice = glance.refuse_twice(read, found, dataset)
+        preview = cache_folder("preview") / f"{plan.name}.png"
+        drawn = glance.write_preview(read, found, dataset, preview)
+    bad = {item.id: item for item in [*skipped, *drawn] if item.bad}
+    if dataset.on_bad_image == "error":
+        checks.refuse_bad(list(bad.values()), dataset.path or "")
+    notes = ["left to the pipeline: images that break off, and those that only look the same"]
     if twice.files:
         notes.insert(0, f"the same file again, in one class and part: {twice.files}")
     if not twice.complete:
         notes.append("left to the pipeline: large files that may be there twice")
     if bad:
-        listed = ", ".join(bad[:3])
-        what = (
-            "the pipeline stops at them" if values.dataset.on_bad_image == "error" else "left out"
-        )
-        notes.insert(0, f"cannot be read, {what}: {listed}, and perhaps more")
-    return notes, preview
+        notes.insert(0, printable(f"cannot be read, left out: {_listed(list(bad))}"))
+    return found, notes, preview
 
 
 def _training_images(found: Found, values: Params) -> int:

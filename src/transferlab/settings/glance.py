@@ -2,28 +2,31 @@
 
 import hashlib
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..data.archive import pack, table
 from ..data.images import Pixels
-from ..data.ingest.checks import refuse_duplicates, refuse_two_labels
+from ..data.ingest.checks import refuse_duplicates, refuse_two_labels, unusable
 from ..data.ingest.contrast import contrast_of
-from ..data.ingest.decode import decoded, in_eight_bits, resized, values_of
+from ..data.ingest.decode import decoded, in_eight_bits, opened, resized, values_of
 from ..data.ingest.entries import opened_zip, read_entry
-from ..data.ingest.layout import Entry
+from ..data.ingest.layout import Entry, Skipped
 from ..data.ingest.sheet import CLASSES, SIDE, spread, write_sheet
 from ..params.dataset import Dataset
 from ..params.record import plain
+from ..pipeline import heartbeat
 from ..pipeline.terminal import printable
-from .look import Found
+from .look import Found, counted
 
 READ = 500_000_000
-"""Bytes of files of one size that are compared: seconds. What is more is left to the pipeline."""
+"""Bytes that are looked at, and of files of one size that are compared: seconds. What is more is
+left to the pipeline.
+"""
 
 Read = Callable[[Entry], bytes]
 
@@ -34,6 +37,39 @@ class Twice:
 
     files: int  # that another one equals
     complete: bool  # whether all were compared
+
+
+def usable(read: Read, found: Found, dataset: Dataset) -> tuple[Found, list[Skipped]]:
+    """The data set without files that are no images, told by their first bytes.
+
+    Args:
+        read: Of `reader`.
+        found: What names tell.
+        dataset: How images are read.
+
+    Returns:
+        What is left of it, and those that are left out or, with `bad`, cannot be used. Beyond
+        `READ` bytes in all, files are taken for what they are called.
+    """
+    kept, skipped, left = [], [], READ
+    for entry in heartbeat.each(found.entries, "files looked at", len(found.entries)):
+        left -= entry.info.file_size
+        problem = _problem(entry, read(entry), dataset) if left >= 0 else None
+        if problem is not None:
+            skipped.append(replace(problem, place=(entry.split, entry.label)))
+        if problem is None or problem.bad:
+            kept.append(entry)
+    ignored = found.ignored + Counter(item.kind for item in skipped if not item.bad)
+    counts = counted(kept, list(found.counts))
+    return replace(found, entries=kept, counts=counts, ignored=ignored), skipped
+
+
+def _problem(entry: Entry, content: bytes, dataset: Dataset) -> Skipped | None:
+    try:
+        opened(io.BytesIO(content), dataset.max_megapixels)
+    except ValueError as error:
+        return unusable(entry.id, content, error)
+    return None
 
 
 @contextmanager
@@ -80,7 +116,7 @@ def _row(entry: Entry, content: bytes) -> dict[str, Any]:
     return {"id": entry.id, "split": entry.split, "label": entry.label, "sha256": digest}
 
 
-def write_preview(read: Read, found: Found, dataset: Dataset, path: Path) -> list[str]:
+def write_preview(read: Read, found: Found, dataset: Dataset, path: Path) -> list[Skipped]:
     """Draw some images of every class; those that cannot be read are returned with the reason."""
     classes = list(found.counts)
     rows, bad = [], []
@@ -88,10 +124,11 @@ def write_preview(read: Read, found: Found, dataset: Dataset, path: Path) -> lis
         entries = [entry for entry in found.entries if entry.label == name]
         pictures = []
         for entry in _spread(entries):
+            content = read(entry)
             try:
-                pictures.append(_picture(read(entry), dataset.max_megapixels))
+                pictures.append(_picture(content, dataset.max_megapixels))
             except ValueError as error:
-                bad.append(printable(f"{entry.id} {error}"))
+                bad.append(unusable(entry.id, content, error))
         rows.append((printable(f"{name} ({len(entries)} images)"), pictures))
     write_sheet(rows, len(classes) - len(rows), path)
     return bad

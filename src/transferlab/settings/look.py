@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.archive import pack, table, tar
-from ..data.ingest.entries import opened_zip
+from ..data.archive.others import WORKBOOKS, refusal
+from ..data.ingest.entries import checked_members, opened_zip
 from ..data.ingest.layout import Entry, Layout, Members, arrange, arrange_table
 from ..data.ingest.pixels import layout_of
 from ..params.dataset import Dataset
 from ..params.record import plain
+from ..pipeline import heartbeat
 
 KINDS = ("folder", "zip", "tar", "table")
 
@@ -29,8 +31,9 @@ class Found:
     counts: Mapping[str, Mapping[str, int]]  # class -> train, validation, test -> files
     entries: Sequence[Entry]  # all of that, sorted
     groups: int  # that the user gave
+    columns: Mapping[str, str]  # of a table: what each is -> what it is called
     megabytes: float
-    ignored: Mapping[str, int]  # kind of file that is left out -> files
+    ignored: Counter[str]  # kind of file that is left out -> files
     problem: str | None  # why it cannot be used as it is, and the setting that fits
 
 
@@ -44,7 +47,8 @@ def look_at(path: Path, dataset: Dataset) -> Found:
     kind = "nothing"
     try:
         kind = _kind(path)
-        return _found(kind, _layout(kind, path, dataset))
+        columns = table.columns_of(path, plain(dataset.columns)) if kind == "table" else {}
+        return _found(kind, _layout(kind, path, dataset), columns)
     except ValueError as error:
         return Found(
             kind=kind,
@@ -53,8 +57,9 @@ def look_at(path: Path, dataset: Dataset) -> Found:
             counts={},
             entries=(),
             groups=0,
+            columns={},
             megabytes=0.0,
-            ignored={},
+            ignored=Counter(),
             problem=str(error),
         )
 
@@ -64,14 +69,11 @@ def _kind(path: Path) -> str:
         return "folder"
     if table.is_table(path):
         return "table"
-    if path.is_file() and zipfile.is_zipfile(path):
+    if path.is_file() and zipfile.is_zipfile(path) and path.suffix.lower() not in WORKBOOKS:
         return "zip"
     if path.is_file() and tar.is_tar(path):
         return "tar"
-    raise ValueError(
-        "dataset.path: expected a folder, a zip, tar or tar.gz, or a CSV or Parquet table, found "
-        f"{'another file' if path.exists() else 'nothing'} at {path}."
-    )
+    raise ValueError(refusal(path))
 
 
 def _layout(kind: str, path: Path, dataset: Dataset) -> Layout:
@@ -86,9 +88,9 @@ def _layout(kind: str, path: Path, dataset: Dataset) -> Layout:
             {"path": name, "label": line.label, "split": line.split, "group": line.group}
             for name, line in lines.items()
         ]
-        return arrange_table(_members(sizes), said, dataset, where)
-    sizes = _of_folder(path) if kind == "folder" else dict(_of_tar(path))
-    return arrange(_members(sizes), dataset, where)
+        return arrange_table(_members(sizes, where, dataset), said, dataset, where)
+    sizes = _of_folder(path) if kind == "folder" else dict(_of_tar(path, dataset))
+    return arrange(_members(sizes, where, dataset), dataset, where)
 
 
 def _of_folder(path: Path) -> dict[str, int]:
@@ -96,37 +98,52 @@ def _of_folder(path: Path) -> dict[str, int]:
     return {name: 0 if name.endswith("/") else file.stat().st_size for name, file in found.items()}
 
 
-def _of_tar(path: Path) -> Iterator[tuple[str, int]]:
+def _of_tar(path: Path, dataset: Dataset) -> Iterator[tuple[str, int]]:
+    total = 0
     try:
         with tarfile.open(path) as opened:
-            for member in opened:
+            for count, member in enumerate(heartbeat.each(opened, "files of the tar"), 1):
+                total += member.size
+                tar.require_plain(path, member, count, total, dataset)
                 name = member.name.removeprefix("./").strip("/")
                 yield f"{name}/" if member.isdir() else name, member.size
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise ValueError(f"{path}: not a readable tar ({error}). Pack it anew.") from error
 
 
-def _members(sizes: Mapping[str, int]) -> Members:
-    members = []
-    for name, size in sizes.items():
-        info = zipfile.ZipInfo(name)
-        info.file_size = size
-        members.append((unicodedata.normalize("NFC", name.rstrip("/")), info))
-    return members
+def _members(sizes: Mapping[str, int], where: str, dataset: Dataset) -> Members:
+    """What the zip will hold that is made of these files."""
+    return checked_members(
+        ((_stored(name, size), unicodedata.normalize("NFC", name)) for name, size in sizes.items()),
+        where,
+        dataset,
+    )
 
 
-def _found(kind: str, layout: Layout) -> Found:
-    counts: dict[str, Counter[str]] = {name: Counter() for name in layout.classes}
-    for entry in layout.entries:
-        counts[entry.label]["validation" if entry.validation else entry.split] += 1
+def _stored(name: str, size: int) -> zipfile.ZipInfo:
+    info = pack.entry_of(name)
+    info.file_size = info.compress_size = size
+    return info
+
+
+def _found(kind: str, layout: Layout, columns: Mapping[str, str]) -> Found:
     return Found(
         kind=kind,
         parts=layout.parts,
         drawn=layout.drawn,
-        counts=counts,
+        counts=counted(layout.entries, layout.classes),
         entries=layout.entries,
+        columns=columns,
         groups=len({entry.group for entry in layout.entries if entry.group}),
         megabytes=sum(entry.info.file_size for entry in layout.entries) / pack.MB,
         ignored=Counter(skipped.kind for skipped in layout.skipped),
         problem=None,
     )
+
+
+def counted(entries: Sequence[Entry], classes: Sequence[str]) -> dict[str, Counter[str]]:
+    """How many files of each class and part there are."""
+    counts: dict[str, Counter[str]] = {name: Counter() for name in classes}
+    for entry in entries:
+        counts[entry.label]["validation" if entry.validation else entry.split] += 1
+    return counts

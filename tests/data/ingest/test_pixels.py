@@ -44,7 +44,7 @@ def test_a_bad_image_is_named_with_its_reason_and_the_option(place: Place, name:
     message = place.refused(
         rf"images that cannot be used: 1\n  train/bees/bad\.jpg: {reason}", members
     )
-    assert message.endswith("leave them out: -S dataset.on_bad_image=skip")
+    assert message.endswith("leave them out: -S dataset.on_bad_image=skip.")
     place.run(on_bad_image="skip")
     assert place.skipped()["train/bees/bad.jpg"].startswith(reason.replace("\\", ""))
     assert place.rows("class_counts.csv")[1] == {"class": "bees", "train": "3", "test": "3"}
@@ -99,7 +99,7 @@ def test_the_same_image_in_train_and_test_is_refused_unless_allowed(place: Place
     message = place.refused(
         r"same image is in train and in test:\n  train/ants/0\.png = val/ants/copy\.png", members
     )
-    assert message.endswith("accept it: -S dataset.on_duplicate=allow")
+    assert message.endswith("accept it: -S dataset.on_duplicate=allow.")
     place.run(on_duplicate="allow")
     assert len(place.rows("test/manifest.csv")) == 7
 
@@ -112,7 +112,7 @@ def test_the_same_image_in_two_classes_is_a_contradiction_unless_allowed(
     message = place.refused(
         rf"the same image is in two classes:\n  train/ants/0\.png = {copy}\n", members
     )
-    assert message.endswith("or accept it: -S dataset.on_duplicate=allow")
+    assert message.endswith("or accept it: -S dataset.on_duplicate=allow.")
     place.run(members, on_duplicate="allow")
 
 

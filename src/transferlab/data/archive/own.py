@@ -8,6 +8,7 @@ from ...params.dataset import Dataset
 from ...params.record import plain
 from ...pipeline.places import from_home
 from . import local, pack, table
+from .others import refusal
 from .tar import is_tar
 
 logger = logging.getLogger(__name__)
@@ -23,11 +24,7 @@ def require_images(dataset: Dataset) -> Path:
     path = from_home(dataset.path)
     listed = path.is_file() and table.is_table(path)
     if not (path.is_dir() or listed or is_zipfile(path) or (path.is_file() and is_tar(path))):
-        found = "another file" if path.exists() else "nothing"
-        raise ValueError(
-            f"dataset.path: expected a folder or a zip, tar, tar.gz, CSV or Parquet, found {found} "
-            f"at {path}. Give another path, or unpack it."
-        )
+        raise ValueError(refusal(path))
     columns, folder = plain(dataset.columns), dataset.images_folder
     now = table.table_sha256(path, columns, folder) if listed else pack.folder_sha256(path)
     if now != dataset.path_sha256:

@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +68,7 @@ def read_table(path: Path, columns: Columns | None, folder: str | None) -> dict[
     missing, twice, empty = [], [], []
     for row in rows:
         value = {kind: row[name].strip() for kind, name in names.items()}
-        file = Path(os.path.normpath(root / value["path"]))
+        file = _file(root, value["path"])
         line = Line(
             file=file,
             label=value["label"],
@@ -86,6 +88,11 @@ def read_table(path: Path, columns: Columns | None, folder: str | None) -> dict[
     _refuse(path, "files that are not there", missing, advice)
     _refuse(path, "files that are listed twice", twice, "Leave one line of each.")
     return _named(lines, root)
+
+
+def columns_of(path: Path, columns: Columns | None) -> dict[str, str]:
+    """What each column that is used is called, by what it is: path, label, split, group."""
+    return _columns(path, list(_rows(path)[0]), columns or AUTO)
 
 
 def table_sha256(path: Path, columns: Columns | None, folder: str | None) -> str:
@@ -114,6 +121,14 @@ def pack_table(path: Path, columns: Columns | None, folder: str | None, archive:
     pack.write_zip(archive, {**members, TABLE: text.getvalue().encode()})
 
 
+def _file(root: Path, name: str) -> Path:
+    """The file of a path, which Windows writes with backslashes."""
+    file = Path(os.path.normpath(root / name))
+    if "\\" in name and not file.is_file():
+        return Path(os.path.normpath(root / name.replace("\\", "/")))
+    return file
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
         rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
@@ -125,9 +140,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _csv(path: Path) -> list[dict[str, str]]:
-    text = path.read_text(encoding="utf-8-sig")
-    head = text.split("\n", 1)[0]
+    text = _text(path)
+    head = re.split(r"[\r\n]", text, maxsplit=1)[0]
     separator = max(",;\t", key=head.count)
+    if said := re.match(r"sep=(.)\r?\n", text):  # Excel's own line about the others
+        separator, text = said[1], text[said.end() :]
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows = []
     for row in reader:
@@ -135,6 +152,18 @@ def _csv(path: Path) -> list[dict[str, str]]:
             raise ValueError(f"line {reader.line_num} has another number of cells than the first")
         rows.append(row)
     return rows
+
+
+def _text(path: Path) -> str:
+    """The text of a CSV in UTF-8, or in UTF-16 where its first bytes say so, as Excel's does."""
+    content = path.read_bytes()
+    utf_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        return content.decode("utf-16" if utf_16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"byte {error.start} is not UTF-8: save it as CSV in UTF-8, as Excel calls it"
+        ) from error
 
 
 def _parquet(path: Path) -> list[dict[str, str]]:
@@ -171,7 +200,8 @@ def _columns(path: Path, found: Sequence[str], asked: Columns) -> dict[str, str]
         if name is None and kind in ("path", "label"):
             raise ValueError(
                 f"dataset.columns.{kind}: expected a column of {path}, found none called "
-                f"{', '.join(USUAL[kind])}. Name it; columns: {', '.join(found)}."
+                f"{', '.join(USUAL[kind])}. Name it, as in -S dataset.columns.{kind}="
+                f"{shlex.quote(found[0])}; the first line has the columns: {', '.join(found)}."
             )
         if name is not None:
             names[kind] = name
@@ -186,7 +216,7 @@ def _refuse(path: Path, what: str, found: Sequence[str], advice: str) -> None:
     if found:
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
         listed = ", ".join(found[:10])
-        raise ValueError(f"dataset.path: {path}: {len(found)} {what}: {listed}{more}. {advice}")
+        raise ValueError(f"dataset.path: {path}: {what}: {len(found)}: {listed}{more}. {advice}")
 
 
 def _named(lines: Mapping[str, Line], root: Path) -> dict[str, Line]:

@@ -37,8 +37,7 @@ def tar_to_zip(path: Path, archive: Path, dataset: Dataset) -> None:
         ):
             for count, member in enumerate(heartbeat.each(source, "files unpacked"), 1):
                 total += member.size
-                if problem := _problem(member, count, total, dataset):
-                    raise ValueError(f"{path}: {problem}.")
+                require_plain(path, member, count, total, dataset)
                 if member.isdir():
                     target.writestr(entry_of(f"{member.name}/"), b"")
                     continue
@@ -49,6 +48,25 @@ def tar_to_zip(path: Path, archive: Path, dataset: Dataset) -> None:
         raise ValueError(
             f"{path}: not a readable tar ({error}). Repair it, or pack it anew."
         ) from error
+
+
+def require_plain(
+    path: Path, member: tarfile.TarInfo, count: int, total: int, dataset: Dataset
+) -> None:
+    """Refuse a member of a tar that is no plain file or folder, or is beyond the limits.
+
+    Args:
+        path: Of the tar.
+        member: That is asked about.
+        count: Of the members up to this one.
+        total: Their bytes.
+        dataset: Holds the limits.
+
+    Raises:
+        ValueError: It is.
+    """
+    if problem := _problem(member, count, total, dataset):
+        raise ValueError(f"{path}: {problem}.")
 
 
 def _mode(path: Path) -> str | None:

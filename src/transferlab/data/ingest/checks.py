@@ -1,11 +1,48 @@
 """Images that cannot make a data set: too few of a class, or the same one twice."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...pipeline import files, places
+from .advice import without
+from .decode import NO_IMAGE, named_like_image
 from .layout import Skipped
+
+# Formats that Pillow would open by content, whatever the name says, and that are no photographs.
+_OTHER_FORMATS = {
+    b"GIF8": "GIF",
+    b"%!PS": "PostScript",
+    b"\xc5\xd0\xd3\xc6": "PostScript",
+    b"8BPS": "Photoshop",
+}
+
+
+def unusable(id: str, content: bytes, error: ValueError) -> Skipped:
+    """Why a file is left out: another kind of file, or an image by its name that cannot be used.
+
+    Args:
+        id: Of the file.
+        content: Its bytes.
+        error: What decoding said.
+    """
+    other = next(
+        (name for start, name in _OTHER_FORMATS.items() if content.startswith(start)), None
+    )
+    if other or not named_like_image(id):
+        reason = f"left out: {NO_IMAGE}{f' but {other}' if other else ''}"
+        return Skipped(id=id, reason=reason, kind=other or "not an image")
+    return Skipped(id=id, reason=str(error) if content else "is empty", kind="bad image", bad=True)
+
+
+def refuse_bad(skipped: Sequence[Skipped], where: str) -> None:
+    """Refuse images that cannot be used, each with the reason."""
+    bad = [f"{item.id}: {item.reason}" for item in skipped if item.bad]
+    if bad:
+        raise ValueError(
+            f"{where}: images that cannot be used: {len(bad)}{ten(bad, 'bad images')}\n"
+            "Repair or remove them, or leave them out: -S dataset.on_bad_image=skip."
+        )
 
 
 def check_counts(
@@ -23,8 +60,14 @@ def check_counts(
                     f"least {least}; files left out: "
                     f"{len(excluded)}"
                     f"{ten((f'{e.id}: {e.reason}' for e in excluded), 'files left out')}\n"
-                    "Add images, or name the classes to use in dataset.classes."
+                    f"{_without(counts, split, least, classes)}"
                 )
+
+
+def _without(
+    counts: Mapping[tuple[str, str], int], split: str, least: int, classes: Sequence[str]
+) -> str:
+    return without([name for name in classes if counts[split, name] >= least])
 
 
 def refuse_two_labels(rows: list[dict[str, Any]], where: str) -> None:
@@ -36,7 +79,7 @@ def refuse_two_labels(rows: list[dict[str, Any]], where: str) -> None:
         raise ValueError(
             f"{where}: the same image is in two classes:{ten(lines, 'two labels')}\n"
             "One of its labels is wrong. Remove it from one class, or accept it: -S "
-            "dataset.on_duplicate=allow"
+            "dataset.on_duplicate=allow."
         )
 
 
@@ -50,7 +93,7 @@ def refuse_duplicates(rows: list[dict[str, Any]], where: str) -> None:
         raise ValueError(
             f"{where}: the same image is in train and in test:{pairs}\n"
             "Results on it would be too good. Remove one of the two, or accept it: -S "
-            "dataset.on_duplicate=allow"
+            "dataset.on_duplicate=allow."
         )
 
 

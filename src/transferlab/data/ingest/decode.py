@@ -91,10 +91,11 @@ def decode(
     return values if values.ndim == 3 else in_eight_bits(values, contrast)
 
 
-def decoded(file: IO[bytes], max_megapixels: int) -> Image.Image:
-    """The image upright in its own size: RGB, or grey of 16 bits in mode F; see `decode`."""
+def opened(file: IO[bytes], max_megapixels: int) -> Image.Image:
+    """The image, of which the head alone is read; see `decode`."""
     with _pillow_errors(file):
         image = Image.open(file, formats=FORMATS)
+        _refuse_endless(image)
     megapixels = image.width * image.height / 1e6
     if megapixels > max_megapixels:
         raise ValueError(
@@ -104,6 +105,12 @@ def decoded(file: IO[bytes], max_megapixels: int) -> Image.Image:
         raise ValueError(
             f"is {image.width} x {image.height} pixels, one side over {MAX_ASPECT} times the other"
         )
+    return image
+
+
+def decoded(file: IO[bytes], max_megapixels: int) -> Image.Image:
+    """The image upright in its own size: RGB, or grey of 16 bits in mode F; see `decode`."""
+    image = opened(file, max_megapixels)
     with _pillow_errors(file):
         deep = _has_colour_of_16_bits(image)
         ImageOps.exif_transpose(image, in_place=True)
@@ -149,6 +156,18 @@ def _pillow_errors(file: IO[bytes]) -> Iterator[None]:
         raise ValueError(f"does not decode ({str(error) or type(error).__name__})") from error
 
 
+def _refuse_endless(image: Image.Image) -> None:
+    if image.mode in ("I", "F") and not _of_ppm(image):
+        raise ValueError(
+            f"mode {image.mode!r} does not say which value is white; save it with 8 or 16 bits"
+        )
+
+
+def _of_ppm(image: Image.Image) -> bool:
+    """Whether it is grey of a PPM with more than 8 bits, whose white the file tells."""
+    return image.mode == "I" and image.format == "PPM"
+
+
 def _has_colour_of_16_bits(image: Image.Image) -> bool:
     """Whether the file has 16 bits for each of several channels; to be asked before it is read."""
     raw = [str(tile[3]) for tile in image.tile]  # type: ignore[attr-defined]
@@ -157,12 +176,8 @@ def _has_colour_of_16_bits(image: Image.Image) -> bool:
 
 def _rgb_or_grey(image: Image.Image) -> Image.Image:
     """RGB without the traps of `convert`: 16 bits are not clipped, hidden colours stay hidden."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+    if image.mode.startswith("I;16") or _of_ppm(image):
         return Image.fromarray(np.asarray(image).astype(np.float32))
-    if image.mode in ("I", "F"):
-        raise ValueError(
-            f"mode {image.mode!r} does not say which value is white; save it with 8 or 16 bits"
-        )
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))

@@ -4,7 +4,7 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,15 +46,31 @@ def members_of(
         where: What messages begin with.
         dataset: Holds the limits.
     """
+    infos = opened.infolist()
+    names = named(infos, dataset.zip_encoding, where)
+    return checked_members(zip(infos, names, strict=True), where, dataset)
+
+
+def checked_members(
+    infos: Iterable[tuple[zipfile.ZipInfo, str]], where: str, dataset: Dataset
+) -> list[tuple[str, zipfile.ZipInfo]]:
+    """Clean posix path and entry of each, once all are found safe.
+
+    Args:
+        infos: Entries and their names, which end in a / for folders.
+        where: What messages begin with.
+        dataset: Holds the limits.
+
+    Raises:
+        ValueError: What is wrong with one, or with all of them.
+    """
     members: list[tuple[str, zipfile.ZipInfo]] = []
     taken: set[str] = set()
-    infos = opened.infolist()
-    for info, name in zip(infos, named(infos, dataset.zip_encoding, where), strict=True):
+    for info, name in infos:
         if problem := _entry_problem(info, name, dataset):
-            raise ValueError(
-                f"{where}: {problem} {name!r}. Nothing was read; rename it, or pack the archive "
-                "anew."
-            )
+            lock = bool(info.flag_bits & 0x1)
+            mending = "Pack it anew without a password." if lock else "Rename or remove it."
+            raise ValueError(f"{where}: {problem} {name!r}. Nothing was read. {mending}")
         info.filename = name  # a folder is told by its last character
         path = "/".join(part for part in name.split("/") if part not in ("", "."))
         key = path.casefold()

@@ -31,7 +31,7 @@ def held_out(
 
     Args:
         entries: The files to draw among.
-        pictures: What each looks like, None where it cannot be used.
+        pictures: What each looks like, None where it cannot be used or nobody has looked.
         classes: Their names.
         fraction: Share of every class.
         seed: The only source of chance.
@@ -41,9 +41,11 @@ def held_out(
     """
     labels = np.array([classes.index(entry.label) for entry in entries])
     seen = np.flatnonzero([picture is not None for picture in pictures])
-    alike = find([picture for picture in pictures if picture is not None], labels[seen])
-    links = seen[alike.links[:, :2]].reshape(-1, 2)
-    given = _given(entries)
+    links = np.zeros((0, 2), dtype=np.int64)
+    if len(seen):
+        alike = find([picture for picture in pictures if picture is not None], labels[seen])
+        links = seen[alike.links[:, :2]].reshape(-1, 2)
+    given = given_pairs(entries)
     count = len(entries)
     levels = [groups(count, np.concatenate([links, given])), groups(count, given)]
     division = grouped_split(
@@ -54,7 +56,7 @@ def held_out(
     return {entries[row].id for row in tested}
 
 
-def _given(entries: Sequence[Entry]) -> npt.NDArray[np.int64]:
+def given_pairs(entries: Sequence[Entry]) -> npt.NDArray[np.int64]:
     """Pairs of images that the user calls a group, [M, 2]."""
     first: dict[str, int] = {}
     rows = [(entry.group, row) for row, entry in enumerate(entries) if entry.group]

@@ -1,15 +1,14 @@
 """The entries of an archive -> which file is of which part and class."""
 
-import re
 import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from ...params.dataset import Dataset
 from ..archive.pack import clutter
+from .advice import fitting, label_in_name, without
 from .decode import named_like_image
 from .parts import NAMES, few, parts_of, tops_of
 
@@ -18,8 +17,6 @@ Members = Sequence[tuple[str, zipfile.ZipInfo]]
 
 OUTSIDE = 0.05
 """The largest share of images outside the class folders that may be stray ones."""
-
-TABLES = (".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +83,7 @@ def arrange(members: Members, dataset: Dataset, where: str) -> Layout:
             entries.append(_entry(path, part, label, info, dataset))
         else:
             reason = "ignored: outside the class folders"
-            skipped.append(Skipped(id=path, reason=reason, kind="outside"))
+            skipped.append(Skipped(id=path, reason=reason, kind="outside the class folders"))
     classes = _classes(folders, dataset, where, [path for path, _ in members])
     _refuse_outside(skipped, len(entries), dataset, where)
     return _laid_out(entries, skipped, classes, bases, dataset=dataset, where=where)
@@ -225,15 +222,6 @@ def _place(
     return "", ""
 
 
-def label_in_name(path: str) -> str:
-    """What stands in a file's name before its number: `cat.12.jpg`, `cat_12.jpg`, `cat (12).jpg`.
-
-    Empty where there is none.
-    """
-    found = re.fullmatch(r"(.*?)[\W_]*\d+\)?", PurePosixPath(path).stem)
-    return found[1] if found else ""
-
-
 def _entry(path: str, part: str, label: str, info: zipfile.ZipInfo, dataset: Dataset) -> Entry:
     aside = part == "validation" and dataset.validation != "join"
     split = "train" if part == "validation" else part
@@ -261,12 +249,12 @@ def _classes(
         listed = " and ".join(f"{few(found)} in {part}" for part, found in folders.items())
         raise ValueError(
             f"{where}: expected the same classes in {' and '.join(folders)}, found {listed}. "
-            "Add what is missing, or name the classes to use in dataset.classes."
+            f"{without(set.intersection(*folders.values()), 'Add what is missing')}"
         )
     if len(train) < 2:
         raise ValueError(
             f"{where}: need at least 2 classes, found 1 ({few(train)}). "
-            f"{_advice(paths, dataset) or 'Add a folder per class.'}"
+            f"{fitting(paths, dataset) or 'Add a folder per class.'}"
         )
     refuse_alike(train, where)
     return tuple(sorted(train))
@@ -303,7 +291,7 @@ def _wrong_layout(
             "with class folders at the top, dataset.train_folder to null."
         )
     else:
-        advice = _advice(paths, dataset) or (
+        advice = fitting(paths, dataset) or (
             "Put the images of every class into a folder of its own, named like the class."
         )
     tree = "".join(f"\n  {line}" for line in expected)
@@ -311,26 +299,9 @@ def _wrong_layout(
     return f"{where}: expected{tree}\n{found}. {advice}"
 
 
-def _advice(paths: Sequence[str], dataset: Dataset) -> str:
-    """The setting under which these files are a data set, where there is one."""
-    files = [path for path in paths if not clutter(path)]
-    tables = [path for path in files if path.lower().endswith(TABLES)]
-    if tables and dataset.path is not None:
-        place = f"{dataset.path.rstrip('/')}/{tables[0]}"
-        return f"If {tables[0]} says the classes, give the table: -S 'dataset.path=\"{place}\"'."
-    counts = Counter(label_in_name(path) for path in files if named_like_image(path))
-    told = {name: count for name, count in counts.items() if name}
-    if dataset.labels == "folders" and len(told) > 1 and 2 * len(told) <= sum(told.values()):
-        shown = ", ".join(f"{name} ({count})" for name, count in sorted(told.items())[:5])
-        return (
-            f"If the names tell the class, here {len(told)}: {shown}, add: -S dataset.labels=names."
-        )
-    return ""
-
-
 def _refuse_outside(skipped: Sequence[Skipped], used: int, dataset: Dataset, where: str) -> None:
     """Refuse to leave out more than stray images, unless the user named the parts to use."""
-    outside = [s.id for s in skipped if s.kind == "outside" and named_like_image(s.id)]
+    outside = [s.id for s in skipped if s.kind.startswith("outside") and named_like_image(s.id)]
     if dataset.train_folder not in (None, "auto") or len(outside) <= OUTSIDE * used:
         return
     places = Counter(path.rpartition("/")[0] or "the top" for path in outside)
@@ -350,5 +321,5 @@ def _refuse_few(entries: Sequence[Entry], classes: Sequence[str], where: str) ->
             raise ValueError(
                 f"{where}: expected at least 3 files of class {name!r} (2 to train, 1 to test), "
                 f"got {counts[name]}. "
-                "Add images, or name the classes to use in dataset.classes."
+                f"{without([name for name in classes if counts[name] >= 3])}"
             )

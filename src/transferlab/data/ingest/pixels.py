@@ -27,17 +27,15 @@ from ...pipeline import files, heartbeat
 from ..archive.pack import AFRESH, REPAIR, check_space
 from ..archive.table import TABLE
 from ..images import SPLITS, WHOLE_RANGE, Contrast, Pixels, in_order, load_images, pixels_sha256
-from .checks import check_counts, refuse_duplicates, refuse_two_labels, ten
-from .contrast import contrast_of, refuse_dark_colours
-from .decode import (
-    BRIGHTEST,
-    NO_IMAGE,
-    decoded,
-    in_eight_bits,
-    named_like_image,
-    resized,
-    values_of,
+from .checks import (
+    check_counts,
+    refuse_bad,
+    refuse_duplicates,
+    refuse_two_labels,
+    unusable,
 )
+from .contrast import contrast_of, refuse_dark_colours
+from .decode import BRIGHTEST, decoded, in_eight_bits, resized, values_of
 from .entries import members_of, opened_zip, read_entry
 from .hold_out import held_out
 from .layout import Entry, Layout, Skipped, arrange, arrange_table
@@ -62,14 +60,6 @@ DECODED = ".decoded"
 GIVEN = ("id", "validation", "group")
 """What the user says of images beside split and class; those of which nothing is said are left out.
 """
-
-# Formats that Pillow would open by content, whatever the name says, and that are no photographs.
-_OTHER_FORMATS = {
-    b"GIF8": "GIF",
-    b"%!PS": "PostScript",
-    b"\xc5\xd0\xd3\xc6": "PostScript",
-    b"8BPS": "Photoshop",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +105,7 @@ def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
         with _all_or_nothing(out) as building:
             found = _decode(opened, layout.entries, dataset, building / DECODED)
             if dataset.on_bad_image == "error":
-                _refuse_bad(found, where)
+                refuse_bad([item for item in found if isinstance(item, Skipped)], where)
             entries = _with_splits(layout, found, dataset, building / DECODED)
             contrast = _contrast(entries, found, building / DECODED, where)
             rows = _write_splits(entries, found, contrast or WHOLE_RANGE, building)
@@ -193,14 +183,7 @@ def _prepare(
     try:
         image = decoded(io.BytesIO(content), dataset.max_megapixels)
     except ValueError as error:
-        other = next(
-            (name for start, name in _OTHER_FORMATS.items() if content.startswith(start)), None
-        )
-        if other or not named_like_image(entry.id):
-            reason = f"left out: {NO_IMAGE}{f' but {other}' if other else ''}"
-            return Skipped(id=entry.id, reason=reason, kind=other or "not an image")
-        reason = str(error) if content else "is empty"
-        return Skipped(id=entry.id, reason=reason, kind="bad image", bad=True)
+        return unusable(entry.id, content, error)
     # not `decode`: full-size arrays would cost half the time
     values = values_of(resized(image, dataset.store_px))
     facts = {
@@ -290,15 +273,6 @@ def _unusable(entries: Sequence[Entry], found: Sequence[Kept | Skipped]) -> list
         for entry, skipped in zip(entries, found, strict=True)
         if isinstance(skipped, Skipped)
     ]
-
-
-def _refuse_bad(found: Sequence[Kept | Skipped], where: str) -> None:
-    bad = [f"{item.id}: {item.reason}" for item in found if isinstance(item, Skipped) and item.bad]
-    if bad:
-        raise ValueError(
-            f"{where}: images that cannot be used: {len(bad)}{ten(bad, 'bad images')}\n"
-            "Repair or remove them, or leave them out: -S dataset.on_bad_image=skip"
-        )
 
 
 def layout_of(opened: zipfile.ZipFile, dataset: Dataset, where: str) -> Layout:
