@@ -1,7 +1,9 @@
 """`make repro` runs what is meant where params.yaml and conf/ differ; it replaces none silently."""
 
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -178,3 +180,20 @@ def test_settings_of_an_experiment_reach_dvc_as_they_are(clone: Path, ran: list[
     with pytest.raises(Became):
         main.main(["experiment", "seeds=[3]", setting])
     assert ran == [["-m", "dvc", "exp", "run", "-S", "seeds=[3]", "-S", setting]]
+
+
+def test_an_experiment_beside_another_run_is_refused_before_dvc_puts_anything_aside(
+    clone: Path, ran: list[list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    script = tmp_path_factory.mktemp("bin") / "dvc"
+    script.write_text("input()")
+    with subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE) as other:
+        held = {"write": {"/a": {"pid": other.pid, "cmd": "dvc repro"}}}
+        lock = clone / ".dvc/tmp/rwlock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.write_text(json.dumps(held))
+        assert f"Another experiment (PID {other.pid}) is running here." in failure("experiment")
+        other.communicate(b"\n")
+    assert ran == []
+    with pytest.raises(Became):
+        main.main(["experiment"])

@@ -13,7 +13,7 @@ from tracked import SRC, every_run
 
 from transferlab.tracking import diagnosis
 from transferlab.tracking.mlflow_runs import KEY, Store, flat, metric_name
-from transferlab.tracking.presence import WRITER, Presence
+from transferlab.tracking.presence import FORMER, WRITER, Presence
 
 # Runs
 
@@ -41,20 +41,24 @@ def test_open_runs_of_dead_processes_are_closed_and_those_of_the_living_are_not(
     assert writer.stdout is not None
     other = writer.stdout.readline().strip()
     written_by = {"own": store.presence.name, "other": other, "swept": "0" * 32, "foreign": "../x"}
-    for name, tag in written_by.items():
-        store.client.create_run(store.experiment, run_name=name, tags={WRITER: tag})
-    store.client.create_run(store.experiment, run_name="the user's own")
-    statuses = {"own": "RUNNING", "other": "RUNNING", "swept": "KILLED", "foreign": "KILLED"}
-    statuses |= {"the user's own": "RUNNING"}
+    tags = {name: {WRITER: tag} for name, tag in written_by.items()}
+    former = {"transferlab.host": "before", FORMER: "17"}  # as the version before wrote them
+    tags |= {"former": former, "taken over": {**former, WRITER: other}, "the user's own": {}}
+    for name, known in tags.items():
+        store.client.create_run(store.experiment, run_name=name, tags=known)
+    assert diagnosis.dead_runs(home / "mlflow.db") == ["swept", "foreign", "former"]
+    statuses = dict.fromkeys(tags, "RUNNING") | {"swept": "KILLED", "foreign": "KILLED"}
+    statuses |= {"former": "KILLED"}
     store.close_stale()
     assert {name: run.info.status for name, run in every_run(store).items()} == statuses
     writer.kill()
     writer.wait()
-    assert diagnosis.dead_runs(home / "mlflow.db") == ["other"]
+    assert diagnosis.dead_runs(home / "mlflow.db") == ["other", "taken over"]
     store.close_stale()
     assert {name: run.info.status for name, run in every_run(store).items()} == {
         **statuses,
         "other": "KILLED",
+        "taken over": "KILLED",
     }
     assert [path.name for path in store.presence.folder.iterdir()] == [store.presence.name]
 

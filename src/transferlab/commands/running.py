@@ -10,7 +10,7 @@ import yaml
 
 from ..params.reading import load_params
 from ..pipeline.places import checkout
-from ..settings import compose, composed
+from ..settings import at_work, compose, composed
 from ..settings.changes import differences
 from .doctor import history
 from .parameters import current, in_words, preview, take
@@ -32,6 +32,7 @@ def repro() -> None:
 def experiment(settings: Sequence[str] = ()) -> None:
     """Say what changes, then run `dvc exp run` with these settings."""
     expect_history(checkout())
+    at_work.expect_nobody_else(checkout())  # DVC asks so late that it has put edits aside by then
     preview(settings)
     become_dvc("exp", "run", *(word for setting in settings for word in ("-S", setting)))
 

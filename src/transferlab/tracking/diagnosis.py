@@ -5,11 +5,13 @@ from contextlib import closing
 from pathlib import Path
 
 from .moved import opened
-from .presence import WRITER, Presence
+from .presence import FORMER, WRITER, Presence
 
 OPEN = """
-SELECT runs.name, tags.value FROM runs JOIN tags USING (run_uuid)
-WHERE runs.status = 'RUNNING' AND runs.lifecycle_stage = 'active' AND tags.key = ?
+SELECT runs.name, max(CASE tags.key WHEN ? THEN tags.value ELSE '' END)
+FROM runs JOIN tags USING (run_uuid)
+WHERE runs.status = 'RUNNING' AND runs.lifecycle_stage = 'active' AND tags.key IN (?, ?)
+GROUP BY runs.run_uuid
 ORDER BY runs.start_time
 """
 
@@ -21,7 +23,7 @@ def dead_runs(database: Path) -> list[str]:
     presence = Presence.of(database)
     try:
         with closing(opened(database, "ro")) as connection:
-            rows = connection.execute(OPEN, (WRITER,)).fetchall()
+            rows = connection.execute(OPEN, (WRITER, WRITER, FORMER)).fetchall()
     except sqlite3.DatabaseError:
         return []  # no database of MLflow's: `store.is_half_made` says so
     return [name for name, writer in rows if presence.dead(writer)]

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 
 from ..pipeline.places import cache_folder
-from .presence import WRITER, Presence
+from .presence import FORMER, WRITER, Presence
 from .sender import milliseconds
 
 KEY, PARENT_KEY, PARENT = "transferlab.key", "transferlab.parent_key", "mlflow.parentRunId"
@@ -66,9 +66,10 @@ class Store:
         return self.runs(f"attributes.status = 'RUNNING' and tags.`{WRITER}` LIKE '%'")
 
     def close_stale(self) -> None:
-        """Close as KILLED what dead processes left open."""
-        for run in self.running():
-            if self.presence.dead(run.data.tags[WRITER]):
+        """Close as KILLED what dead processes left open, those of an earlier version included."""
+        former = self.runs(f"attributes.status = 'RUNNING' and tags.`{FORMER}` LIKE '%'")
+        for run in (*self.running(), *former):
+            if self.presence.dead(run.data.tags.get(WRITER, "")):
                 self.client.set_terminated(run.info.run_id, "KILLED")
         self.presence.sweep()
 

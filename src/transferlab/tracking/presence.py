@@ -18,6 +18,9 @@ from ..pipeline.places import home
 WRITER = "transferlab.writer"
 """The tag of a run that carries the name of the process that writes it."""
 
+FORMER = "transferlab.pid"
+"""The tag of runs that an earlier version of the project wrote: the number of their process."""
+
 
 class Presence:
     """This process among those that write runs of one store.
