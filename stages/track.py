@@ -15,12 +15,14 @@ if __name__ == "__main__":
 from transferlab.params.record import plain
 from transferlab.params.whole import Params
 from transferlab.pipeline import stage
+from transferlab.pipeline.terminal import printable
 from transferlab.tracking import sync
 
 
 def work(root: Path, params: Params, _: str) -> None:
     """Write nothing; a tracking failure is a warning."""
-    sync.sync(root, list(params.strategies), plain(params))
+    if said := sync.sync(root, plain(params)):
+        print(printable(said))
 
 
 if __name__ == "__main__":

@@ -32,9 +32,7 @@ class Watch:
         tags = {name: facts[name] for name in ("strategy", "backbone", "learner", "dataset")} | {
             "seed": str(seed)
         }
-        self.tracking.start(
-            key, f"{facts['strategy']} seed {seed}", facts["params"], tags, self.parent
-        )
+        self.tracking.start(key, facts["params"], tags, self.parent)
 
     def log(self, key: str, seed: int, row: Mapping[str, Any]) -> None:
         """One epoch is done."""

@@ -203,12 +203,12 @@ def test_committed_defaults_are_what_conf_composes_to() -> None:
 
 
 PACKAGES = {
-    "none": ((), "watch download preprocess split precision track"),
+    "none": ((), "watch download preprocess split precision"),
     "networks": (
         ("torch",),
         "weights train evaluate controls cross_validate learning_curve champion",
     ),
-    "tables": (("pandas",), "compare"),
+    "tables": (("pandas",), "compare track"),
     "figures": (("matplotlib", "pandas"), "report"),
 }
 """What stages import before their work begins; MLflow and torchvision come when they are needed."""

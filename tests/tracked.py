@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from checkout import ROOT
+
 from transferlab.pipeline import files
 from transferlab.tracking import address
 from transferlab.tracking import child as receiver
@@ -20,13 +22,31 @@ from transferlab.tracking.sender import Tracker
 SRC = str(Path(syncing.__file__).parents[2])
 
 
-PARENT = {"key": "f" * 64, "name": "comparison"}
+PARENT = {"key": "f" * 64}
 
 
-PARAMS = {"dataset": {"name": "textures"}, "backbone": {"name": "tiny"}, "train": {"lr": 0.1}}
+COMPARE = {"confidence": 0.95, "calibration_bins": 10}
+
+
+PARAMS: dict[str, Any] = {
+    "dataset": {"name": "textures"},
+    "backbone": {"name": "tiny"},
+    "train": {"batch_size": 8, "max_epochs": None},
+    "seeds": [0, 1],
+    "compare": COMPARE,
+    "strategies": {
+        "frozen": {"title": "frozen", "learner": "gradient", "lr": 0.1, "patience": None},
+        "wild": {"title": "wild", "learner": "gradient", "lr": 9, "patience": None},
+    },
+}
 
 
 ROW = {"phase": "main", "lr": 0.1, "train_loss": 0.5, "validation_accuracy": None}
+
+
+def opened() -> Store:
+    """The experiment of these tests' data set."""
+    return storing.prepare_store("textures")
 
 
 def store_in(home: Path, empty_store: Path) -> Store:
@@ -34,7 +54,7 @@ def store_in(home: Path, empty_store: Path) -> Store:
     with closing(sqlite3.connect(home / "mlflow.db")) as connection, connection:
         place = (home / "mlartifacts").as_uri()
         connection.execute("UPDATE experiments SET artifact_location = ?", (place,))
-    return storing.prepare_store()
+    return opened()
 
 
 START = {
@@ -53,14 +73,19 @@ FILE = {
 
 
 def write_predictions(path: Path, seeds: int, hits: int) -> None:
-    """Eight images per seed, of which so many are recognised; the loss is a quarter of a nat."""
+    """Eight images per seed, all of class a, of which so many are recognised; each is as sure as
+    the others.
+    """
+    sure, unsure = math.exp(-0.25), 1 - math.exp(-0.25)
     rows = [
         {
+            "strategy": path.stem,
             "seed": seed,
             "id": f"test/a/{image}.png",
             "label": "a",
             "predicted": "a" if image < hits else "b",
-            "p_a": math.exp(-0.25),
+            "p_a": sure if image < hits else unsure,
+            "p_b": unsure if image < hits else sure,
         }
         for seed in range(seeds)
         for image in range(8)
@@ -81,15 +106,21 @@ def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
                 "best_epoch": 1,
                 "validation_accuracy": None if diverged else 0.75,
                 "model_sha256": "0" * 64,
+                "fit_images": 10,
             }
             for seed in range(seeds)
         }
-        facts = {"strategy": strategy, "learner": "gradient", "params": PARAMS, "seeds": outcomes}
+        used = {name: PARAMS[name] for name in ("backbone", "train", "seeds")}
+        facts = {
+            "strategy": strategy,
+            "learner": "gradient",
+            "classes": ["a", "b"],
+            "params": used | {"strategy": PARAMS["strategies"][strategy]},
+            "seeds": outcomes,
+        }
         files.write_json(root / f"runs/{strategy}/facts.json", facts)
-        files.write_json(
-            root / f"runs/{strategy}/costs.json",
-            {"seconds_per_seed": {seed: 2.5 for seed in outcomes}},
-        )
+        costs = {"seconds_per_seed": {seed: 2.5 for seed in outcomes}, "train_seconds": 5.0}
+        files.write_json(root / f"runs/{strategy}/costs.json", costs)
         rows = [
             {
                 "strategy": strategy,
@@ -109,25 +140,55 @@ def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
                 files.write_text(
                     root / f"models/{strategy}/seed-{seed}.safetensors", f"tensors of {seed}"
                 )
-    summary = {
-        "frozen": {"accuracy": 0.875, "seeds": seeds, "status": "finished"},
-        "wild": {"accuracy": None, "seeds": seeds, "status": "diverged at epoch 2 (seed 0, lr 9)"},
-    }
-    files.write_json(root / "metrics/summary.json", summary)
+    measured = {name: {"mean": 0.5} for name in ("macro_f1", "nll", "ece")}
+    accuracy = {"mean": 0.875, "images_low": 0.5, "images_high": 0.9375}
+    numbers = {"frozen": {"measures": {"accuracy": accuracy, **measured}}}
+    files.write_json(root / "metrics/numbers.json", numbers)
+    files.write_json(root / "metrics/comparison.json", {"recommended": {"strategy": "frozen"}})
+    files.write_json(root / "metrics/summary.json", {"frozen": {"accuracy": 0.875}})
     files.write_json(root / "data/weights/start.json", START)
     files.write_json(root / "data/weights/file.json", FILE)
-    files.write_text(root / "reports/report.md", "# Report")
+    files.write_json(root / "data/raw/archive.json", {"name": "textures", "sha256": "a" * 64})
+    files.write_text(root / "data/processed/class_counts.csv", "class,train,test\na,9,8\nb,9,0\n")
+    files.write_text(
+        root / "reports/report.md", "# Which?\n\n**Use `frozen`**: why.\n\n## Numbers\n"
+    )
     files.write_text(root / "reports/figures/cost.png", "a picture")
     files.write_text(root / "params.yaml", json.dumps(PARAMS))
+    files.write_text(
+        root / "conf/defaults.yaml", json.dumps(PARAMS | {"train": {"batch_size": 32}})
+    )
+    files.write_text(root / "dvc.lock", json.dumps({"stages": LOCK}))
     return root
 
 
+REPORT = "# Which?\n\n**Use `frozen`**: why.\n\n## Numbers\n\nMany.\n"
+
+
+LOCK = {
+    "preprocess": {
+        "outs": [
+            {"path": f"data/processed/{split}", "md5": f"{digit * 32}.dir"}
+            for split, digit in (("train", "1"), ("test", "2"))
+        ]
+    },
+    "train@frozen": {"cmd": "python stages/train.py frozen"},
+}
+"""Of dvc.lock, what is looked at."""
+
+
 def sync(root: Path) -> bool:
-    return syncing.sync(root, ["frozen", "wild"], PARAMS)
+    return syncing.sync(root, PARAMS) is not None
 
 
 def every_run(store: Store) -> dict[str, Any]:
     return {run.info.run_name: run for run in store.runs("attributes.run_id != ''")}
+
+
+def comparison_in(runs: dict[str, Any]) -> Any:
+    """The only parent run."""
+    (found,) = (run for run in runs.values() if run.data.tags["transferlab.kind"] == "comparison")
+    return found
 
 
 def points(store: Store) -> int:
@@ -147,16 +208,17 @@ def serve(*messages: dict[str, Any]) -> None:
     waiting = OneByOne()
     for message in (*messages, None):
         waiting.put(message if message is None else {"time": 1000, "key": "a" * 64, **message})
-    receiver.serve(storing.prepare_store(), waiting)
+    receiver.Live(opened(), ROOT).serve(waiting)
+
+
+TAGS = {"strategy": "frozen", "seed": "0", "dataset": "textures", "backbone": "tiny"}
 
 
 def start(**changes: Any) -> dict[str, Any]:
-    tags = {"strategy": "frozen", "seed": "0"}
     return {
         "do": "start",
-        "name": "frozen seed 0",
-        "params": {"lr": 0.1},
-        "tags": tags,
+        "params": {"strategy": {"lr": 0.1}},
+        "tags": TAGS,
         "parent": PARENT,
         **changes,
     }
@@ -173,7 +235,7 @@ def train(epochs: int = 3) -> None:
     """A training whose second epoch lasts until the child is gone."""
     with Tracker(patience=20) as tracked:
         for step in range(epochs):
-            tracked.start("a" * 64, "frozen seed 0", {"lr": 0.1}, {"strategy": "frozen"}, PARENT)
+            tracked.start("a" * 64, {"lr": 0.1}, TAGS, PARENT)
             tracked.log("a" * 64, step, ROW)
             if tracked._child is not None:
                 tracked._child.wait(20)

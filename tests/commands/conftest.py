@@ -8,7 +8,7 @@ import yaml
 from archives import photographs
 from checkout import ROOT
 
-from transferlab.commands import init, parameters, running
+from transferlab.commands import init, parameters, running, sync, ui
 from transferlab.commands.init import UNHASHED
 from transferlab.settings import compose
 
@@ -20,7 +20,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("__pycache__"))
     path = root / "conf/config.yaml"
     path.write_text(path.read_text().replace("strategy: all", "strategy: [frozen, probe]"))
-    for module in (init, parameters, running, compose):
+    for module in (init, parameters, running, sync, ui, compose):
         monkeypatch.setattr(module, "checkout", lambda: root)
     for name in ("TRANSFERLAB_TRACEBACK", "TRANSFERLAB_MIRROR"):
         monkeypatch.delenv(name, raising=False)

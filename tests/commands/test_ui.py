@@ -19,36 +19,46 @@ def server(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return made
 
 
-def track(monkeypatch: pytest.MonkeyPatch, uri: str) -> list[str]:
-    prepared: list[str] = []
+PAGE = "/#/experiments/7/runs?workflowType=machine_learning"
+
+
+def track(monkeypatch: pytest.MonkeyPatch, uri: str) -> list[tuple[str | None, str]]:
+    """Which experiments are asked for, by name and by the data set of params.yaml."""
+    asked: list[tuple[str | None, str]] = []
+
+    def number_of(experiment: str | None, dataset: str) -> str:
+        asked.append((experiment, dataset))
+        return "7"
+
     address = SimpleNamespace(
         tracking_uri=lambda: uri,
         without_password=lambda text: text.replace("somebody:secret@", ""),
     )
-    store = SimpleNamespace(prepare_store=lambda: prepared.append(uri))
     monkeypatch.setattr(tracking, "address", address, raising=False)
-    monkeypatch.setattr(tracking, "store", store, raising=False)
-    return prepared
+    monkeypatch.setattr(tracking, "store", SimpleNamespace(number_of=number_of), raising=False)
+    return asked
 
 
-def test_the_pages_show_the_local_store_on_this_machine_only(
+@pytest.mark.usefixtures("params_file")
+def test_the_pages_open_on_the_trainings_of_the_data_set_on_this_machine_only(
     server: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prepared = track(monkeypatch, "sqlite:////data/mlflow.db")
-    assert said(capsys, "ui", "--port", "5001") == ["MLflow: http://127.0.0.1:5001"]
+    asked = track(monkeypatch, "sqlite:////data/mlflow.db")
+    assert said(capsys, "ui", "--port", "5001") == [f"MLflow: http://127.0.0.1:5001{PAGE}"]
     (command,) = server
-    assert prepared == ["sqlite:////data/mlflow.db"]
+    assert asked == [(None, "hymenoptera")]
     assert command[command.index("--backend-store-uri") + 1] == "sqlite:////data/mlflow.db"
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--port") + 1] == "5001"
 
 
-def test_a_server_that_exists_is_named_instead_of_started(
+@pytest.mark.usefixtures("params_file")
+def test_a_server_that_exists_is_named_without_its_password_instead_of_started(
     server: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    track(monkeypatch, "http://somebody:secret@tracking:5000")
-    assert said(capsys, "ui") == ["MLflow: http://tracking:5000, as MLFLOW_TRACKING_URI says"]
-    assert server == []
+    asked = track(monkeypatch, "http://somebody:secret@tracking:5000/")
+    assert said(capsys, "ui", "--experiment", "birds") == [f"MLflow: http://tracking:5000{PAGE}"]
+    assert (server, asked) == ([], [("birds", "hymenoptera")])
 
 
 def test_a_port_that_is_taken_is_named_with_a_free_one(

@@ -12,8 +12,9 @@ import pytest
 from tracked import SRC, every_run
 
 from transferlab.tracking import diagnosis
-from transferlab.tracking.mlflow_runs import KEY, Store, flat, metric_name
+from transferlab.tracking.mlflow_runs import KEY, Store
 from transferlab.tracking.presence import FORMER, WRITER, Presence
+from transferlab.tracking.writer import metric_name
 
 # Runs
 
@@ -95,23 +96,7 @@ def test_waiting_for_other_writers_ends_with_them(
 
 @pytest.mark.parametrize(
     ("name", "accepted"),
-    [("train_loss", "train_loss"), ("recall/ants:é", "recall_ants__"), ("a" * 300, "a" * 250)],
+    [("train_loss", "train_loss"), ("recall/ants:é", "recall/ants__"), ("a" * 300, "a" * 250)],
 )
 def test_metric_names_are_made_acceptable(name: str, accepted: str) -> None:
     assert metric_name(name) == accepted
-
-
-def test_nested_parameters_become_dotted_names() -> None:
-    nested = {
-        "train": {"lr": 0.1, "crop": [0.5, 1]},
-        "rates": {"head": 1, "*": None},
-        "cap": None,
-        "name": "a",
-    }
-    assert flat(nested) == {
-        "train.lr": "0.1",
-        "train.crop": "[0.5, 1]",
-        "rates": '{"head": 1, "*": null}',
-        "cap": "null",
-        "name": "a",
-    }

@@ -29,7 +29,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Pat
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         store = store_in(root, empty_store)
         assert sync(root)
-        run = every_run(store)["frozen seed 0"]
+        run = every_run(store)["frozen · seed 0"]
         model = store.client.create_logged_model(store.experiment, name="net")
         store.client.log_model_artifact(model.model_id, str(root / "reports/report.md"))
         store.client.create_registered_model("net")
@@ -77,12 +77,12 @@ def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> storing.Store:
     """As a new process would: without the places that MLflow remembers of each run."""
     utils._artifact_repos_cache.clear()
     monkeypatch.setenv("DVC_ROOT", str(root))
-    return storing.prepare_store()
+    return storing.prepare_store("textures")
 
 
 def expect_all_here(root: Path, store: Any) -> None:
     """Old artifacts are found, and new ones are written, below a folder."""
-    run = every_run(store)["frozen seed 0"]
+    run = every_run(store)["frozen · seed 0"]
     read = store.client.download_artifacts(run.info.run_id, "seed-0.safetensors", str(root))
     assert Path(read).read_text() == "tensors of 0"
     (model,) = store.client.search_logged_models([store.experiment])

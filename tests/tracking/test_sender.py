@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tracked import PARENT, ROW, SRC, every_run, sync, train
+from tracked import PARENT, ROW, SRC, TAGS, every_run, sync, train
 
 from transferlab.tracking import sender
 from transferlab.tracking.mlflow_runs import Store
@@ -48,7 +48,7 @@ def test_a_dead_server_is_one_warning_and_nothing_that_a_training_waits_for(
     assert set(waits) == {False}
     (warning,) = caplog.messages
     assert f"expected an MLflow server, got no usable answer ({problem})" in warning
-    assert "dvc repro --single-item --force track" in warning
+    assert "transferlab sync" in warning
     assert "secret" not in warning
     assert "Traceback" in sender.log_file().read_text()
     assert "secret" not in sender.log_file().read_text()
@@ -66,7 +66,7 @@ def test_a_short_training_does_not_wait_for_mlflow_and_is_left_to_sync(
     (tmp_path / "mlflow.py").write_text("raise RuntimeError('the child imported MLflow')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with Tracker() as tracked:
-        tracked.start("a" * 64, "frozen seed 0", {}, {}, PARENT)
+        tracked.start("a" * 64, {}, TAGS, PARENT)
         tracked.log("a" * 64, 1, ROW)
         tracked.end("a" * 64, "FINISHED")
     assert every_run(store) == {}
@@ -78,7 +78,7 @@ def test_the_run_of_a_training_that_is_killed_is_closed_as_killed(store: Store, 
     code = (
         "import time\nfrom transferlab.tracking.sender import Tracker\n"
         "with Tracker() as tracked:\n"
-        f"    tracked.start('a' * 64, 'frozen seed 0', {{}}, {{}}, {PARENT})\n"
+        f"    tracked.start('a' * 64, {{}}, {TAGS}, {PARENT})\n"
         f"    tracked.log('a' * 64, 1, {{'lr': 0.1}})\n"
         "    print(tracked._child.pid, flush=True)\n"
         "    time.sleep(600)\n"
@@ -93,10 +93,10 @@ def test_the_run_of_a_training_that_is_killed_is_closed_as_killed(store: Store, 
     child.wait(60)
     runs = every_run(store)
     assert {name: run.info.status for name, run in runs.items()} == {
-        "frozen seed 0": "KILLED",
-        "comparison": "KILLED",
+        "frozen · seed 0": "KILLED",
+        "textures · tiny": "KILLED",
     }
-    assert runs["frozen seed 0"].data.metrics == {"lr": 0.1}
+    assert runs["frozen · seed 0"].data.metrics == {"lr": 0.1}
 
 
 # Sync
@@ -139,9 +139,9 @@ def test_leaving_with_an_error_closes_the_open_runs(
     error: type[BaseException], status: str, recorder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(error), Tracker() as tracked:
-        tracked.start("done", "frozen seed 0", {}, {}, PARENT)
+        tracked.start("done", {}, TAGS, PARENT)
         tracked.end("done", "FINISHED")
-        tracked.start("open", "frozen seed 1", {}, {}, PARENT)
+        tracked.start("open", {}, TAGS, PARENT)
         raise error
     told = [json.loads(line) for line in recorder.read_text().splitlines()]
     assert [(item["do"], item["key"], item.get("status")) for item in told[1:]] == [
@@ -211,7 +211,7 @@ def test_an_experiment_is_known_by_name_and_parameters(monkeypatch: pytest.Monke
     assert parent_identity("ab" * 32)["key"] == "ab" * 32
     monkeypatch.setenv("DVC_EXP_NAME", "tidal-mint")
     first, other = parent_identity("ab" * 32), parent_identity("cd" * 32)
-    assert first["name"] == other["name"] == "tidal-mint"
+    assert first["dvc.experiment"] == other["dvc.experiment"] == "tidal-mint"
     assert first["key"] != other["key"]
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tracked import PARENT, SRC, every_run, store_in, sync
+from tracked import PARENT, SRC, TAGS, every_run, store_in, sync
 
 from transferlab.pipeline import files
 from transferlab.tracking import address
@@ -25,7 +25,7 @@ def test_spaces_hashes_and_accents_in_the_path_work(
     monkeypatch.setenv("DVC_ROOT", str(home))
     store = store_in(home, empty_store)
     assert sync(checkout)
-    run = every_run(store)["frozen seed 1"]
+    run = every_run(store)["frozen · seed 1"]
     assert (home / "mlartifacts" / run.info.run_id / "artifacts/facts.json").is_file()
 
 
@@ -53,7 +53,7 @@ def test_a_half_made_database_is_named_and_kept(content: bytes | str, home: Path
     with pytest.raises(
         ValueError, match=r"mlflow\.db: expected MLflow's database, got a half-made.*Move it away"
     ):
-        storing.prepare_store()
+        storing.prepare_store("textures")
     assert database.read_bytes() == before
 
 
@@ -79,7 +79,7 @@ def test_an_old_schema_is_reported_as_mlflow_reports_it(
         with pytest.raises(
             ValueError, match=r"old\.db: MLflow cannot use it: .*mlflow db upgrade.*Copy it before"
         ):
-            storing.prepare_store()
+            storing.prepare_store("textures")
 
 
 def test_a_deleted_experiment_stays_deleted_and_tracking_begins_a_new_one(
@@ -88,7 +88,7 @@ def test_a_deleted_experiment_stays_deleted_and_tracking_begins_a_new_one(
     assert sync(checkout)
     store.client.delete_experiment(store.experiment)
     assert sync(checkout)
-    new = storing.prepare_store()
+    new = storing.prepare_store("textures")
     assert new.experiment != store.experiment
     assert len(every_run(new)) == 5
     (said,) = caplog.messages
@@ -96,23 +96,34 @@ def test_a_deleted_experiment_stays_deleted_and_tracking_begins_a_new_one(
     assert command.startswith(f"MLFLOW_TRACKING_URI={address.tracking_uri()} mlflow experiments ")
     store.client.restore_experiment(command.split()[-1])
     restored = store.client.get_experiment(store.experiment)
-    assert restored.name == f"transferlab (deleted, {store.experiment})"
+    assert restored.name == f"textures (deleted, {store.experiment})"
     assert len(every_run(store)) == 5
+
+
+def test_an_experiment_that_there_is_not_is_refused_with_those_that_there_are(
+    store: Store,
+) -> None:
+    assert storing.number_of(None, "textures") == store.experiment
+    assert storing.number_of("textures", "textures") == store.experiment
+    with pytest.raises(
+        ValueError, match=r"^--experiment: expected one of .*textures.*, got 'birds'\.$"
+    ):
+        storing.number_of("birds", "textures")
 
 
 @pytest.mark.drill
 @pytest.mark.slow
 def test_four_processes_that_use_a_new_store_at_once_all_succeed(home: Path) -> None:
     code = (
-        "from transferlab.tracking import store; s = store.prepare_store(); "
-        f"s.training(str(__import__('os').getpid()), 'x', {{}}, {{}}, "
-        f"s.comparison({PARENT}).info.run_id)"
+        "from transferlab.tracking import store; s = store.prepare_store('textures'); "
+        f"s.training(str(__import__('os').getpid()), {{}}, {TAGS}, "
+        f"s.comparison({PARENT}, 'x').info.run_id)"
     )
     environment = {**os.environ, "PYTHONPATH": SRC}
     processes = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(4)]
     assert [process.wait(300) for process in processes] == [0, 0, 0, 0]
     kinds = Counter(
         run.data.tags["transferlab.kind"]
-        for run in storing.prepare_store().runs("attributes.run_id != ''")
+        for run in storing.prepare_store("textures").runs("attributes.run_id != ''")
     )
     assert kinds == {"training": 4, "comparison": 1}

@@ -1,5 +1,6 @@
 """Sync makes the runs equal to the files: nothing twice, nothing missing, nothing open."""
 
+import math
 import os
 import sqlite3
 import stat
@@ -11,13 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tracked import END, START, every_run, points, row, serve, start, sync, write_predictions
+from tracked import (
+    END,
+    START,
+    comparison_in,
+    every_run,
+    points,
+    row,
+    serve,
+    start,
+    sync,
+    write_predictions,
+)
 
 from transferlab.pipeline import files
 from transferlab.tracking import address
 from transferlab.tracking import sync as syncing
 from transferlab.tracking.mlflow_runs import Store
 from transferlab.tracking.sender import parent_identity
+
+COMPARISONS = "tags.`transferlab.kind` = 'comparison'"
 
 
 def live(checkout: Path, *messages: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -36,7 +50,7 @@ def test_the_store_of_a_queued_experiment_is_the_one_of_the_users_repository(
     monkeypatch.chdir(checkout)
     before = sorted(checkout.rglob("*"))
     assert sync(checkout)
-    run = every_run(store)["frozen seed 0"]
+    run = every_run(store)["frozen · seed 0"]
     assert address.tracking_uri() == f"sqlite:///{home}/mlflow.db"
     assert (
         home / "mlartifacts" / run.info.run_id / "artifacts/seed-0.safetensors"
@@ -90,14 +104,14 @@ def test_a_sync_without_server_gives_up_with_one_warning(
     assert not sync(checkout)
     (warning,) = caplog.messages
     assert problem in warning
-    assert "dvc repro --single-item --force track" in warning
+    assert "transferlab sync" in warning
 
 
 def test_what_a_server_that_dies_while_training_missed_is_added_by_sync_once(
     store: Store, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = type(store.client)
-    log_batch, calls = client.log_batch, iter(("params", "first row", "second row"))
+    log_batch, calls = client.log_batch, iter(("commit", "params", "row", "row"))
 
     def dies(*arguments: Any) -> None:
         if next(calls, None) is None:
@@ -111,7 +125,7 @@ def test_what_a_server_that_dies_while_training_missed_is_added_by_sync_once(
     monkeypatch.setattr(client, "log_batch", log_batch)
     assert sync(checkout)
     history = store.client.get_metric_history(
-        every_run(store)["frozen seed 0"].info.run_id, "train_loss"
+        every_run(store)["frozen · seed 0"].info.run_id, "train_loss"
     )
     assert [point.step for point in history] == [1, 2, 3]
     assert {run.info.status for run in every_run(store).values()} == {"FINISHED"}
@@ -138,31 +152,44 @@ def test_a_database_that_stays_locked_is_given_up_with_one_warning(
 def test_sync_makes_every_run_from_the_files(store: Store, checkout: Path) -> None:
     assert sync(checkout)
     runs = every_run(store)
-    comparison = runs.pop(f"params {files.file_hash(checkout / 'params.yaml')[:8]}")
-    assert sorted(runs) == ["frozen seed 0", "frozen seed 1", "wild seed 0", "wild seed 1"]
+    comparison = runs.pop("textures · tiny · 2 strategies · frozen 87.5 %")
+    assert sorted(runs) == ["frozen · seed 0", "frozen · seed 1", "wild · seed 0", "wild · seed 1"]
     assert {run.info.status for run in (comparison, *runs.values())} == {"FINISHED"}
     assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {
         comparison.info.run_id
     }
-    assert runs["frozen seed 1"].data.metrics == {
+    assert runs["frozen · seed 1"].data.metrics == {
         "train_loss": 1 / 3,
         "test_accuracy": 0.875,
-        "test_loss": pytest.approx(0.25),
+        "test_accuracy_low": pytest.approx(0.5291, abs=1e-4),
+        "test_accuracy_high": pytest.approx(0.9776, abs=1e-4),
+        "test_macro_f1": pytest.approx(7 / 15),
+        "test_log_loss": pytest.approx((7 * 0.25 - math.log(1 - math.exp(-0.25))) / 8),
+        "test_calibration_error": pytest.approx(0.875 - math.exp(-0.25)),
         "best_validation_accuracy": 0.75,
         "best_epoch": 1,
         "train_seconds": 2.5,
+        "images_per_second": 10 * 3 / 2.5,
     }
     repeated = {"strategy": "frozen", "seed": "1", "dataset": "textures", "backbone": "tiny"}
-    assert repeated.items() <= runs["frozen seed 1"].data.params.items()
-    assert repeated.items() <= runs["frozen seed 1"].data.tags.items()
-    assert comparison.data.metrics == {"frozen.accuracy": 0.875, "frozen.seeds": 2, "wild.seeds": 2}
-    assert comparison.data.tags["status.wild"] == "diverged at epoch 2 (seed 0, lr 9)"
-    assert runs["wild seed 0"].data.tags["result"] == "diverged at epoch 2"
+    assert repeated.items() <= runs["frozen · seed 1"].data.params.items()
+    assert repeated.items() <= runs["frozen · seed 1"].data.tags.items()
+    assert comparison.data.metrics == {
+        "accuracy/frozen": 0.875,
+        "test_accuracy": 0.875,
+        "test_accuracy_low": 0.5,
+        "test_accuracy_high": 0.9375,
+        "test_macro_f1": 0.5,
+        "test_log_loss": 0.5,
+        "test_calibration_error": 0.5,
+        "train_seconds": 5.0,
+    }
+    assert runs["wild · seed 0"].data.tags["result"] == "diverged at epoch 2"
 
 
 def test_comparison_says_what_the_weights_were(store: Store, checkout: Path) -> None:
     assert sync(checkout)
-    (comparison,) = (run for name, run in every_run(store).items() if name.startswith("params"))
+    comparison = comparison_in(every_run(store))
     expected = {
         "weights.origin": "mine.pth",
         "weights.sha256": "b" * 64,
@@ -187,14 +214,14 @@ def test_sync_sends_the_seeds_own_rows_the_model_the_report_and_the_list_of_runs
 ) -> None:
     assert sync(checkout)
     runs = every_run(store)
-    folder = home / "mlartifacts" / runs["frozen seed 1"].info.run_id / "artifacts"
+    folder = home / "mlartifacts" / runs["frozen · seed 1"].info.run_id / "artifacts"
     expected = ["facts.json", "history.csv", "predictions.csv", "seed-1.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == expected
     assert {line["seed"] for line in files.read_csv(folder / "history.csv")} == {"1"}
     lines = (folder / "predictions.csv").read_text().splitlines()
-    assert (lines[0], len(lines)) == ("seed,id,label,predicted,p_a", 9)
-    assert lines[1].startswith("1,test/a/0.png,a,a,0.77")
-    comparison = next(run for name, run in runs.items() if name.startswith("params"))
+    assert (lines[0], len(lines)) == ("strategy,seed,id,label,predicted,p_a,p_b", 9)
+    assert lines[1].startswith("frozen,1,test/a/0.png,a,a,0.77")
+    comparison = comparison_in(runs)
     folder = home / "mlartifacts" / comparison.info.run_id / "artifacts"
     assert (folder / "report/figures/cost.png").read_text() == "a picture"
     listed = files.read_csv(folder / "trainings.csv")
@@ -240,11 +267,11 @@ def test_a_second_sync_changes_nothing(
 def test_a_deleted_run_is_made_again(store: Store, checkout: Path) -> None:
     assert sync(checkout)
     before = every_run(store)
-    store.client.delete_run(before["frozen seed 0"].info.run_id)
+    store.client.delete_run(before["frozen · seed 0"].info.run_id)
     assert sync(checkout)
     after = every_run(store)
     assert after.keys() == before.keys()
-    assert after["frozen seed 0"].data.metrics == before["frozen seed 0"].data.metrics
+    assert after["frozen · seed 0"].data.metrics == before["frozen · seed 0"].data.metrics
 
 
 def test_sync_completes_a_training_that_was_logged_while_it_ran(
@@ -254,7 +281,7 @@ def test_sync_completes_a_training_that_was_logged_while_it_ran(
     assert sync(checkout)
     runs = every_run(store)
     assert len(runs) == 5
-    history = store.client.get_metric_history(runs["frozen seed 0"].info.run_id, "train_loss")
+    history = store.client.get_metric_history(runs["frozen · seed 0"].info.run_id, "train_loss")
     assert [point.step for point in history] == [1, 2, 3]
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
 
@@ -263,9 +290,9 @@ def test_a_new_evaluation_replaces_the_final_numbers(store: Store, checkout: Pat
     assert sync(checkout)
     write_predictions(checkout / "predictions/frozen.csv", 2, hits=4)
     assert sync(checkout)
-    run = every_run(store)["frozen seed 0"]
+    run = every_run(store)["frozen · seed 0"]
     assert run.data.metrics["test_accuracy"] == 0.5
-    assert run.data.metrics["test_loss"] == pytest.approx(0.25)
+    assert run.data.metrics["test_macro_f1"] == pytest.approx(1 / 3)
 
 
 def test_a_training_stays_under_the_first_comparison_that_was_completed_with_it(
@@ -279,13 +306,12 @@ def test_a_training_stays_under_the_first_comparison_that_was_completed_with_it(
         monkeypatch.setenv("DVC_EXP_NAME", experiment)
         assert sync(checkout)
         runs = every_run(store)
-        parents.append(
-            store.client.get_run(
-                runs["frozen seed 0"].data.tags["mlflow.parentRunId"]
-            ).info.run_name
-        )
-        assert runs[experiment].data.metrics["frozen.accuracy"] == 0.875
+        parent = store.client.get_run(runs["frozen · seed 0"].data.tags["mlflow.parentRunId"])
+        parents.append(parent.data.tags["dvc.experiment"])
+        (own,) = store.runs(f"tags.`dvc.experiment` = '{experiment}' and {COMPARISONS}")
+        assert own.data.metrics["accuracy/frozen"] == 0.875
     assert parents == ["first-try", "first-try"]
     monkeypatch.delenv("DVC_EXP_NAME")  # as in `dvc repro --force track`
     assert sync(checkout)
-    assert len(every_run(store)) == 4 + 3
+    assert len(store.runs(COMPARISONS)) == 3
+    assert len(store.runs("attributes.run_id != ''")) == 4 + 3

@@ -37,7 +37,7 @@ def export(
 
     Args:
         kind: The format.
-        model: `champion`, a strategy, or a file.
+        model: `champion`, a strategy, a file, or the address of a model in MLflow.
         out: Where it goes; None: named by data set and strategy, here.
         images: Pictures to check with; None: test images of this checkout.
         force: Whether files may be replaced.

@@ -17,7 +17,8 @@ from .init import init, init_arguments
 from .parameters import check, compose_params, preview
 from .predict import predict, predict_arguments
 from .running import experiment, repro
-from .ui import ui
+from .sync import sync
+from .ui import ui, ui_arguments
 
 SPEAKING = ("demo", "predict", "ui")
 """Commands that always say something themselves, or wait for a person."""
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "compare": compare,
         "demo": demo,
         "doctor": doctor,
+        "sync": sync,
         "ui": ui,
     }.items():
         command = commands.add_parser(name, help=str(run.__doc__).splitlines()[0])
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if name == "compare":
             compare_arguments(command)
         if name == "ui":
-            command.add_argument("--port", type=int, default=5000)
+            ui_arguments(command)
     given = vars(parser.parse_args(arguments))
     try:
         expect_own_checkout()

@@ -35,7 +35,9 @@ def predict_arguments(parser: ArgumentParser) -> None:
 def model_argument(parser: ArgumentParser) -> None:
     """Which model is meant."""
     parser.add_argument(
-        "--model", default="champion", help="champion (default), a strategy, or a model file"
+        "--model",
+        default="champion",
+        help="champion (default), a strategy, a file, or models:/NAME@champion of MLflow",
     )
 
 
@@ -52,7 +54,7 @@ def predict(
 
     Args:
         paths: Files, folders, patterns, and `-` for a list on stdin.
-        model: `champion`, a strategy, or a file.
+        model: `champion`, a strategy, a file, or the address of a model in MLflow.
         top: Number of classes to name.
         figure: Where a sheet of the pictures goes.
         csv: Where a table of the answers goes.
@@ -99,6 +101,11 @@ def model_of_word(word: str) -> "Model":
 
     if word == "champion":
         return champion()
+    if word.startswith("models:/"):
+        from ..tracking.registry import downloaded
+
+        with downloaded(word) as path:
+            return read(path)
     if Path(word).exists():
         return read(Path(word))
     root = checkout()
@@ -106,7 +113,8 @@ def model_of_word(word: str) -> "Model":
     if word not in params.strategies:
         names = ", ".join(params.strategies)
         raise ValueError(
-            f"--model: expected champion, a strategy ({names}) or a file, got {word!r}."
+            f"--model: expected champion, a strategy ({names}), a file or models:/NAME@champion, "
+            f"got {word!r}."
         )
     return model_of(root, word, params.champion.error, params.dataset.max_megapixels)
 

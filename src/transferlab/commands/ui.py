@@ -4,38 +4,53 @@ import errno
 import os
 import socket
 import sys
+from argparse import ArgumentParser
+
+from ..params.reading import load_params
+from ..pipeline.places import checkout
+from ..pipeline.terminal import printable
 
 HOST = "127.0.0.1"
+TRAINING = "runs?workflowType=machine_learning"
+"""The page of an experiment's runs, in the frame that MLflow calls model training: without the
+parameter it shows the one of language models, whatever the experiment's tags say.
+"""
 
 
-def ui(port: int) -> None:
-    """Show the local tracking store in MLflow's pages, on this machine only.
+def ui_arguments(parser: ArgumentParser) -> None:
+    """What `transferlab ui` takes."""
+    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument(
+        "--experiment", metavar="NAME", help="MLflow's; else that of the data set of params.yaml"
+    )
+
+
+def ui(port: int, experiment: str | None) -> None:
+    """Show the runs in MLflow's pages; a local store on this machine only.
+
+    Args:
+        port: Of the pages of a local store.
+        experiment: Whose runs; None: that of the data set of `params.yaml`.
 
     Raises:
-        ValueError: Another program has the port.
+        ValueError: Another program has the port, there is no such experiment, or the store cannot
+            be used.
     """
     from ..tracking import address, store
 
     uri = address.tracking_uri()
-    if uri.startswith("http"):
-        print(address.without_password(f"MLflow: {uri}, as MLFLOW_TRACKING_URI says"))
+    remote = uri.startswith("http")
+    if not remote:
+        expect_free(port)
+    dataset = load_params(checkout() / "params.yaml").dataset.name
+    number = store.number_of(experiment, dataset)
+    base = address.without_password(uri).rstrip("/") if remote else f"http://{HOST}:{port}"
+    print(printable(f"MLflow: {base}/#/experiments/{number}/{TRAINING}"), flush=True)
+    if remote:
         return
-    expect_free(port)
-    store.prepare_store()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        HOST,
-        "--workers",
-        "1",
-    ]
-    print(f"MLflow: http://{HOST}:{port}", flush=True)
-    os.execvp(command[0], [*command, "--port", str(port)])
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    os.execvp(command[0], command)
 
 
 def expect_free(port: int) -> None:

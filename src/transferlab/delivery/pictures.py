@@ -90,7 +90,8 @@ def pixels_of(picture: Any, how: Pictures) -> Pixels:
     """The pixels that preprocessing would have stored, uint8 [H, W, 3].
 
     Args:
-        picture: A path, a PIL image, or an array uint8 [H, W, 3] of RGB or [H, W] of grey.
+        picture: A path, the bytes of a file, a PIL image, or an array uint8 [H, W, 3] of RGB or
+            [H, W] of grey.
         how: Of the model.
 
     Raises:
@@ -99,11 +100,14 @@ def pixels_of(picture: Any, how: Pictures) -> Pixels:
     """
     if isinstance(picture, str | os.PathLike):
         return _pixels_of_file(Path(picture), how)
+    if isinstance(picture, bytes):
+        return _decoded(io.BytesIO(picture), how)
     if isinstance(picture, np.ndarray):
         picture = _image_of(picture)
     if not isinstance(picture, Image.Image):
         raise ValueError(
-            f"is a {type(picture).__name__}, expected a path, a PIL image or an array of uint8"
+            f"is a {type(picture).__name__}, expected a path, bytes of a file, a PIL image or an "
+            "array of uint8"
         )
     file = io.BytesIO()
     upright = ImageOps.exif_transpose(picture)  # a copy

@@ -31,7 +31,7 @@ def dead_runs(database: Path) -> list[str]:
 
 def is_missing(root: Path, database: Path) -> bool:
     """Whether dvc.lock says that results were tracked, and the store is gone: `dvc repro` then
-    finds nothing to do, and `dvc repro --single-item --force track` sends them again.
+    finds nothing to do, and `transferlab sync` sends them again.
     """
     lock = root / "dvc.lock"
     return not database.exists() and lock.exists() and "\n  track:" in lock.read_text("utf-8")

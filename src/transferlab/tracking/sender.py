@@ -22,7 +22,7 @@ from typing import Any
 from ..pipeline.files import content_hash
 from ..pipeline.places import cache_folder, checkout, home
 
-RESEND = "The results are not affected. Send them later with: dvc repro --single-item --force track"
+RESEND = "The results are not affected. Send them later with: transferlab sync"
 
 LOG_BYTES = 1_000_000  # of tracking.log, before it is moved aside once
 
@@ -56,19 +56,19 @@ def parent_identity(params_sha256: str) -> dict[str, str]:
         params_sha256: digest of the file params.yaml.
 
     Returns:
-        `key` and `name`; what else there is becomes tags of the parent run.
+        `key`; what else there is becomes tags of the parent run.
     """
     experiment = os.environ.get("DVC_EXP_NAME")
     tags = {"transferlab.params_sha256": params_sha256}
     if not experiment:
-        return {"key": params_sha256, "name": f"params {params_sha256[:8]}", **tags}
+        return {"key": params_sha256, **tags}
     # A name can be used again for other parameters (`exp run --force --name`); that is another
     # comparison.
     tags |= {
         "dvc.experiment": experiment,
         "dvc.baseline": os.environ.get("DVC_EXP_BASELINE_REV", ""),
     }
-    return {"key": content_hash([experiment, params_sha256]), "name": experiment, **tags}
+    return {"key": content_hash([experiment, params_sha256]), **tags}
 
 
 class Tracker:
@@ -115,7 +115,6 @@ class Tracker:
     def start(
         self,
         key: str,
-        name: str,
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         parent: Mapping[str, str],
@@ -124,7 +123,6 @@ class Tracker:
 
         Args:
             key: digest that names this training; the same key always means the same run.
-            name: shown in the list of runs.
             params: JSON-able; nested mappings become dotted names.
             tags: strategy, backbone, seed and dataset, so that a list without its parents can be
                 filtered.
@@ -134,7 +132,6 @@ class Tracker:
         self._send(
             do="start",
             key=key,
-            name=name,
             params=dict(params),
             tags=dict(tags),
             parent=dict(parent),

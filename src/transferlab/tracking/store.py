@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,34 @@ ENVIRONMENT = {
 }
 """Set before MLflow is imported, where the user has not set them."""
 
-HEALTH_SECONDS = 3.0  # for a server to answer at all
+QUESTION = "api/2.0/mlflow/experiments/search?max_results=1"
+ANSWER_SECONDS = 3.0  # for a server to begin an answer
 
 # the pages then show what belongs to training
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
-def prepare_store() -> "Store":
-    """Open the store of `tracking_uri()`; where it is a file that does not exist, create it whole
-    or not at all.
+def prepare_store(experiment: str) -> "Store":
+    """Open an experiment in the store of `tracking_uri()`.
+
+    Args:
+        experiment: its name, created on first use; `MLFLOW_EXPERIMENT_NAME` wins.
+
+    Raises:
+        ValueError: see `connect`.
+    """
+    client, artifacts = connect()
+    with _told(database_of(tracking_uri())):
+        number = experiment_of(client, experiment, artifacts)
+    return Store(client, number, Presence.of(database_of(tracking_uri())))
+
+
+def connect() -> tuple[Any, str | None]:
+    """MLflow's client for `tracking_uri()`; a file that does not exist is created whole or not at
+    all.
+
+    Returns:
+        The client, and where a local store keeps artifacts; a server knows that itself.
 
     Raises:
         ValueError: the server does not answer, or the database is damaged or of another version.
@@ -48,25 +68,34 @@ def prepare_store() -> "Store":
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it tells of every retry
-    from mlflow.exceptions import MlflowException  # 6 to 10 s
-    from mlflow.tracking.client import MlflowClient
-    from sqlalchemy.exc import SQLAlchemyError
+    from mlflow.tracking.client import MlflowClient  # 6 to 10 s
 
     database = database_of(uri)
     if database is None:
-        client = MlflowClient(uri, registry_uri=uri)
-        return Store(client, experiment_of(client, None), Presence.of(None))
+        return MlflowClient(uri, registry_uri=uri), None
     artifacts = artifacts_of(database).as_uri()
     database.parent.mkdir(parents=True, exist_ok=True)
     # Two processes that create the tables at once make each other fail.
     with FileLock(f"{database}.init.lock", timeout=LOCK_SECONDS):
         _create_database(database, artifacts)
-    try:
+    with _told(database):
         client = MlflowClient(uri, registry_uri=uri)
         with FileLock(f"{database}.init.lock", timeout=LOCK_SECONDS):
             follow(database)
-        return Store(client, experiment_of(client, artifacts), Presence.of(database))
+    return client, artifacts
+
+
+@contextlib.contextmanager
+def _told(database: Path | None) -> Iterator[None]:
+    """What goes wrong with a local database in one line, with what to do."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+        if database is None:
+            raise
         reason = str(error).splitlines()[0]
         advice = "Copy it before you upgrade it; move it away if its creation was interrupted."
         if "locked" in reason:
@@ -74,15 +103,33 @@ def prepare_store() -> "Store":
         raise ValueError(f"{database}: MLflow cannot use it: {reason}. {advice}") from error
 
 
+def number_of(experiment: str | None, dataset: str) -> str:
+    """The id of an experiment that there is; of the data set's if None, created on first use.
+
+    Raises:
+        ValueError: there is none of that name, or the store cannot be used.
+    """
+    opened = prepare_store(dataset)
+    if experiment is None:
+        return opened.experiment
+    found = opened.client.get_experiment_by_name(experiment)
+    if found is None or found.lifecycle_stage == "deleted":
+        names = ", ".join(it.name for it in opened.client.search_experiments())
+        raise ValueError(f"--experiment: expected one of {names}, got {experiment!r}.")
+    return str(found.experiment_id)
+
+
 def expect_answer(uri: str) -> None:
-    """Find out in seconds, before the import, whether a server is there."""
+    """Find out in seconds, before the import, whether a server answers as MLflow's do; that it
+    lives (`/health`) says nothing of the database behind it.
+    """
     if not uri.startswith(("http://", "https://")):
         return
     import requests
 
     try:
         with requests.get(
-            f"{uri.rstrip('/')}/health", timeout=HEALTH_SECONDS, stream=True
+            f"{uri.rstrip('/')}/{QUESTION}", timeout=ANSWER_SECONDS, stream=True
         ) as answer:
             problem = f"status {answer.status_code}" if answer.status_code >= 500 else ""
     except requests.exceptions.SSLError:
@@ -125,11 +172,16 @@ def is_half_made(database: Path) -> bool:
             return "locked" not in str(error)  # in use, so somebody can use it
 
 
-def experiment_of(client: Any, artifacts: str | None) -> str:
+def experiment_name(dataset: str) -> str:
+    """One experiment for each data set, unless the user names another."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or dataset
+
+
+def experiment_of(client: Any, dataset: str, artifacts: str | None) -> str:
     """The id of the experiment, created on first use with an absolute place for its artifacts."""
     from mlflow.exceptions import MlflowException
 
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "transferlab"
+    name = experiment_name(dataset)
     with lock():
         found = client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "deleted":

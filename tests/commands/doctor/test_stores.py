@@ -56,7 +56,7 @@ def test_runs_of_dead_processes_are_told_and_those_of_living_ones_are_not(
     open_run(own_home, "left", "0" * 32)
     (found,) = problems(own_home)
     assert found.what == "MLflow shows runs as running whose process is gone: left."
-    assert found.command == "python stages/track.py"
+    assert found.command == "transferlab sync"
     living.leave()
 
 
@@ -73,7 +73,7 @@ def test_a_store_that_is_gone_is_told_where_results_were_tracked(own_home: Path)
     (own_home / "dvc.lock").write_text("stages:\n  track:\n    cmd: python\n")
     (found,) = problems(own_home)
     assert found.what.startswith(f"{own_home}/mlflow.db is gone")
-    assert found.command == "dvc repro --single-item --force track"
+    assert found.command == "transferlab sync"
 
 
 @pytest.mark.parametrize("bytes_there", [b"", b"SQLite format 3\0 cut off", b"text"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from ...tracking import address, diagnosis, moved, store
 from .finding import Finding
 
-TRACK = "python stages/track.py"
+SYNC = "transferlab sync"
 """It opens the store as every training does: closes runs of the dead, lets addresses follow."""
 
 
@@ -22,7 +22,7 @@ def problems(root: Path) -> Iterator[Finding]:
         return
     if diagnosis.is_missing(root, database):
         what = f"{database} is gone, and dvc.lock says that results were tracked there."
-        yield Finding(what, "dvc repro --single-item --force track")
+        yield Finding(what, SYNC)
     elif database.is_file():
         yield from _in(database)
 
@@ -35,7 +35,7 @@ def _in(database: Path) -> Iterator[Finding]:
         return
     if dead := diagnosis.dead_runs(database):
         what = f"MLflow shows runs as running whose process is gone: {', '.join(dead)}."
-        yield Finding(what, TRACK)
+        yield Finding(what, SYNC)
     if former := moved.former_homes(database):
         places = ", ".join(map(str, former))
-        yield Finding(f"MLflow looks for artifacts where the repository was: {places}.", TRACK)
+        yield Finding(f"MLflow looks for artifacts where the repository was: {places}.", SYNC)
