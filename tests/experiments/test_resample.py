@@ -23,7 +23,7 @@ from transferlab.experiments import trainings as trained
 from transferlab.network import augment
 from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.whole import Params
-from transferlab.pipeline.files import read_csv, write_csv, write_json
+from transferlab.pipeline.files import file_hash, read_csv, write_csv, write_json
 from transferlab.pipeline.places import cache_folder
 from transferlab.prediction.observer import Observer
 from transferlab.prediction.reading import read_predictions
@@ -428,7 +428,11 @@ def test_killed_run_goes_on_and_a_finished_one_is_not_repeated(kind: str, root: 
     again: list[Mapping[str, Any]] = []
     run(root, kind, "finetune", small_params(), again.append)
     assert not again
-    assert read_csv(root / f"predictions/{kind}/finetune.csv") == rows
+    result = root / f"predictions/{kind}/finetune.csv"
+    assert read_csv(result) == rows
+    waiting = list(cache_folder("resume").glob("*.result"))
+    assert len(waiting) == len(list(cache_folder("resume").glob("*[0-9a-f].pt")))
+    assert {path.read_text() for path in waiting} == {file_hash(result, "md5")}
 
 
 @pytest.mark.parametrize("kind", FUNCTIONS)

@@ -242,6 +242,9 @@ def test_source_trains_the_whole_backbone_and_gives_the_same_bytes_twice(tmp_pat
     start = backbones.build("tiny", 2).state_dict()
     assert tensors.keys() == start.keys()
     assert tensors["head.0.bias"].shape == (2,)
+    (waiting,) = cache_folder("resume").glob("*.result")
+    start_file = tmp_path / "first/data/weights/start.safetensors"
+    assert waiting.read_text() == file_hash(start_file, "md5")
     shutil.rmtree(cache_folder("resume"))
     again, _ = prepare(tmp_path / "second", from_source())
     assert again == facts

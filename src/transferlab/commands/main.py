@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..pipeline import heartbeat
@@ -20,49 +20,49 @@ from .running import experiment, repro
 from .sync import sync
 from .ui import ui, ui_arguments
 
+Parser = argparse.ArgumentParser
+
+
+def _none(command: Parser) -> None:
+    """A command without arguments."""
+
+
+def _settings(command: Parser) -> None:
+    command.add_argument("settings", nargs="*", metavar="key=value")
+
+
+def _deep(command: Parser) -> None:
+    command.add_argument("--deep", action="store_true", help="read the cache, too")
+
+
+COMMANDS: dict[str, tuple[Callable[..., object], Callable[[Parser], object]]] = {
+    "init": (init, init_arguments),
+    "compose": (compose_params, _settings),
+    "preview": (preview, _settings),
+    "check": (check, _none),
+    "repro": (repro, _none),
+    "experiment": (experiment, _settings),
+    "predict": (predict, predict_arguments),
+    "export": (export, export_arguments),
+    "compare": (compare, compare_arguments),
+    "demo": (demo, _none),
+    "doctor": (doctor, _deep),
+    "sync": (sync, _none),
+    "ui": (ui, ui_arguments),
+}
+"""What each command runs, and what adds its arguments; they are the function's own."""
+
 SPEAKING = ("demo", "predict", "ui")
 """Commands that always say something themselves, or wait for a person."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and run one command; problems are lines on stderr and exit code 1."""
-    parser = argparse.ArgumentParser(prog="transferlab", description=__doc__)
-    commands = parser.add_subparsers(metavar="command", required=True)
-    for name, run in {
-        "init": init,
-        "compose": compose_params,
-        "preview": preview,
-        "check": check,
-        "repro": repro,
-        "experiment": experiment,
-        "predict": predict,
-        "export": export,
-        "compare": compare,
-        "demo": demo,
-        "doctor": doctor,
-        "sync": sync,
-        "ui": ui,
-    }.items():
-        command = commands.add_parser(name, help=str(run.__doc__).splitlines()[0])
-        command.set_defaults(run=run, name_of_command=name)
-        if name in ("compose", "preview", "experiment"):
-            command.add_argument("settings", nargs="*", metavar="key=value")
-        if name == "doctor":
-            command.add_argument("--deep", action="store_true", help="read the cache, too")
-        if name == "init":
-            init_arguments(command)
-        if name == "predict":
-            predict_arguments(command)
-        if name == "export":
-            export_arguments(command)
-        if name == "compare":
-            compare_arguments(command)
-        if name == "ui":
-            ui_arguments(command)
-    given = vars(parser.parse_args(arguments))
+    given = vars(_parser().parse_args(arguments))
     try:
         expect_own_checkout()
-        run, name = given.pop("run"), given.pop("name_of_command")
+        name = given.pop("name_of_command")
+        run, _ = COMMANDS[name]
         if name in SPEAKING:
             run(**given)
             return
@@ -74,6 +74,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("TRANSFERLAB_TRACEBACK"):
             raise
         sys.exit(f"error: {message(error)}")
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="transferlab", description=__doc__)
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for name, (run, add_arguments) in COMMANDS.items():
+        command = commands.add_parser(name, help=str(run.__doc__).splitlines()[0])
+        command.set_defaults(name_of_command=name)
+        add_arguments(command)
+    return parser
 
 
 def _on_stderr(line: str) -> None:
