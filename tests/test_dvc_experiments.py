@@ -1,5 +1,6 @@
 """`dvc exp run`, at once, queued and elsewhere, on a few drawn textures."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -75,6 +76,7 @@ def test_a_narrowed_result_clones_clean_and_widening_it_trains_nothing(
     repository("git", "clone", "--quiet", str(repository.root), str(clone))
     repository("dvc", "--cd", str(clone), "pull")
     assert "up to date" in repository("dvc", "--cd", str(clone), "status")
+    assert ran(repository("dvc", "--cd", str(clone), "repro")) == []
     assert not list((repository.root / "predictions").rglob("scratch.*"))
     repository.compose(*TWO)
     assert ran(repository("dvc", "repro", "evaluate@scratch")) == []
@@ -136,6 +138,47 @@ def test_queued_runs_execute_their_own_copy_of_the_code(repository: Repository) 
         time.sleep(2)
     broken.write_text(original)
     assert len(re.findall(r"\bSuccess\b", status)) == 2, status
+
+
+GRID = """
+from mlflow import MlflowClient
+client = MlflowClient("sqlite:///mlflow.db")
+runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+keys = ("transferlab.kind", "backbone", "strategy", "seed")
+for run in runs:
+    print("run", run.info.status, *(run.data.tags.get(key) for key in keys))
+"""
+
+
+@pytest.mark.drill
+def test_of_a_grid_with_two_workers_nothing_is_lost_and_nothing_doubled(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    made = Repository(tmp_path_factory.mktemp("grid"))
+    small = [setting for setting in SMALL if not setting.startswith("preset=")]
+    sides = ("backbone.preprocessing.resize_px=64", "backbone.preprocessing.crop_px=64")
+    grid = ("strategy=frozen,probe", "backbone=tiny,mobilenet_v3_small")
+    made.experiment(*small, "dataset=textures", *sides, *grid, flags=("--queue",))
+    made("dvc", "queue", "start", "-j", "2", TRANSFERLAB_TRACKING="on")
+    for _ in range(300):
+        status = made("dvc", "queue", "status")
+        if len(re.findall(r"\b(Success|Failed)\b", status)) >= 4:
+            break
+        time.sleep(2)
+    assert len(re.findall(r"\bSuccess\b", status)) == 4, status
+    shown = json.loads(made("dvc", "exp", "show", "--json"))
+    (kept,) = [state["experiments"] for state in shown if state["rev"] != "workspace"]
+    assert len(kept) == 4
+    found = re.findall(r"^run .*$", made(sys.executable, "-c", GRID), re.MULTILINE)
+    combinations = list(itertools.product(("mobilenet_v3_small", "tiny"), ("frozen", "probe")))
+    assert sorted(line for line in found if "training" in line) == [
+        f"run FINISHED training {backbone} {strategy} {seed}"
+        for backbone, strategy in combinations
+        for seed in (0, 1)
+    ]
+    comparisons = [line for line in found if "comparison" in line]
+    assert len(comparisons) == 4
+    assert {line.split()[3] for line in comparisons} == {"mobilenet_v3_small", "tiny"}
 
 
 def test_a_temporary_run_is_tracked_in_the_repository_itself(repository: Repository) -> None:

@@ -11,7 +11,10 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import nbformat
 import pytest
+from checkout import ROOT
+from nbclient import NotebookClient
 from repository import SMALL, TWO, Repository, ran
 
 pytestmark = pytest.mark.slow
@@ -115,6 +118,21 @@ def test_metrics_and_plots_read_well(repository: Repository) -> None:
     page = (repository.root / "dvc_plots/index.html").read_text()
     assert re.findall(r"vegaEmbed\('#(\w+)'", page) == ["curves", "confusion"]
     shutil.rmtree(repository.root / "dvc_plots")
+
+
+def test_the_notebook_runs_on_a_finished_run(repository: Repository) -> None:
+    """As a student runs it, but that the demo has been run already."""
+    notebook = nbformat.read(ROOT / "docs/tutorial.ipynb", as_version=4)
+    assert not [cell for cell in notebook.cells if cell.get("outputs")]
+    (given,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+    given.source += f"\ncheckout = Path({str(repository.root)!r})"
+    (repository.root / ".demo").symlink_to(repository.root)
+    NotebookClient(notebook, resources={"metadata": {"path": str(ROOT / "docs")}}).execute()
+    (repository.root / ".demo").unlink()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    shown = "\n".join(str(output) for output in outputs)
+    assert (repository.root / "reports/report.md").read_text().split("\n\n")[1][:40] in shown
+    assert re.search(r"\.png is \w+ with [\d.]+%", shown)
 
 
 def test_hand_edited_params_stop_repro_before_any_stage_works(repository: Repository) -> None:

@@ -76,10 +76,22 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "predict",
         "export",
         "compare",
+        "verify",
         "demo",
         "doctor",
+        "sync",
         "ui",
     ]
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_the_help_of_a_command_ends_in_an_example_that_it_takes(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main.main([name, "--help"])
+    last = " ".join(capsys.readouterr().out.split()).rpartition("for example: transferlab ")[2]
+    assert main._parser().parse_args(last.split()).command == name
 
 
 def test_the_command_of_another_checkout_is_refused(

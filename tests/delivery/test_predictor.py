@@ -1,6 +1,8 @@
 """A picture gets the answer that the test images got, whatever it comes as."""
 
 import io
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,3 +156,22 @@ def test_grey_of_16_bits_has_the_contrast_of_the_training_images(
     Image.fromarray(values).save(tmp_path / "grey.tif")
     for picture in (tmp_path / "grey.tif", Image.fromarray(values)):
         assert np.all(pixels_of(picture, how) == 128)
+
+
+@pytest.mark.parametrize(
+    "modules",
+    ["commands.predict, delivery.predictor, delivery.answers", "commands.export, delivery.card"],
+)
+def test_asking_and_exporting_import_no_package_that_they_do_not_use(modules: str) -> None:
+    """Each of these takes a second or more, before the first answer."""
+    heavy = {"captum", "dvc", "hydra", "matplotlib", "mlflow", "onnx", "pandas", "scipy", "sklearn"}
+    check = "\n".join(
+        [
+            "import sys",
+            *(f"import transferlab.{module.strip()}" for module in modules.split(",")),
+            f"found = {heavy!r} & sys.modules.keys()",
+            "assert not found, found",
+        ]
+    )
+    source = Path(transferlab.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(source)}, check=True)

@@ -1,9 +1,10 @@
 """The `transferlab` command: what `make` and people call around DVC."""
 
-import argparse
 import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..pipeline import heartbeat
@@ -19,55 +20,64 @@ from .predict import predict, predict_arguments
 from .running import experiment, repro
 from .sync import sync
 from .ui import ui, ui_arguments
-
-Parser = argparse.ArgumentParser
-
-
-def _none(command: Parser) -> None:
-    """A command without arguments."""
+from .verify import verify, verify_arguments
 
 
-def _settings(command: Parser) -> None:
-    command.add_argument("settings", nargs="*", metavar="key=value")
+@dataclass(frozen=True)
+class Command:
+    """A word after `transferlab`.
+
+    Args:
+        run: Called with what the arguments give; its first line is the help.
+        example: Shown below the help.
+        arguments: Adds what the command takes.
+        speaks: Whether it always says something itself, or waits for a person.
+    """
+
+    run: Callable[..., None]
+    example: str
+    arguments: Callable[[ArgumentParser], None] | None = None
+    speaks: bool = False
 
 
-def _deep(command: Parser) -> None:
-    command.add_argument("--deep", action="store_true", help="read the cache, too")
+def _settings(parser: ArgumentParser) -> None:
+    parser.add_argument("settings", nargs="*", metavar="key=value")
 
 
-COMMANDS: dict[str, tuple[Callable[..., object], Callable[[Parser], object]]] = {
-    "init": (init, init_arguments),
-    "compose": (compose_params, _settings),
-    "preview": (preview, _settings),
-    "check": (check, _none),
-    "repro": (repro, _none),
-    "experiment": (experiment, _settings),
-    "predict": (predict, predict_arguments),
-    "export": (export, export_arguments),
-    "compare": (compare, compare_arguments),
-    "demo": (demo, _none),
-    "doctor": (doctor, _deep),
-    "sync": (sync, _none),
-    "ui": (ui, ui_arguments),
+def _deep(parser: ArgumentParser) -> None:
+    parser.add_argument("--deep", action="store_true", help="read the cache, too")
+
+
+COMMANDS = {
+    "init": Command(init, "init ../photos", init_arguments),
+    "compose": Command(compose_params, "compose backbone=mobilenet_v2", _settings),
+    "preview": Command(preview, "preview strategy=frozen strategies.frozen.lr=0.02", _settings),
+    "check": Command(check, "check"),
+    "repro": Command(repro, "repro"),
+    "experiment": Command(experiment, "experiment strategy=frozen preset=quick", _settings),
+    "predict": Command(predict, "predict photos --csv answers.csv", predict_arguments, speaks=True),
+    "export": Command(export, "export --format onnx --out model.onnx", export_arguments),
+    "compare": Command(compare, "compare main mobilenet workspace", compare_arguments),
+    "verify": Command(verify, "verify --tolerance 1", verify_arguments, speaks=True),
+    "demo": Command(demo, "demo", speaks=True),
+    "doctor": Command(doctor, "doctor --deep", _deep),
+    "sync": Command(sync, "sync"),
+    "ui": Command(ui, "ui --port 5001", ui_arguments, speaks=True),
 }
-"""What each command runs, and what adds its arguments; they are the function's own."""
-
-SPEAKING = ("demo", "predict", "ui")
-"""Commands that always say something themselves, or wait for a person."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and run one command; problems are lines on stderr and exit code 1."""
     given = vars(_parser().parse_args(arguments))
+    name = given.pop("command")
+    command = COMMANDS[name]
     try:
         expect_own_checkout()
-        name = given.pop("name_of_command")
-        run, _ = COMMANDS[name]
-        if name in SPEAKING:
-            run(**given)
+        if command.speaks:
+            command.run(**given)
             return
         with heartbeat.beating(f"transferlab {name}", _on_stderr):
-            run(**given)
+            command.run(**given)
     except KeyboardInterrupt:
         sys.exit("interrupted")
     except (ValueError, OSError) as error:
@@ -76,13 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {message(error)}")
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="transferlab", description=__doc__)
-    commands = parser.add_subparsers(metavar="command", required=True)
-    for name, (run, add_arguments) in COMMANDS.items():
-        command = commands.add_parser(name, help=str(run.__doc__).splitlines()[0])
-        command.set_defaults(name_of_command=name)
-        add_arguments(command)
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="transferlab", description=__doc__)
+    commands = parser.add_subparsers(metavar="command", dest="command", required=True)
+    for name, command in COMMANDS.items():
+        said = str(command.run.__doc__).splitlines()[0]
+        example = f"for example: transferlab {command.example}"
+        one = commands.add_parser(name, help=said, description=said, epilog=example)
+        if command.arguments is not None:
+            command.arguments(one)
     return parser
 
 

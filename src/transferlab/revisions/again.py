@@ -1,0 +1,163 @@
+"""A run made again in a copy of the repository, and whether it came out as recorded."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..evidence.records import Comparison, Line
+from ..pipeline.files import read_json
+
+MEASURED = ("data/raw/archive.json", "data/precision_times.json", "costs.json")
+"""Ends of outputs that hold seconds, or the address of a file: they may differ in any two runs."""
+
+GIVEN = ("download", "weights")
+"""Stages whose outputs are taken from the cache by their hash, where it has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a run came to.
+
+    Args:
+        accuracies: Of the test by strategy; None where a seed diverged.
+        recommended: The strategy to use.
+        outputs: By stage the md5 of each output before the comparison; None where no `dvc.lock`
+            tells it.
+    """
+
+    accuracies: Mapping[str, float | None]
+    recommended: str | None
+    outputs: Mapping[str, Mapping[str, str]] | None
+
+
+def read_record(folder: Path) -> Record:
+    """What the files of a checkout, or of an example, record.
+
+    Args:
+        folder: Holds metrics/, and dvc.lock where outputs are to be compared.
+
+    Raises:
+        ValueError: The metrics are not there, or damaged.
+    """
+    summary = read_json(folder / "metrics/summary.json", dict[str, Line])
+    best = read_json(folder / "metrics/comparison.json", Comparison)["recommended"]
+    lock = folder / "dvc.lock"
+    return Record(
+        accuracies={name: line["accuracy"] for name, line in summary.items()},
+        recommended=best and best["strategy"],
+        outputs=outputs_of(yaml.safe_load(lock.read_text())) if lock.is_file() else None,
+    )
+
+
+def outputs_of(lock: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The md5 of every output that has one and holds no measured time, by stage."""
+    return {
+        stage: {
+            out["path"]: out["md5"]
+            for out in entry.get("outs", ())
+            if "md5" in out and not out["path"].endswith(MEASURED)
+        }
+        for stage, entry in lock["stages"].items()
+    }
+
+
+def clone(root: Path, folder: Path) -> Path:
+    """The last commit of a checkout in a folder of its own, which has an empty cache.
+
+    What was downloaded stands there by its recorded hash; nothing that was trained does.
+
+    Raises:
+        ValueError: git cannot clone it.
+    """
+    done = subprocess.run(
+        ["git", "clone", "--quiet", str(root), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ValueError(f"verify: expected to clone {root}: {' '.join(done.stderr.split())}")
+    return folder
+
+
+def take_given(root: Path, copy: Path) -> None:
+    """Take what was downloaded from the checkout's cache, by the hashes of dvc.lock."""
+    _dvc(copy, "remote", "add", "--local", "own", str(root / ".dvc/cache"), heard=False)
+    for stage in GIVEN:  # what is not there is made
+        _dvc(copy, "pull", "--remote", "own", stage, heard=False)
+
+
+def rerun(copy: Path) -> None:
+    """Run the pipeline of a copy.
+
+    Raises:
+        ValueError: A stage failed.
+    """
+    if _dvc(copy, "repro"):
+        raise ValueError("verify: expected every stage to end well; one failed, see above.")
+
+
+def _dvc(copy: Path, *words: str, heard: bool = True) -> int:
+    others = ("DVC_", "MLFLOW_")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(others)}
+    environment |= {"PYTHONPATH": str(copy / "src"), "TRANSFERLAB_TRACKING": "off"}
+    folder = str(Path(sys.executable).parent)
+    environment["PATH"] = os.pathsep.join([folder, environment.get("PATH", "")])
+    command = [sys.executable, "-m", "dvc", *words]
+    return subprocess.run(
+        command, cwd=copy, env=environment, check=False, capture_output=not heard
+    ).returncode
+
+
+def problems(before: Record, after: Record, tolerance: float) -> Iterator[str]:
+    """What did not come out as recorded, beyond the tolerance.
+
+    Args:
+        before: As recorded.
+        after: As made again.
+        tolerance: Of accuracies, as a share.
+    """
+    if list(before.accuracies) != list(after.accuracies):
+        yield (
+            f"expected the strategies {', '.join(before.accuracies)}, got "
+            f"{', '.join(after.accuracies)}"
+        )
+        return
+    for name, old in before.accuracies.items():
+        new = after.accuracies[name]
+        if (old is None) != (new is None) or abs((old or 0) - (new or 0)) > tolerance + 1e-9:
+            said = f"within {100 * tolerance:g} points of {_percent(old)}"
+            yield f"{name}: expected an accuracy {said}, got {_percent(new)}"
+
+
+def largest(before: Record, after: Record) -> float:
+    """The largest difference of two accuracies, as a share."""
+    pairs = ((old, after.accuracies.get(name)) for name, old in before.accuracies.items())
+    return max((abs((old or 0) - (new or 0)) for old, new in pairs), default=0.0)
+
+
+def first_difference(before: Record, after: Record, stages: list[str]) -> str | None:
+    """The first stage with an output of other bytes than recorded, None: there is none.
+
+    Args:
+        before: As recorded, with outputs.
+        after: As made again, with outputs.
+        stages: Names of `dvc.yaml` in its order; those from the comparison on hold seconds.
+    """
+    assert before.outputs is not None and after.outputs is not None
+    for name in stages[: stages.index("compare")]:
+        for stage, made in after.outputs.items():
+            known = before.outputs.get(stage)
+            if stage.partition("@")[0] == name and made != known:
+                return stage
+    return None
+
+
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.1f} %"
