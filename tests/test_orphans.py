@@ -69,7 +69,7 @@ def when(dvc: subprocess.Popen[str], true: Callable[[psutil.Process], bool]) -> 
             found.append(process)
         return bool(found)
 
-    assert wait_until(look, 120)
+    assert wait_until(look, 300)
     return found[0]
 
 
