@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest, norm, t  # type: ignore[import-untyped]
 
-from transferlab.evidence import comparison, intervals
+from transferlab.evidence import comparison, components, intervals
 from transferlab.evidence.recommendation import front, fronts, recommend
 from transferlab.evidence.records import between
 
@@ -205,6 +205,53 @@ def test_a_lead_that_rests_on_one_seed_is_no_verdict() -> None:
     pair = only(compare(table("lucky", lucky), table("other", other)))
     assert pair["low"] < 0 < pair["difference"]
     assert pair["verdict"] == "indistinguishable"
+    assert pair["short"] == "seeds"
+
+
+def noisy(wrong: int) -> np.ndarray:
+    """Two seeds that get the same images wrong."""
+    right = np.ones((2, IMAGES), bool)
+    right[:, :wrong] = False
+    return right
+
+
+def test_a_difference_on_few_images_that_all_seeds_show_lacks_images() -> None:
+    pair = only(compare(table("good", noisy(0)), table("poor", noisy(5))))
+    assert (pair["verdict"], pair["short"]) == ("indistinguishable", "images")
+    assert pair["seeds_half"] == 0 < pair["images_half"]
+
+
+@pytest.mark.parametrize(("others", "lacks"), [("", "seeds"), ("abcdefg", "both")])
+def test_two_seeds_that_differ_lack_seeds_and_of_many_pairs_images_too(
+    others: str, lacks: str
+) -> None:
+    """18 images, 100 against 44 %: with two seeds Student leaves nearly everything open."""
+    good, poor = np.ones((2, 18), bool), np.zeros((2, 18), bool)
+    poor[0, :12] = poor[1, :4] = True
+    rest = (table(name, good) for name in others)
+    found = compare(table("good", good), table("poor", poor), *rest)
+    pair = found["pairs"][0]
+    assert pair["difference"] == pytest.approx(10 / 18)
+    assert (pair["verdict"], pair["short"]) == ("indistinguishable", lacks)
+    assert pair["images_half"] < pair["difference"] < pair["seeds_half"]
+
+
+def test_nothing_is_short_of_what_is_close_or_told_apart() -> None:
+    close = only(compare(table("a", noisy(0)), table("b", noisy(3)), margin=0.02))
+    assert (close["verdict"], close["short"]) == ("indistinguishable", None)
+    apart = only(compare(table("a", noisy(0)), table("b", noisy(40))))
+    assert (apart["verdict"], apart["short"]) == ("better", None)
+
+
+def test_the_halves_are_students_over_seeds_and_a_normal_one_over_images() -> None:
+    chance = np.random.default_rng(4)
+    right = (chance.random((SEEDS, 2000)) < np.linspace(0.2, 0.8, SEEDS)[:, None]).astype(float)
+    means = right.mean(axis=1)
+    student = t.ppf(0.975, SEEDS - 1) * means.std(ddof=1) / SEEDS**0.5
+    assert components.seeds_half(right, 0.95) == pytest.approx(student, rel=0.01)
+    normal = norm.ppf(0.975) * right.mean(axis=0).std(ddof=1) / 2000**0.5
+    assert components.images_half(right, 0.95) == pytest.approx(normal, rel=0.01)
+    assert components.seeds_half(right[:1], 0.95) is None
 
 
 def test_probabilities_are_averaged_over_seeds_before_the_test() -> None:
@@ -273,13 +320,15 @@ def test_a_comparison_has_its_settings_and_a_record_for_every_pair_in_order() ->
                 "difference",
                 "low",
                 "high",
+                "images_half",
+                "seeds_half",
                 "probability",
                 "wins",
                 "losses",
                 "mcnemar_p",
                 "holm_p",
             ),
-            *("verdict", "first_as_good", "second_as_good", "detectable"),
+            *("verdict", "short", "first_as_good", "second_as_good", "detectable"),
         )
     }
     json.dumps(pairs, allow_nan=False)

@@ -436,6 +436,34 @@ def test_scores_that_are_all_equal_have_half_the_area() -> None:
     assert measures.auroc(some, ones(some)) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_balanced_accuracy_is_scikit_learns_for_any_weights(seed: int) -> None:
+    some, chance = drawn(3), np.random.default_rng(seed)
+    weights = chance.integers(0, 4, size=(1, len(some.labels))).astype(float)
+    found = measures.balanced_accuracy(some, weights)[0]
+    for place, predicted in enumerate(some.predicted):
+        expected = sklearn_metrics.balanced_accuracy_score(
+            some.labels, predicted, sample_weight=weights[0]
+        )
+        assert found[place] == pytest.approx(expected)
+
+
+def test_confusions_are_counted_per_seed_with_the_most_frequent_first() -> None:
+    some = drawn(3)
+    found = measures.confusions(some, 100)
+    counts = np.zeros((3, 3))
+    for predicted in some.predicted:
+        np.add.at(counts, (some.labels, predicted), 1)
+    np.fill_diagonal(counts, 0)
+    assert sum(pair["images"] for pair in found) == counts.sum() / len(some.seeds)
+    images = [pair["images"] for pair in found]
+    assert images == sorted(images, reverse=True) and len(found) == (counts > 0).sum()
+    first, names = found[0], list(some.classes)
+    place = names.index(first["actual"]), names.index(first["predicted"])
+    assert first["images"] * len(some.seeds) == counts[place] == counts.max()
+    assert measures.confusions(some, 2) == found[:2]
+
+
 def test_a_class_that_a_resample_loses_is_left_out_of_the_means() -> None:
     without_first = np.array([[0.0, 1, 1, 1]])
     rest = given([1, 2, 2], BY_HAND.probabilities[0, 1:].tolist())
@@ -594,13 +622,15 @@ def test_details_hold_every_measure_with_its_six_numbers() -> None:
         "measures",
         "temperature",
         "classes",
+        "confusions",
         "reliability",
         "reliability_scaled",
         "bins",
     ]
     assert list(record["measures"]) == [
         "accuracy",
-        *("macro_f1", "auroc", "nll", "brier", "ece", "nll_scaled", "ece_scaled"),
+        *("balanced_accuracy", "macro_f1", "auroc", "nll", "brier", "ece"),
+        *("nll_scaled", "ece_scaled"),
         "tta_accuracy",
     ]
     assert {tuple(numbers) for numbers in record["measures"].values()} == {
@@ -638,6 +668,7 @@ def test_a_control_has_an_accuracy_with_its_interval_and_an_f1(tmp_path: Path) -
             "accuracy": pytest.approx(2 / 3),
             "accuracy_low": low,
             "accuracy_high": high,
+            "balanced_accuracy": pytest.approx(0.5),
             "macro_f1": pytest.approx(0.4),
         }
     }

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from checkout import ROOT
 
-from transferlab.report.command import again, quoted
+from transferlab.report.command import again, changed_settings, quoted
 from transferlab.report.opened import read_defaults
 from transferlab.settings import compose
 from transferlab.settings.changes import override_value
@@ -58,4 +58,37 @@ def test_images_of_ones_own_compose_again_whatever_they_are_called(tmp_path: Pat
     words, lost = again(params, read_defaults(ROOT / "conf/defaults.yaml"))
     assert lost == []
     assert words[:3] == ["strategy=probe", "dataset=folder", "dataset.name=mine"]
+    assert composed(*through_a_shell(words)) == params
+
+
+def test_of_another_backbone_no_more_is_said_than_a_person_sets() -> None:
+    params = composed("backbone=mobilenet_v2", "backbone.weights=none", "seeds=[0,1]")
+    defaults = read_defaults(ROOT / "conf/defaults.yaml")
+    assert changed_settings(params, defaults) == [
+        ("backbone", "resnet18", "mobilenet_v2"),
+        ("seeds", [0, 1, 2, 3, 4], [0, 1]),
+        ("backbone.weights", "official", "none"),
+    ]
+
+
+def test_of_options_that_were_not_recorded_every_key_is_given() -> None:
+    params = composed("backbone=tiny", "dataset=textures", "strategy=probe")
+    defaults = {**read_defaults(ROOT / "conf/defaults.yaml"), "options": {}}
+    words, lost = again(params, defaults)
+    assert lost == [] and "backbone.precision=fp32" in words
+    assert composed(*through_a_shell(words)) == params
+
+
+@pytest.mark.parametrize("group", ["dataset", "backbone"])
+def test_every_option_is_recorded_as_it_composes(group: str) -> None:
+    recorded = read_defaults(ROOT / "conf/defaults.yaml")["options"]
+    files = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+    assert set(recorded[group]) == files - {"other"}  # which asks for a name
+    assert recorded == compose.options_of(ROOT)
+
+
+def test_a_backbone_without_a_file_of_its_own_composes_from_other() -> None:
+    params = composed("backbone=other", "backbone.name=torchvision/resnet34", "strategy=probe")
+    words, lost = again(params, read_defaults(ROOT / "conf/defaults.yaml"))
+    assert lost == [] and words[1:3] == ["backbone=other", "backbone.name=torchvision/resnet34"]
     assert composed(*through_a_shell(words)) == params

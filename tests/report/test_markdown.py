@@ -75,7 +75,7 @@ def test_answer_says_which_how_sure_and_at_what_cost_in_three_sentences(root: Pa
         "which has the highest "
         "validation accuracy (95.0 %, mean of 2 seeds). It recognises 97.5 % of the 40 held-out "
         "test images (95 % "
-        "interval 87.1 to 99.6 %); it is better than `scratch`, with these images "
+        "interval 87.1 to 99.6 %); it is better than `scratch`, with these images and 2 seeds "
         "indistinguishable from `frozen`. "
         "Training it takes 400 GFLOP, here 5.0 s (2 seeds together, CPU), and changes 1,026 "
         "parameters; `scratch`, the dearest, takes 8 TFLOP, 2 min 28 s."
@@ -114,8 +114,8 @@ def test_table_has_a_row_for_each_strategy_in_the_order_of_the_parameters(root: 
     assert re.findall(r"^\| \**`(\w+)`", table, re.MULTILINE) == ["scratch", "frozen", "probe"]
     dash = "\N{EN DASH}"
     assert (
-        "| **`probe`** | 97.5 % | 87.1 to 99.6 % | 97.5 to 97.5 % | 2 | 400 GFLOP | 5.0 s | "
-        "1,026 | 90.0 % | finished |"
+        "| **`probe`** | 97.5 % | 87.1 to 99.6 % | 97.5 to 97.5 % | 97.5 % (90.5 to 100.0 %) | "
+        "2 | 400 GFLOP | 5.0 s | 1,026 | 90.0 % | finished |"
     ) in table
     assert f"| {dash} |" not in table
 
@@ -124,13 +124,13 @@ def test_every_other_strategy_is_compared_with_the_recommended_one(root: Path) -
     text = text_of(root)
     table = text[text.index("### Compared") : text.index("### More than accuracy")]
     rows = re.findall(
-        r"^\| `(\w+)` \| (\S+) \|.*\| (\d+ : \d+) \|.*\| \**(\w+)\** \| (.*) \|$",
+        r"^\| `(\w+)` \| (\S+) \|.*\| (\d+ : \d+) \|.*\| \**(\w[\w ()]+)\** \| (.*) \|$",
         table,
         re.MULTILINE,
     )
     assert rows == [
         ("scratch", "+45.0", "17 : 0", "better", "yes"),
-        ("frozen", "+5.0", "1 : 0", "indistinguishable", "not shown"),
+        ("frozen", "+5.0", "1 : 0", "indistinguishable (too few of both)", "not shown"),
     ]
     assert "needs a split of 6 images to none (15.0 points) for one pair" in table
     assert "Indistinguishable does not mean equal." in table
@@ -214,8 +214,8 @@ def test_a_diverged_strategy_is_a_row_with_its_status_and_never_ranked(root: Pat
     assert "; `frozen` diverged and is not ranked." in text
     dash = "\N{EN DASH}"
     row = (
-        f"| `frozen` | {dash} | {dash} | {dash} | 2 | 2 TFLOP | 20.0 s | 1,026 | {dash} | diverged "
-        "at epoch 2 (seed 1, lr 0.32) |"
+        f"| `frozen` | {dash} | {dash} | {dash} | {dash} | 2 | 2 TFLOP | 20.0 s | 1,026 | {dash} | "
+        "diverged at epoch 2 (seed 1, lr 0.32) |"
     )
     assert row in text
 
@@ -326,6 +326,86 @@ def test_what_weakens_the_result_is_a_caveat(
     assert caveat in render(results(params))
 
 
+def paired(results: Any, **values: Any) -> Results:
+    """The results with other values in every pair."""
+    found = results().comparison
+    pairs = [{**pair, "verdict": "indistinguishable", **values} for pair in found["pairs"]]
+    some: Results = results(comparison={**found, "pairs": pairs})
+    return some
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said", "caveat"),
+    [
+        ("seeds", "with 2 seeds indistinguishable from", "**Too few seeds** to tell"),
+        ("images", "with these images indistinguishable from", "**Too few test images** to tell"),
+        (
+            "both",
+            "with these images and 2 seeds indistinguishable from",
+            "**Too few seeds and too few test images** to tell",
+        ),
+    ],
+)
+def test_what_is_short_is_said_in_the_answer_the_table_and_a_caveat(
+    lacking: str, said: str, caveat: str, results: Any
+) -> None:
+    text = render(paired(results, short=lacking, seeds_half=0.4, images_half=0.125))
+    assert f"{said} `scratch` and `frozen`." in text
+    assert f"- {caveat} `scratch` and `frozen` from `probe`: " in text
+    assert ("2 seeds alone leave 40.0 points to either side" in text) == (lacking != "images")
+    assert "images alone leave 12.5 points to either side" in text or lacking != "images"
+    words = {"seeds": "too few seeds", "images": "too few images", "both": "too few of both"}
+    assert text.count(f"| indistinguishable ({words[lacking]}) |") == 2
+    assert "Too few" not in render(paired(results, short=None))
+
+
+def test_a_majority_that_is_nearly_as_good_is_a_caveat_that_says_what_to_look_at(
+    results: Any,
+) -> None:
+    some = results()
+    assert "Always answering" not in render(some)
+    control = {**some.comparison["controls"]["majority"], "accuracy": 0.95}
+    counts = [
+        {"class": "ants", "train": "190", "test": "38"},
+        {"class": "bees", "train": "10", "test": "2"},
+    ]
+    comparison = {**some.comparison, "controls": {"majority": control}}
+    text = render(results(comparison=comparison, counts=counts))
+    (line,) = [line for line in text.splitlines() if line.startswith("- Always answering")]
+    assert "ants, the class of 95.0 % of the test images, is right in 95.0 %" in line
+    assert "`probe` with 97.5 % (interval 87.1 to 99.6 %) is not shown to do better" in line
+    row = some.summary["probe"]
+    low, high = row["balanced_accuracy_low"], row["balanced_accuracy_high"]
+    assert f"balanced accuracy, 97.5 % ({100 * low:.1f} to {100 * high:.1f} %)" in line
+    assert "of ants, 20 test images, it recognises 95.0 %." in line
+
+
+def test_of_many_classes_the_report_shows_the_extremes_and_says_where_the_rest_is(
+    results: Any,
+) -> None:
+    names = [f"class {i}" for i in range(1000)]
+    counts = [{"class": name, "train": str(1000 - i), "test": "4"} for i, name in enumerate(names)]
+    row = {"precision": 0.5, "f1": 0.5, "support": 4}
+    classes = {name: {**row, "recall": 0.5 + i / 2000} for i, name in enumerate(names)}
+    confusions = [
+        {"actual": "class 3", "predicted": f"class {i}", "images": 2.5} for i in range(4, 24)
+    ]
+    numbers = {
+        name: {**found, "classes": classes, "confusions": confusions}
+        for name, found in results().numbers.items()
+    }
+    text = render(results(counts=counts, numbers=numbers))
+    assert "These 10 of 1,000 classes have the lowest recall; the others lie between 0.505" in text
+    assert "| class 9 | 0.500 | 0.504 | 0.500 | 4 |" in text and "| class 10 | 0.5" not in text
+    assert (
+        "The 5 largest and the 5 smallest of 1,000 classes; the others have 6 to 995 training "
+        in text
+    )
+    assert "| class 4 | 996 | 4 |" in text and "| class 5 | 995 | 4 |" not in text
+    assert "| class 3 | class 4 | 2.5 of 4 |" in text and text.count("| class 3 | class ") == 10
+    assert len(text) < 30_000
+
+
 def test_models_of_different_machines_are_told_apart(results: Any) -> None:
     some = results()
     some.facts["probe"]["device"] = "GPU"
@@ -393,12 +473,11 @@ def test_long_lists_of_skipped_files_are_cut(results: Any) -> None:
 def test_settings_that_differ_are_shown_as_overrides_that_hydra_reads(results: Any) -> None:
     params = parameters("frozen", "probe")
     params["seeds"] = [0, 1, 2]
-    params["dataset"] |= {"name": "it's", "classes": ["a b", "null", "=x"], "path_sha256": "f" * 64}
+    params["dataset"] |= {"classes": ["a b", "null", "=x"], "path_sha256": "f" * 64}
     params["strategies"]["frozen"]["lr"] = 0.00001
     found = changed_settings(params, parameters())
     assert found == [
         ("strategy", ["scratch", "frozen", "probe"], ["frozen", "probe"]),
-        ("dataset.name", "hymenoptera", "it's"),
         ("dataset.classes", None, ["a b", "null", "=x"]),
         ("seeds", [0, 1], [0, 1, 2]),
         ("strategies.frozen.lr", 0.32, 0.00001),

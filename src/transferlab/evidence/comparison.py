@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ..prediction.reading import common_ids
-from . import intervals, measures
+from . import components, intervals, measures
+from .components import seeds_share
 from .measures import Outcomes
 from .records import Compared, Estimate, LeastSplit, Pair, Split, Verdict
 
@@ -33,7 +34,9 @@ def compare(tables: Tables, *, confidence: float, resamples: int, margin: float)
     the interval excludes a loss of `margin`; `detectable`, half the interval, about what a
     difference would have to exceed. `verdict` tells what the first is, seen from the second:
     `better` or `worse` where Holm's p-value is at most 1 - `confidence` and the interval lies on
-    the same side of 0, else `indistinguishable`.
+    the same side of 0, else `indistinguishable`; then `short` says what is too few for a difference
+    of more than `margin`, by `images_half` and `seeds_half`, what the interval's half would be if
+    the images alone or the seeds alone were a sample (see `components`).
 
     Args:
         tables: Checked tables of strategies that finished, see `numbers.finished`.
@@ -62,7 +65,8 @@ def compare(tables: Tables, *, confidence: float, resamples: int, margin: float)
         "least_split": least_split(images, level),
         "least_split_holm": least_split(images, level / max(1, len(tests))),
         "pairs": [
-            _conclude(pair, estimates[pair], split, level, margin) for pair, split in tests.items()
+            _conclude(pair, estimates[pair], split, images=images, level=level, margin=margin)
+            for pair, split in tests.items()
         ],
     }
 
@@ -142,7 +146,7 @@ def differences(
         return {}
     draws = _draw(np.stack(list(right.values())), resamples)
     return {
-        (first, second): _difference(draws, i, j, _seeds_share(right[first] - right[second]))
+        (first, second): _difference(draws, i, j, seeds_share(right[first] - right[second]))
         for (i, first), (j, second) in combinations(enumerate(right), 2)
     }
 
@@ -181,23 +185,6 @@ def _difference(draws: Draws, first: int, second: int, share: float) -> np.ndarr
     return np.asarray(np.round(np.clip(both, -1, 1), DIGITS))
 
 
-def _seeds_share(right: np.ndarray) -> float:
-    """Share, between 0 and 1, of the variance of the seeds' mean differences that is not noise of
-    the images.
-
-    Args:
-        right: Correctness of the first less that of the second, [S, N].
-    """
-    seeds, images = right.shape
-    effects = right.mean(axis=1) - right.mean()
-    spread = effects @ effects / max(1, seeds - 1)
-    if spread == 0:
-        return 0.0
-    rest = right - right.mean(axis=0) - effects[:, None]
-    noise = (rest**2).sum() / max(1, (seeds - 1) * (images - 1))
-    return max(0.0, 1 - float(noise / (images * spread)))
-
-
 def _estimate(right: np.ndarray, draws: np.ndarray, confidence: float) -> Estimate:
     """From the correctness of the first less that of the second, [S, N], and draws of its mean."""
     low, high = intervals.percentiles(draws, confidence)
@@ -205,6 +192,8 @@ def _estimate(right: np.ndarray, draws: np.ndarray, confidence: float) -> Estima
         "difference": float(right.mean()),
         "low": low,
         "high": high,
+        "images_half": components.images_half(right, confidence),
+        "seeds_half": components.seeds_half(right, confidence),
         "probability": float((1 + np.sign(draws)).mean() / 2),
     }
 
@@ -268,17 +257,33 @@ def _mean_prediction(given: Outcomes) -> np.ndarray:
 
 
 def _conclude(
-    pair: tuple[str, str], estimate: Estimate, split: Split, level: float, margin: float
+    pair: tuple[str, str],
+    estimate: Estimate,
+    split: Split,
+    *,
+    images: int,
+    level: float,
+    margin: float,
 ) -> Pair:
     """A pair's numbers and what follows from them."""
     low, high = estimate["low"], estimate["high"]
     told_apart = split["holm_p"] <= level
+    verdict = _verdict(estimate, split) if told_apart else "indistinguishable"
+    split_apart = 2 * abs(split["wins"] - split["losses"]) >= images * abs(estimate["difference"])
+    lacking = components.short(
+        estimate["difference"],
+        images=estimate["images_half"],
+        seeds=estimate["seeds_half"],
+        unsplit=split_apart and not told_apart,
+        margin=margin,
+    )
     return {
         "first": pair[0],
         "second": pair[1],
         **estimate,
         **split,
-        "verdict": _verdict(estimate, split) if told_apart else "indistinguishable",
+        "verdict": verdict,
+        "short": lacking if verdict == "indistinguishable" else None,
         "first_as_good": low > -margin,
         "second_as_good": high < margin,
         "detectable": (high - low) / 2,

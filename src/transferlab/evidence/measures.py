@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..prediction.table import COLUMNS
-from .records import Bin, ClassRow
+from .records import Bin, ClassRow, Confusion
 
 SMALLEST = 1e-12  # a probability below it counts as this, since the logarithm of 0 is infinite
 
@@ -90,6 +90,16 @@ def brier(given: Outcomes, weights: np.ndarray) -> np.ndarray:
     """
     errors = given.probabilities - np.eye(len(given.classes))[given.labels]
     return _weighted_mean((errors**2).sum(axis=2), weights)
+
+
+def balanced_accuracy(given: Outcomes, weights: np.ndarray) -> np.ndarray:
+    """Mean over classes of the share of their images that is recognised, between 0 and 1: the
+    accuracy if every class had equally many.
+
+    A class without images (a resample may lose one) is left out of the mean.
+    """
+    hits, _, support = _class_counts(given, weights)
+    return _mean_of_defined(_ratio(hits, support), axis=2)
 
 
 def macro_f1(given: Outcomes, weights: np.ndarray) -> np.ndarray:
@@ -232,6 +242,25 @@ def class_report(given: Outcomes) -> dict[str, ClassRow]:
         }
         for place, name in enumerate(given.classes)
     }
+
+
+def confusions(given: Outcomes, most: int) -> list[Confusion]:
+    """The pairs of classes of which most images are confused, the most frequent first; equal ones
+    in the order of the classes.
+    """
+    count = len(given.classes)
+    wrong = ~given.right
+    pairs = np.broadcast_to(given.labels, wrong.shape)[wrong] * count + given.predicted[wrong]
+    found, images = np.unique(pairs, return_counts=True)
+    order = np.argsort(-images, kind="stable")[:most]
+    return [
+        {
+            "actual": given.classes[found[place] // count],
+            "predicted": given.classes[found[place] % count],
+            "images": float(images[place] / len(given.seeds)),
+        }
+        for place in order
+    ]
 
 
 def reliability(given: Outcomes, bins: int) -> list[Bin]:

@@ -19,9 +19,11 @@ from .measures import (
     Measure,
     Outcomes,
     auroc,
+    balanced_accuracy,
     brier,
     calibration_error,
     class_report,
+    confusions,
     macro_f1,
     negative_log_likelihood,
     or_none,
@@ -34,6 +36,8 @@ from .temperature import LARGEST, rescaled, temperature_of
 MEASURE_RESAMPLES = (
     1000  # of one strategy's measures at most; only the comparison of strategies uses more
 )
+
+CONFUSIONS = 20  # pairs of classes of a strategy; predictions hold them all
 
 
 def details(
@@ -55,9 +59,9 @@ def details(
     the seeds as the sample: what training again would have given on these very images; so is `sd`,
     the standard deviation over seeds.
 
-    `classes` and both `reliability` tables, before and after temperature scaling, are described at
-    their functions. What does not exist is None: spread of one seed, bins without images, test-time
-    augmentation that is off.
+    `classes`, `confusions` and both `reliability` tables, before and after temperature scaling, are
+    described at their functions. What does not exist is None: spread of one seed, bins without
+    images, test-time augmentation that is off.
 
     Args:
         predictions: Checked tables of strategies that finished, see `finished`.
@@ -107,6 +111,7 @@ def _details(
         },
         "temperature": temperature,
         "classes": class_report(given),
+        "confusions": confusions(given, CONFUSIONS),
         "reliability": reliability(given, bins),
         "reliability_scaled": reliability(scaled, bins),
         "bins": bins,
@@ -116,6 +121,7 @@ def _details(
 def _measures(given: Outcomes, scaled: Outcomes, bins: int) -> dict[str, Measure]:
     """All measures whose interval over images is a bootstrap."""
     return {
+        "balanced_accuracy": partial(balanced_accuracy, given),
         "macro_f1": partial(macro_f1, given),
         "auroc": partial(auroc, given),
         "nll": partial(negative_log_likelihood, given),
@@ -188,8 +194,8 @@ def _record(
 
 
 def control_numbers(tables: Mapping[str, pd.DataFrame], confidence: float) -> dict[str, Control]:
-    """Accuracy with Wilson's interval over images, and macro F1, of predictions that nothing was
-    trained for.
+    """Accuracy with Wilson's interval over images, balanced accuracy and macro F1, of predictions
+    that nothing was trained for.
 
     Args:
         tables: Checked tables by control.
@@ -200,12 +206,16 @@ def control_numbers(tables: Mapping[str, pd.DataFrame], confidence: float) -> di
 
 
 def _control(given: Outcomes, confidence: float) -> Control:
-    accuracy = _share(given, confidence, "accuracy")["accuracy"]
+    accuracy, once = (
+        _share(given, confidence, "accuracy")["accuracy"],
+        np.ones((1, len(given.labels))),
+    )
     return {
         "accuracy": accuracy["mean"],
         "accuracy_low": accuracy["images_low"],
         "accuracy_high": accuracy["images_high"],
-        "macro_f1": float(macro_f1(given, np.ones((1, len(given.labels)))).mean()),
+        "balanced_accuracy": float(balanced_accuracy(given, once).mean()),
+        "macro_f1": float(macro_f1(given, once).mean()),
     }
 
 
@@ -292,7 +302,7 @@ def summarise(
 def _line(numbers: Numbers | None, facts: Facts) -> Measures:
     """The flat measures; None where there are no numbers, because a seed diverged."""
     found = numbers["measures"] if numbers else {}
-    accuracy = found.get("accuracy", NOTHING)
+    accuracy, balanced = (found.get(name, NOTHING) for name in ("accuracy", "balanced_accuracy"))
     return {
         "accuracy": accuracy["mean"],
         "accuracy_low": accuracy["images_low"],
@@ -300,6 +310,9 @@ def _line(numbers: Numbers | None, facts: Facts) -> Measures:
         "accuracy_sd": accuracy["sd"],
         "accuracy_seeds_low": accuracy["seeds_low"],
         "accuracy_seeds_high": accuracy["seeds_high"],
+        "balanced_accuracy": balanced["mean"],
+        "balanced_accuracy_low": balanced["images_low"],
+        "balanced_accuracy_high": balanced["images_high"],
         "macro_f1": found.get("macro_f1", NOTHING)["mean"],
         "auroc": found.get("auroc", NOTHING)["mean"],
         "nll": found.get("nll", NOTHING)["mean"],

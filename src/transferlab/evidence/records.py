@@ -7,6 +7,9 @@ from typing import Any, Literal, TypedDict
 
 Verdict = Literal["better", "worse", "indistinguishable"]
 
+Short = Literal["seeds", "images", "both"]
+"""What would have to be more for a pair to be told apart."""
+
 REVERSED: dict[Verdict, Verdict] = {
     "better": "worse",
     "worse": "better",
@@ -34,6 +37,14 @@ class ClassRow(TypedDict):
     support: int
 
 
+class Confusion(TypedDict):
+    """One class taken for another; images are counted per seed."""
+
+    actual: str
+    predicted: str
+    images: float
+
+
 class Bin(TypedDict):
     """One bin of a reliability table."""
 
@@ -50,6 +61,7 @@ class Numbers(TypedDict):
     measures: dict[str, Measured]
     temperature: float
     classes: dict[str, ClassRow]
+    confusions: list[Confusion]
     reliability: list[Bin]
     reliability_scaled: list[Bin]
     bins: int
@@ -64,6 +76,9 @@ class Measures(TypedDict):
     accuracy_sd: float | None
     accuracy_seeds_low: float | None
     accuracy_seeds_high: float | None
+    balanced_accuracy: float | None
+    balanced_accuracy_low: float | None
+    balanced_accuracy_high: float | None
     macro_f1: float | None
     auroc: float | None
     nll: float | None
@@ -91,6 +106,7 @@ class Control(TypedDict):
     accuracy: float | None
     accuracy_low: float | None
     accuracy_high: float | None
+    balanced_accuracy: float
     macro_f1: float
 
 
@@ -100,6 +116,8 @@ class Estimate(TypedDict):
     difference: float
     low: float
     high: float
+    images_half: float
+    seeds_half: float | None  # None of one seed
     probability: float
 
 
@@ -118,6 +136,7 @@ class Pair(Estimate, Split):
     first: str
     second: str
     verdict: Verdict
+    short: Short | None
     first_as_good: bool
     second_as_good: bool
     detectable: float

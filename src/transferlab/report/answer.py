@@ -81,19 +81,21 @@ def _measured(results: Findings, name: str) -> str:
 
 
 def _told_apart(results: Findings, best: str) -> str:
-    groups: dict[str, list[str]] = {"better": [], "worse": [], "indistinguishable": []}
+    few = f"{words.counted(results.comparison['seeds'], 'seed')}"
+    says = {
+        "better": "better than ",
+        "worse": "worse than ",
+        "images": "with these images indistinguishable from ",
+        "seeds": f"with {few} indistinguishable from ",
+        "both": f"with these images and {few} indistinguishable from ",
+    }
+    groups: dict[str, list[str]] = {key: [] for key in says}
     for name in those_finished(results):
         if name != best:
-            groups[between(results.comparison, best, name)["verdict"]].append(name)
-    said = [
-        f"{verdict} than {words.listed(names)}"
-        for verdict, names in groups.items()
-        if names and verdict[0] != "i"
-    ]
-    if groups["indistinguishable"]:
-        said.append(
-            f"with these images indistinguishable from {words.listed(groups['indistinguishable'])}"
-        )
+            pair = between(results.comparison, best, name)
+            open_ = pair["verdict"] == "indistinguishable"
+            groups[(pair["short"] or "images") if open_ else pair["verdict"]].append(name)
+    said = [f"{says[key]}{words.listed(names)}" for key, names in groups.items() if names]
     lost = [name for name, row in results.summary.items() if row["accuracy"] is None]
     not_ranked = (
         f"; {words.listed(lost)} diverged and {words.agreeing(len(lost), 'is', 'are')} not ranked"

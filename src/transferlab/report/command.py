@@ -3,9 +3,12 @@
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..settings.changes import override_value
+
+UNKNOWN = "not known"
 
 Change = tuple[str, Any, Any]
 """A group or a dotted key, its default, and its value here."""
@@ -23,44 +26,58 @@ SAYABLE = r"[A-Za-z_*][\w.*/-]*(?: [\w.*/-]+)*"
 """Keys of a mapping that Hydra's grammar takes; it has no quotes for others."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Another option of a group than the default one."""
+
+    group: str
+    usual: str
+    option: str
+    says: Mapping[str, Any]  # the section that the option gives, `UNKNOWN` where it is not recorded
+
+
 def changed_settings(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Change]:
     """What differs, as a person sets it: the strategies, the groups, then single keys.
 
-    What composition writes by itself is left out.
-    """
-    groups = _groups(params, defaults)
-    said = {f"{group}.name" for group, _, option in groups if option in _names(params)}
-    keys = [change for change in _keys(params, defaults) if change[0] not in said]
-    return [*(group for group in groups if group[1] != group[2]), *keys]
-
-
-def _names(params: Mapping[str, Any]) -> tuple[str, str]:
-    return params["dataset"]["name"], params["backbone"]["name"]
-
-
-def _groups(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Change]:
-    """The groups of which another option is chosen.
-
-    A data set may be called otherwise than its file: images of one's own compose from `folder`
-    under any name.
+    What composition writes by itself is left out. Keys of another data set or backbone are compared
+    with what that one says.
     """
     names, usual = list(params["strategies"]), list(defaults["strategies"])
-    found = [("strategy", usual, names if len(names) > 1 else names[0])] if names != usual else []
-    dataset, before = params["dataset"], defaults["dataset"]["name"]
-    if dataset["name"] != before:
-        drawn = "textures" if dataset["textures"] else "hymenoptera"
-        found.append(("dataset", before, "folder" if dataset["path"] else drawn))
-    backbone, before = params["backbone"]["name"], defaults["backbone"]["name"]
-    return found + ([("backbone", before, backbone)] if backbone != before else [])
-
-
-def _keys(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Change]:
-    both = [name for name in params["strategies"] if name in defaults["strategies"]]
+    found: list[Change] = []
+    if names != usual:
+        found.append(("strategy", usual, names if len(names) > 1 else names[0]))
+    choices = _choices(params, defaults)
+    found += [(it.group, it.usual, it.option) for it in choices if it.option != it.usual]
+    both = [name for name in names if name in usual]
     old, new = (
         {**side, "strategies": {name: side["strategies"][name] for name in both}}
-        for side in (defaults, params)
+        for side in ({**defaults, **{it.group: it.says for it in choices}}, params)
     )
-    yield from _differences(old, new, "")
+    return found + [change for change in _differences(old, new, "") if change[0] != "options"]
+
+
+def _choices(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Choice]:
+    """A data set may be called otherwise than its file: images of one's own compose from `folder`
+    under any name.
+    """
+    options, found = defaults.get("options", {}), []
+    for group in ("dataset", "backbone"):
+        name, usual = params[group]["name"], defaults[group]["name"]
+        if name != usual:
+            known = options.get(group, {})
+            kind = _kind(params["dataset"]) if group == "dataset" else "other"
+            option = name if name in known or not known else kind
+            unknown = {**dict.fromkeys(params[group], UNKNOWN), "name": option}
+            says = known.get(option, unknown)
+            found.append(Choice(group=group, usual=usual, option=option, says=says))
+    return found
+
+
+def _kind(dataset: Mapping[str, Any]) -> str:
+    """The file of `conf/dataset/` that a data set without one composes from."""
+    if dataset["textures"]:
+        return "textures"
+    return "folder" if dataset["path"] else "hymenoptera"
 
 
 def _differences(old: Any, new: Any, key: str) -> Iterator[Change]:
@@ -80,30 +97,20 @@ def _differences(old: Any, new: Any, key: str) -> Iterator[Change]:
 def again(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The words of `dvc exp run` that compose these parameters again, and what no word can say.
 
-    Of another data set or backbone every key is given, the default ones too, and of a strategy that
-    is none of the defaults: what their own files say is not known here.
+    Of a strategy that is none of the defaults every key is given: what its file says is not known.
 
     Returns:
         Overrides in the order that Hydra needs, not quoted for a shell; keys that can only be
         given in a file of `conf/`.
     """
-    groups = _groups(params, defaults)
-    sections = {group: params[group] for group, _, _ in groups if group != "strategy"}
-    foreign = [name for name in params["strategies"] if name not in defaults["strategies"]]
-    sections |= {f"strategies.{name}": params["strategies"][name] for name in foreign}
-    given = [(group, option) for group, _, option in groups]
+    given = [(key, value) for key, _, value in changed_settings(params, defaults)]
     given += [
-        (f"{section}.{key}", value)
-        for section, values in sections.items()
-        for key, value in values.items()
-        if f"{section}.{key}" not in WRITTEN
+        (f"strategies.{name}.{key}", value)
+        for name, section in params["strategies"].items()
+        if name not in defaults["strategies"]
+        for key, value in section.items()
     ]
-    given += [
-        (key, value)
-        for key, _, value in _keys(params, defaults)
-        if key.split(".")[0] not in sections
-    ]
-    if "dataset" in sections and params["dataset"]["path"] is None:
+    if _choices(params, defaults) and params["dataset"]["path"] is None:
         given.append(("dataset.path_sha256", None))
     if (precision := params["engine"]["precision"]) != params["backbone"]["precision"]:
         given.append(("engine.precision", precision))  # which follows the backbone's

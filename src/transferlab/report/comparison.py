@@ -1,7 +1,10 @@
 """The report's tables of numbers: the strategies, their controls, every pair, other measures."""
 
-from ..evidence.records import Compared, LeastSplit, between
+from collections.abc import Mapping
+
+from ..evidence.records import Compared, LeastSplit, Pair, Short, between
 from . import words
+from .classes import of_classes
 from .results import Findings, confidence_of, shared_by, those_finished
 
 
@@ -16,7 +19,7 @@ def numbers_of(results: Findings) -> str:
     if results.comparison["cross_validation"]["accuracy"]:
         parts += ["### Cross-validation on all images", _folds(results)]
     if those_finished(results):
-        parts += ["### More than accuracy", _measures(results), _classes(results)]
+        parts += ["### More than accuracy", _measures(results), *of_classes(results)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -30,6 +33,7 @@ def _strategies(results: Findings) -> str:
         "test accuracy",
         f"{confidence} over images",
         f"{confidence} over seeds",
+        "balanced accuracy",
         "seeds",
     ]
     header += ["training", "training time", "trainable parameters", "validation accuracy", "status"]
@@ -39,6 +43,7 @@ def _strategies(results: Findings) -> str:
             words.percent(row["accuracy"]),
             words.interval(row["accuracy_low"], row["accuracy_high"]),
             words.interval(row["accuracy_seeds_low"], row["accuracy_seeds_high"]),
+            words.with_interval(row, "balanced_accuracy"),
         ]
         cost = [
             str(row["seeds"]),
@@ -60,12 +65,13 @@ def _strategies(results: Findings) -> str:
         "Test accuracy is the mean over seeds. The interval over images says what other images of "
         "the same kind might "
         "have given these models, the one over seeds what training again might have given on "
-        "these very images. "
+        "these very images. Balanced accuracy is the mean over classes of the share that is "
+        "recognised, with its interval over images: no class counts more for being frequent. "
         "Training is counted in floating-point operations, which order the costs; its time, shared "
         f"work included, was measured on {words.escaped(shared_by(results, 'device'))}; both are "
         "of all seeds together."
     )
-    return f"{words.table(header, rows, left=(0, 9))}\n\n{note}"
+    return f"{words.table(header, rows, left=(0, 10))}\n\n{note}"
 
 
 def _controls(results: Findings) -> str:
@@ -81,10 +87,14 @@ def _controls(results: Findings) -> str:
             names.get(name, words.NONE),
             words.percent(row["accuracy"]),
             words.interval(row["accuracy_low"], row["accuracy_high"]),
+            words.percent(row["balanced_accuracy"]),
         )
         for name, row in results.comparison["controls"].items()
     ]
-    header = ("control", "what it is", "test accuracy", f"{confidence_of(results)} over images")
+    header = (
+        *("control", "what it is", "test accuracy", f"{confidence_of(results)} over images"),
+        "balanced accuracy",
+    )
     return words.table(header, rows, left=(0, 1)) if rows else ""
 
 
@@ -104,11 +114,6 @@ def _pairs(results: Findings) -> str:
             pair = between(found, best, name)
             split = f"{pair['wins']} : {pair['losses']}"
             interval = f"{words.signed(pair['low'])} to {words.signed(pair['high'])}"
-            verdict = (
-                f"**{pair['verdict']}**"
-                if pair["verdict"] != "indistinguishable"
-                else pair["verdict"]
-            )
             numbers = [
                 words.signed(pair["difference"]),
                 interval,
@@ -117,16 +122,36 @@ def _pairs(results: Findings) -> str:
                 words.p_value(pair["holm_p"]),
             ]
             rows.append(
-                [f"`{name}`", *numbers, verdict, "yes" if pair["first_as_good"] else "not shown"]
+                [
+                    f"`{name}`",
+                    *numbers,
+                    _verdict(pair),
+                    "yes" if pair["first_as_good"] else "not shown",
+                ]
             )
     margin = (
         f"`as good`: the interval excludes that `{best}` loses more than "
         f"{words.points(found['margin'])} "
-        "(non-inferiority); `better` in the fourth column is the share of bootstrap draws in "
+        "(non-inferiority); what is too few is said of pairs that are further apart than that; "
+        "`better` in the fourth column is the share of bootstrap draws in "
         "which it wins."
     )
     others = "The figure below and `metrics/comparison.json` hold every pair."
     return f"{words.table(header, rows, left=(0, 6, 7))}\n\n{_least(found)} {margin} {others}"
+
+
+LACKING: Mapping[Short, str] = {
+    "seeds": "too few seeds",
+    "images": "too few images",
+    "both": "too few of both",
+}
+
+
+def _verdict(pair: Pair) -> str:
+    """Told apart, or what is too few for that."""
+    if pair["verdict"] != "indistinguishable":
+        return f"**{pair['verdict']}**"
+    return pair["verdict"] + (f" ({LACKING[pair['short']]})" if pair["short"] else "")
 
 
 def _least(found: Compared) -> str:
@@ -215,17 +240,3 @@ def _measures(results: Findings) -> str:
         "fitted on the validation images of all seeds."
     )
     return f"{words.table(header, rows, left=(0,))}\n\n{note}"
-
-
-def _classes(results: Findings) -> str:
-    best = results.recommended
-    rows = [
-        [
-            words.escaped(name),
-            *(words.number(row[key]) for key in ("precision", "recall", "f1")),
-            str(row["support"]),
-        ]
-        for name, row in results.numbers[best]["classes"].items()  # type: ignore[index]
-    ]
-    header = (f"`{best}` by class", "precision", "recall", "F1", "test images")
-    return words.table(header, rows, left=(0,))

@@ -1,6 +1,4 @@
-"""The report's second half: how the numbers came about, what they do not say, and how to make them
-again.
-"""
+"""The report's second half: how the numbers came about, and how to make them again."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -83,103 +81,6 @@ def _selection(params: Mapping[str, Any]) -> str:
             "score"
         )
     return "; ".join(said)
-
-
-def caveats(results: Results) -> str:
-    """What the numbers do not say."""
-    params, summary = results.params, results.summary
-    optimistic = (
-        "Validation accuracy is that of each seed's best epoch, hence optimistic; test "
-        "accuracy is not."
-    )
-    caveats = [optimistic, *_about_weights(results)]
-    if len(summary) > 1:
-        caveats[:1] = [
-            (
-                f"{optimistic} The more epochs a strategy has, the more so, which can tip a close "
-                "recommendation."
-            )
-        ]
-    if params["dataset"]["textures"]:
-        caveats.append(
-            "The images are drawn by a program; accuracies on them say nothing about photographs."
-        )
-    if len(params["seeds"]) == 1:
-        caveats.append("With one seed nothing is known about what retraining would change.")
-    if params["train"]["max_epochs"] is not None:
-        most = words.counted(params["train"]["max_epochs"], "epoch")
-        caveats.append(
-            f"Training was capped at {most} (`train.max_epochs`): a look, not what "
-            "strategies can do."
-        )
-    for name, row in summary.items():
-        if row["accuracy"] is None:
-            caveats.append(
-                f"`{name}` {words.escaped(row['status'])}: its loss was no longer finite, so it "
-                "has no accuracy here."
-            )
-    return "\n".join(["## Caveats\n", *(f"- {caveat}" for caveat in caveats)])
-
-
-def _about_weights(results: Results) -> list[str]:
-    """What the starting weights may already know."""
-    backbone, dataset = results.params["backbone"], results.params["dataset"]
-    if backbone["weights"] == "none":
-        return ["The backbone starts from random weights everywhere: nothing was transferred."]
-    if backbone["weights"] == "source":
-        task = _source_task(backbone["source"]["dataset"], dataset)
-        return [f"The starting weights come from a source task inside the pipeline: {task}."]
-    return [_may_have_seen(results)] if dataset["imagenet"] is not None else []
-
-
-def _source_task(source: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
-    """What the weights were trained on, and which of it is asked about here again."""
-    drawn = source["textures"]
-    if drawn is None:
-        return words.escaped(source["name"])
-    own = (dataset["textures"] or {"classes": []})["classes"]
-    both = [words.escaped(name) for name in drawn["classes"] if name in own]
-    apart = (
-        f"{words.listed(both, '')} of them also {words.agreeing(len(both), 'a class', 'classes')} "
-        "here"
-        if both
-        else "none of them a class here"
-    )
-    return (
-        f"{words.counted(len(drawn['classes']), 'drawn class', 'drawn classes')} "
-        f"({words.listed(map(words.escaped, drawn['classes']), '')}; {apart}), "
-        f"{words.counted(drawn['train_per_class'], 'training image')} of each"
-    )
-
-
-def _may_have_seen(results: Results) -> str:
-    """A warning about test images whose classes are also classes of ImageNet-1k."""
-    classes = "; ".join(
-        f"{words.escaped(name)}: {words.listed(indices, '')}"
-        for name, indices in results.params["dataset"]["imagenet"].items()
-    )
-    random = [
-        name
-        for name, section in results.params["strategies"].items()
-        if section.get("start") == "random"
-    ]
-    starts = words.agreeing(len(random), "starts", "start")
-    spared = f" {words.listed(random)} {starts} from random weights and cannot." if random else ""
-    return (
-        f"ImageNet-1k has the classes that are asked about here ({classes}): a backbone pretrained "
-        "on ImageNet may have seen these very images, test images included."
-        f"{spared} What transfer is worth here is therefore an upper bound for images that no "
-        f"backbone has seen.{_own_head(results)}"
-    )
-
-
-def _own_head(results: Results) -> str:
-    row = results.comparison["controls"].get("imagenet_head")
-    return (
-        f" Its own head, which saw none of this training, reaches {words.percent(row['accuracy'])}."
-        if row
-        else ""
-    )
 
 
 def settings(results: Results) -> str:

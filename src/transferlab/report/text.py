@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from . import words
 from .answer import answer
+from .caveats import caveats
+from .classes import counted
 from .comparison import numbers_of
-from .method import caveats, method, provenance, settings
+from .method import method, provenance, settings
 from .opened import ROWS_SHOWN
 from .results import Results, confidence_of
 
@@ -95,13 +97,12 @@ def _figures(results: Results, figures: Sequence[str]) -> str:
 
 
 def _data(results: Results) -> str:
-    counts = [(words.escaped(row["class"]), row["train"], row["test"]) for row in results.counts]
     train, test = (sum(int(row[split]) for row in results.counts) for split in ("train", "test"))
     skipped = [(words.escaped(row["id"]), words.escaped(row["reason"])) for row in results.skipped]
     parts = [
         f"## Data\n\n{train:,} training and {words.counted(test, 'test image')} of "
-        f"{words.counted(len(counts), 'class', 'classes')}.",
-        words.table(("class", "train", "test"), counts, left=(0,)),
+        f"{words.counted(len(results.counts), 'class', 'classes')}.",
+        *counted(results.counts),
     ]
     if skipped:
         many = (

@@ -65,6 +65,12 @@ def interval(low: float | None, high: float | None) -> str:
     return NONE if low is None or high is None else f"{100 * low:z.1f} to {percent(high)}"
 
 
+def with_interval(row: Any, measure: str) -> str:
+    """A share with its ends in a line of `metrics/summary.json`: `94.1 % (90.3 to 97.5 %)`."""
+    ends = interval(row[f"{measure}_low"], row[f"{measure}_high"])
+    return f"{percent(row[measure])} ({ends})" if ends != NONE else percent(row[measure])
+
+
 def number(value: float | None) -> str:
     """Three decimals."""
     return NONE if value is None else f"{value:z.3f}"

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..pipeline import files, heartbeat
-from . import page
+from . import classes, page
 from .drawn import draw_numbers, draw_photographs
 from .figures import training
 from .figures.sheet import save
@@ -48,6 +48,7 @@ def write_report(
         shutil.copyfile(tables.samples, part / "figures/samples.png")
         write_curves(part / "curves.csv", tables.histories)
         write_confusion(part / "confusion.csv", tables.predictions)
+        write_sheet(part / "classes.csv", classes.COLUMNS, classes.rows(results.numbers))
         write_sheet(part / "learning_curve.csv", LEARNING, tables.learned)
         text = render(results, [name for name in CAPTIONS if name in drawn])
         files.write_text(part / "report.md", text)

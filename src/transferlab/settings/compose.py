@@ -4,6 +4,7 @@
 so both check the whole configuration before anything is touched or queued.
 """
 
+import contextlib
 import functools
 import logging
 import re
@@ -26,6 +27,12 @@ logger = logging.getLogger(__name__)
 
 DEFAULTS = "conf/defaults.yaml"
 DEFAULTS_SAY = "# What conf/ composes to, as `transferlab compose` left it for the report.\n"
+OPTIONS_SAY = "# And what other data sets and backbones say.\n"
+GROUPS: Mapping[str, Sequence[str]] = {
+    "dataset": ("dataset.path=null", "dataset.path_sha256=null"),
+    "backbone": ("backbone.weights_sha256=null",),
+}
+"""Of which an option is recorded, and what would look at files."""
 
 
 def register() -> None:
@@ -217,9 +224,37 @@ def record_defaults(text: str, root: Path) -> None:
         text: Of `compose` without overrides.
         root: The checkout.
     """
-    path, recorded = root / DEFAULTS, f"{DEFAULTS_SAY}{text}"
+    options = yaml.safe_dump({"options": options_of(root)}, sort_keys=False)
+    path, recorded = root / DEFAULTS, f"{DEFAULTS_SAY}{text}{OPTIONS_SAY}{options}"
     if not path.is_file() or path.read_bytes() != recorded.encode():
         write_text(path, recorded)
+
+
+def options_of(root: Path) -> dict[str, dict[str, Any]]:
+    """What each file of `conf/dataset/` and `conf/backbone/` composes to by itself; one that is
+    half written is left out.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    register()
+    found: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    with initialize_config_dir(str(root / "conf"), version_base=None):
+        for group, unread in GROUPS.items():
+            for path in sorted((root / "conf" / group).glob("*.yaml")):
+                alone = f"{group}/{path.stem}", list(unread)
+                whole = "config", [f"{group}={path.stem}", *unread]
+                for name, overrides in (alone, whole):  # a second longer: where it asks for others
+                    with contextlib.suppress(
+                        HydraException, OmegaConfBaseException, yaml.YAMLError
+                    ):
+                        section = hydra_compose(name, overrides=overrides)[group]
+                        found[group][path.stem] = OmegaConf.to_container(section, resolve=True)
+                        break
+    return found
 
 
 def composing_problem(error: Exception) -> str:

@@ -43,7 +43,8 @@ def comparison_name(
 def defaults_of(root: Path) -> dict[str, Any]:
     """What conf/ composes to; empty where nobody recorded it."""
     path = root / DEFAULTS
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {name: value for name, value in found.items() if name != "options"}
 
 
 def training_params(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:
