@@ -1,17 +1,25 @@
 """What cannot work is refused at the first look, with what to type instead; and that works."""
 
+import hashlib
+import http.server
 import io
 import re
 import shlex
 import shutil
 import tarfile
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 from archives import grain, photographs
 from called import failure, said
+
+from transferlab.data.archive.bring import bring
+from transferlab.params.reading import parse
 
 Fill = Callable[[Path], object]
 
@@ -218,3 +226,56 @@ def test_an_encrypted_zip_is_refused_with_the_reason(quick: Path) -> None:
     assert failure("init", "set.zip").endswith(
         "encrypted file 'robin/0.png'. Nothing was read. Pack it anew without a password."
     )
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """An address on this machine of what lies in a folder."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None: ...
+
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_an_archive_by_its_address_is_pinned_where_it_was_first_seen(
+    own: Path, served: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photographs(own.parent / "set")
+    packed = shutil.make_archive(str(own.parent / "served/my birds (1)"), "zip", folder)
+    address = f"{served}/my%20birds%20(1).zip"
+    lines = said(capsys, "init", address)
+    assert lines[0].startswith(f"{address}: a zip of 10 images in 2 classes, ")
+    dataset = parse(yaml.safe_load((own / "params.yaml").read_text())).dataset
+    digest = hashlib.sha256(Path(packed).read_bytes()).hexdigest()
+    assert (dataset.name, dataset.url, dataset.path) == ("my_birds_1", address, None)
+    assert dataset.sha256 == digest
+    bring(dataset, own / "raw")
+    assert hashlib.sha256((own / "raw/archive.zip").read_bytes()).hexdigest() == digest
+    file = own / "conf/dataset/my_birds_1.yaml"
+    assert all(" # " in line for line in file.read_text().splitlines()[1:])
+    text = file.read_text()
+    assert "conf/dataset/my_birds_1.yaml: as it was" in "".join(said(capsys, "init", address))
+    assert file.read_text() == text
+
+
+def test_an_address_without_an_archive_changes_nothing(own: Path, served: str) -> None:
+    before = {path: path.read_bytes() for path in (own / "conf").rglob("*.yaml")}
+    assert "answered 404. Check dataset.url." in failure("init", f"{served}/nothing.zip")
+    assert {path: path.read_bytes() for path in (own / "conf").rglob("*.yaml")} == before
+
+
+def test_parts_inside_the_classes_are_said_to_decide_nothing(
+    quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(("cat", "dog")):
+        for part, first in (("train", 0), ("test", 50)):
+            images(quick.parent / "set" / name / part, 4, 1000 * number + first)
+    told = "the folders test, train inside the classes decide no part: a table's splits would"
+    assert told in said(capsys, "init", "set")

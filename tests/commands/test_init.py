@@ -13,6 +13,8 @@ import yaml
 from archives import grain, photographs, picture
 from called import edit, failure, said
 
+from transferlab.data.archive.own import check_images
+from transferlab.params.reading import parse
 from transferlab.pipeline.places import from_home
 from transferlab.settings import compose, dataset_file
 from transferlab.settings.dataset_file import in_yaml, name_of, path_in, with_dataset
@@ -221,6 +223,27 @@ def test_the_name_of_other_images_is_taken_by_force_alone(
     assert params(quick)["dataset"]["path"] == "../others"
 
 
+def test_a_second_data_set_stands_beside_the_first_and_each_is_one_line_away(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As docs/how-to/own-images.md says."""
+
+    def name() -> str:
+        return str(params(own)["dataset"]["name"])
+
+    photographs(own.parent / "moths", count=6)
+    said(capsys, "init", "my birds")
+    edit(own / "conf/dataset/my_birds.yaml", "test_fraction: 0.3", "test_fraction: 0.4")
+    said(capsys, "init", "moths")
+    assert name() == "moths"
+    said(capsys, "init", "my birds")
+    assert (name(), params(own)["dataset"]["test_fraction"]) == ("my_birds", 0.4)
+    assert yaml.safe_load(compose.compose(["dataset=moths"], own))["dataset"]["path"] == "../moths"
+    edit(own / "conf/config.yaml", "dataset: my_birds", "dataset: hymenoptera")
+    said(capsys, "compose")
+    assert name() == "hymenoptera"
+
+
 # Nothing is written
 
 
@@ -342,6 +365,18 @@ def test_broken_images_are_named_beforehand(
     assert "or leave them out: -S dataset.on_bad_image=skip" in told
     lines = said(capsys, "init", "my birds", "-S", "dataset.on_bad_image=skip")
     assert "cannot be read, left out: wren/0.png" in lines
+
+
+def test_an_image_that_changed_is_taken_by_the_command_that_is_named(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, "init", "my birds")
+    check_images(parse(params(own)).dataset)
+    (own.parent / "my birds/wren/9.png").write_bytes(grain(900))
+    with pytest.raises(ValueError, match="same settings: transferlab compose && dvc repro"):
+        check_images(parse(params(own)).dataset)
+    said(capsys, "compose")
+    check_images(parse(params(own)).dataset)
 
 
 # The line of conf/config.yaml

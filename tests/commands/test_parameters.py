@@ -174,7 +174,7 @@ def test_check_of_wrong_params_names_them_first(params_file: Path) -> None:
 
 
 def test_check_without_params_says_how_to_make_them(root: Path) -> None:
-    assert failure("check").endswith("Compose it from conf/: make repro.")
+    assert failure("check").endswith("Compose it from conf/: transferlab compose.")
 
 
 # How it is shown
@@ -193,3 +193,15 @@ def test_check_without_params_says_how_to_make_them(root: Path) -> None:
 )
 def test_a_value_is_shown_in_at_most_60_characters(value: Any, text: str) -> None:
     assert short(value) == text
+
+
+@pytest.mark.parametrize("content", [None, "seeds: [0", "dataset: {name: x}\n"])
+def test_params_that_cannot_be_read_are_mended_by_the_command_that_is_named(
+    root: Path, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / "params.yaml"
+    if content is not None:
+        path.write_text(content)
+    assert "transferlab compose" in failure("check")
+    said(capsys, "compose")
+    assert said(capsys, "check") == ["params.yaml is what conf/ composes to"]

@@ -457,14 +457,14 @@ def test_what_is_no_yaml_is_one_line(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(
         ValueError,
-        match=r"\Aparams.yaml: expected YAML, got: [^\n]+ Compose it anew: make repro.\Z",
+        match=r"\Aparams.yaml: expected YAML, got: [^\n]+ Compose it anew: transferlab compose.\Z",
     ):
         load_params(path)
 
 
 def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"params.yaml: expected a file, found none. .* make repro"
+        ValueError, match=r"params.yaml: expected a file, found none. .* transferlab compose"
     ):
         load_params(tmp_path / "params.yaml")
 

@@ -247,7 +247,7 @@ def test_missing_parameters_say_how_to_make_them(
 ) -> None:
     (root / "params.yaml").unlink()
     assert (
-        "params.yaml: expected a file, found none. Compose it from conf/: make repro."
+        "params.yaml: expected a file, found none. Compose it from conf/: transferlab compose."
         in failure(monkeypatch, idle)
     )
 

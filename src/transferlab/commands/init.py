@@ -5,14 +5,18 @@ from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from ..data.archive.bring import limits_of
+from ..data.archive.fetch import fetch
 from ..data.ingest import advice, checks
 from ..data.ingest.layout import Skipped
+from ..data.ingest.parts import NAMES, few
 from ..params.dataset import Dataset
 from ..params.reading import parse
 from ..params.whole import Params
@@ -52,7 +56,9 @@ class Plan:
 def init_arguments(parser: ArgumentParser) -> None:
     """What `transferlab init` takes."""
     parser.add_argument(
-        "path", metavar="PATH", help="folder, zip, tar, or table; after -- if it begins with a -"
+        "path",
+        metavar="PATH",
+        help="folder, zip, tar, table, or address of an archive; after -- if it begins with a -",
     )
     parser.add_argument("--name", help="of the data set; default: after the folder")
     parser.add_argument("--force", action="store_true", help="replace a data set of that name")
@@ -70,7 +76,8 @@ def init(*, path: str, name: str | None, settings: Sequence[str], force: bool) -
     """Make your own images this checkout's data set: look at them, write their settings.
 
     Args:
-        path: Of a folder, a zip, tar or tar.gz, or a CSV or Parquet table.
+        path: Of a folder, a zip, tar or tar.gz, or a CSV or Parquet table; or the address of an
+            archive, whose hash is pinned.
         name: What the data set is called; None: after the folder.
         settings: `dataset.KEY=VALUE`.
         force: Whether the settings of another data set of that name may go.
@@ -82,23 +89,43 @@ def init(*, path: str, name: str | None, settings: Sequence[str], force: bool) -
     at_work.expect_nobody_else(root)
     given = dataset_file.read_settings(settings)
     plan = _plan(root, dataset_file.stored_path(path), name, given, force=force)
-    values = parse(yaml.safe_load(_composed(root, plan, UNHASHED)), "conf")
-    place = from_home(plan.path)
+    values = parse(yaml.safe_load(_composed(root, plan, *_unhashed(plan))), "conf")
     _expect_spoken_of(values, plan)
+    place, sha256 = _brought(values.dataset, plan.path)
     try:
         found, notes, preview = _glance(place, look_at(place, values.dataset), values, plan)
     except ValueError as error:
         more = " Settings go behind this command, too." if "-S " in str(error) else ""
         raise ValueError(f"{error}{more}") from error
-    for note in [*_tiny(found), *notes]:
+    for note in [*_parts_inside(found), *_tiny(found), *notes]:
         print(note)
     if not plan.kept:
-        text = dataset_file.described(values.dataset, found, given)
+        known = replace(values.dataset, sha256=sha256)
+        text = dataset_file.described(known, found, given)
         plan = Plan(**{**vars(plan), "dataset": text})
     if found.megabytes > LARGE_MB:
         print("reading every file once, for the digest that tells when one changes", flush=True)
     _write(root, plan, _composed(root, plan))
     _say_what_next(plan, preview, expectation(values, _training_images(found, values)))
+
+
+def _unhashed(plan: Plan) -> list[str]:
+    return [] if dataset_file.is_address(plan.path) else [UNHASHED]
+
+
+def _brought(dataset: Dataset, path: str) -> tuple[Path, str | None]:
+    """Where the images are, and the sha256 of an archive that was fetched."""
+    if dataset.url is None:
+        return from_home(path), None
+    kept = fetch(
+        dataset.url,
+        sha1=dataset.sha1,
+        sha256=dataset.sha256,
+        contents_sha256=dataset.contents_sha256,
+        key="dataset",
+        limits=limits_of(dataset),
+    )
+    return kept.path, kept.sha256
 
 
 def _plan(
@@ -109,7 +136,10 @@ def _plan(
     *,
     force: bool,
 ) -> Plan:
-    name = dataset_file.name_of(from_home(path), wanted)
+    address = dataset_file.is_address(path)
+    name = dataset_file.name_of(
+        Path(unquote(urlsplit(path).path)) if address else from_home(path), wanted
+    )
     config = dataset_file.with_dataset(_text(root / CONFIG), name)
     file = root / f"conf/dataset/{name}.yaml"
     before = dataset_file.path_in(file) if file.exists() else None
@@ -138,7 +168,7 @@ def _expect_spoken_of(values: Params, plan: Plan) -> None:
     Raises:
         ValueError: It does.
     """
-    spoken_of = values.dataset.path
+    spoken_of = values.dataset.path or values.dataset.url
     if spoken_of is None or not dataset_file.same_place(spoken_of, plan.path):
         raise ValueError(
             f"{CONFIG}: expected a preset without a data set of its own, got one with "
@@ -168,7 +198,7 @@ def _files(plan: Plan) -> dict[str, str]:
     return {CONFIG: plan.config, f"conf/dataset/{plan.name}.yaml": plan.dataset}
 
 
-def _refuse_few(found: Found, values: Params, skipped: Sequence[Skipped]) -> None:
+def _refuse_few(found: Found, plan: Plan, skipped: Sequence[Skipped]) -> None:
     """Refuse classes of which too few files can be used.
 
     Raises:
@@ -183,7 +213,7 @@ def _refuse_few(found: Found, values: Params, skipped: Sequence[Skipped]) -> Non
             besides = f" beside {_of_kinds(out)}" if out else ""
             alone = f" or, if {enough[0]} is the data set, give that" if len(enough) == 1 else ""
             raise ValueError(
-                f"{values.dataset.path}: expected at least {LEAST} training images of class "
+                f"{plan.path}: expected at least {LEAST} training images of class "
                 f"{name!r}{', and one to test on' if found.drawn else ''}, got {train}{besides}. "
                 f"{advice.without(enough)[:-1]}{alone}."
             )
@@ -224,6 +254,15 @@ def _of_kinds(kinds: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
 
 
+def _parts_inside(found: Found) -> list[str]:
+    """That folders below the classes are called like parts, which decide nothing there."""
+    below = {entry.id.split("/")[-2] for entry in found.entries if entry.id.count("/") > 1}
+    kinds = {NAMES[folder.lower()] for folder in below if folder.lower() in NAMES}
+    if found.kind == "table" or len(kinds) < 2:
+        return []
+    return [f"the folders {few(below)} inside the classes decide no part: a table's splits would"]
+
+
 def _tiny(found: Found) -> list[str]:
     small = [name for name, count in found.counts.items() if sum(count.values()) < TINY]
     if not small:
@@ -252,7 +291,7 @@ def _glance(
     with glance.reader(place, found, dataset) as read:
         if read is not None:
             found, skipped = glance.usable(read, found, dataset)
-        _refuse_few(found, values, skipped)
+        _refuse_few(found, plan, skipped)
         rehearsal.divide(found, values)
         print(_in_words(plan, found, dataset))
         if read is None:
@@ -266,7 +305,7 @@ def _glance(
         drawn = glance.write_preview(read, found, dataset, preview)
     bad = {item.id: item for item in [*skipped, *drawn] if item.bad}
     if dataset.on_bad_image == "error":
-        checks.refuse_bad(list(bad.values()), dataset.path or "")
+        checks.refuse_bad(list(bad.values()), plan.path)
     notes = ["left to the pipeline: images that break off, and those that only look the same"]
     if twice.files:
         notes.insert(0, f"the same file again, in one class and part: {twice.files}")

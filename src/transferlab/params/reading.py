@@ -36,12 +36,12 @@ def read_params(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ValueError(
-            f"{path.name}: expected a file, found none. Compose it from conf/: make repro."
+            f"{path.name}: expected a file, found none. Compose it from conf/: transferlab compose."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         found = " ".join(str(error).split())
         raise ValueError(
-            f"{path.name}: expected YAML, got: {found}. Compose it anew: make repro."
+            f"{path.name}: expected YAML, got: {found}. Compose it anew: transferlab compose."
         ) from error
 
 

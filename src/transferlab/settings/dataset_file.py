@@ -29,6 +29,8 @@ NAMES = ("train_folder", "validation_folder", "test_folder", "images_folder", "z
 SAYS: Mapping[str, str] = {
     "name": "reports, titles and errors carry it",
     "path": "relative paths count from the repository",
+    "url": "of the archive; a copy is kept in the cache",
+    "sha256": "of the archive, as it was when it was first seen",
     "columns": "of the table; auto: the usual names; null: the table says nothing of it",
     "images_folder": "that the table's paths count from; null: the folder of the table",
     "zip_encoding": "of names in the zip that do not say it, such as cp850",
@@ -46,6 +48,14 @@ SAYS: Mapping[str, str] = {
 """What a file says of each key; those of tables and zips only where they matter."""
 
 ONLY = {"columns": "table", "images_folder": "table", "zip_encoding": "zip"}
+
+OF_ADDRESS = ("url", "sha256")
+"""Keys of images that come from an address, in place of `path`."""
+
+
+def is_address(given: str) -> bool:
+    """Whether a person gave an address, and no path."""
+    return re.match("https?://", given, re.IGNORECASE) is not None
 
 
 def name_of(path: Path, wanted: str | None) -> str:
@@ -83,6 +93,8 @@ def stored_path(given: str) -> str:
     Raises:
         ValueError: Nothing is there, or its name is no text.
     """
+    if is_address(given):
+        return given
     known = given if os.path.lexists(given) else os.path.expanduser(given)
     path = os.path.abspath(known)
     try:
@@ -133,7 +145,8 @@ def _value(text: str, as_it_is: bool) -> Any:
 
 def draft(name: str, path: str, settings: Mapping[str, Any]) -> str:
     """The file without a word about anything: enough to compose."""
-    values = {"name": name, "path": path, **settings}
+    place = {"url": path, "path": None, "path_sha256": None} if is_address(path) else {"path": path}
+    values = {"name": name, **place, **settings}
     lines = [f"{key}: {in_yaml(value)}\n" for key, value in values.items()]
     return "".join(["defaults: [folder, _self_]\n", *lines])
 
@@ -146,14 +159,20 @@ def described(dataset: Dataset, found: Found, settings: Mapping[str, Any]) -> st
         found: What is there.
         settings: That were given, among them perhaps some that files leave out.
     """
-    keys = [key for key in SAYS if ONLY.get(key, found.kind) == found.kind]
+    other = OF_ADDRESS if dataset.url is None else ("path",)
+    keys = [key for key in SAYS if ONLY.get(key, found.kind) == found.kind and key not in other]
+    fixed = (
+        ""
+        if dataset.url is None
+        else "path: null # the images come from url\npath_sha256: null # as does this\n"
+    )
     lines = [f"# Written by `transferlab init`, for a {found.kind}; yours to edit.\n"]
     lines += ["defaults: [folder, _self_] # conf/dataset/folder.yaml says the rest\n"]
     for key in [*keys, *(key for key in settings if key not in keys)]:
         value = plain(getattr(dataset, key)) if key in SAYS else settings[key]
         says = f"{SAYS.get(key, 'as it was given')}{_found_of(key, found)}"
         lines.append(f"{key}: {in_yaml(value)} # {says}\n")
-    return "".join(lines)
+    return "".join([*lines, fixed])
 
 
 def _found_of(key: str, found: Found) -> str:
@@ -201,7 +220,7 @@ def path_in(file: Path) -> str | None:
         raise ValueError(
             f"{file}: expected YAML, got something else. Mend or remove it."
         ) from error
-    path = values.get("path") if isinstance(values, dict) else None
+    path = (values.get("path") or values.get("url")) if isinstance(values, dict) else None
     if not isinstance(path, str) or path == "???":
         return None
     return re.sub(r"((?:\\\\)*)\\\$\{", lambda found: f"{found[1][: len(found[1]) // 2]}${{", path)
@@ -209,6 +228,8 @@ def path_in(file: Path) -> str | None:
 
 def same_place(one: str, other: str) -> bool:
     """Whether two paths of `conf/` lead to the same images."""
+    if is_address(one) or is_address(other):
+        return one == other
     return os.path.realpath(from_home(one)) == os.path.realpath(from_home(other))
 
 

@@ -105,7 +105,7 @@ def refuse_twice(read: Read, found: Found, dataset: Dataset) -> Twice:
                 break
             rows += [_row(entry, read(entry)) for entry in entries if size]
     if dataset.on_duplicate == "error":
-        where = dataset.path or ""
+        where = dataset.path or dataset.url or ""
         refuse_two_labels(rows, where)
         refuse_duplicates(rows, where)
     return Twice(files=len(rows) - len({row["sha256"] for row in rows}), complete=left >= 0)

@@ -77,7 +77,7 @@ def _kind(path: Path) -> str:
 
 
 def _layout(kind: str, path: Path, dataset: Dataset) -> Layout:
-    where = dataset.path or str(path)
+    where = dataset.path or dataset.url or str(path)
     if kind == "zip":
         with opened_zip(path, pack.REPAIR) as opened:
             return layout_of(opened, dataset, where)

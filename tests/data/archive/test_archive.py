@@ -154,7 +154,7 @@ def test_a_folder_that_changed_since_composition_is_refused(tmp_path: Path, bird
     (birds / "ants/a.jpg").write_bytes(b"changed")
     with pytest.raises(
         ValueError,
-        match=r"dataset.path: .*birds is not what it was when .* Compose again: transferlab",
+        match=r"dataset.path: .*birds is not what it was when .* settings: transferlab compose",
     ):
         bring.bring(dataset, tmp_path / "raw")
     assert facts(tmp_path / "raw") == before
@@ -200,7 +200,7 @@ def test_what_is_neither_a_folder_nor_a_zip_is_refused(
     dataset = replace(NOWHERE, path="birds.zip", path_sha256="0" * 64)
     with pytest.raises(
         ValueError,
-        match=rf"dataset.path: expected a folder or a zip, tar, .*, found {found} at .*birds.zip\.",
+        match=rf"dataset.path: expected a folder, a zip, tar .*, found {found} at .*birds.zip\.",
     ):
         bring.bring(dataset, tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []

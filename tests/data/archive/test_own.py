@@ -68,7 +68,8 @@ def test_changed_images_are_refused_with_what_to_do(birds: Path, edit: str) -> N
     with pytest.raises(
         ValueError,
         match=r"^dataset\.path: .*/birds is not what it was when params\.yaml was composed\. "
-        r"Compose again: transferlab compose, or dvc exp run, with the same settings\.$",
+        r"Compose again, with the same settings: transferlab compose && dvc repro, or dvc exp "
+        r"run\.$",
     ):
         own.check_images(seen)
 

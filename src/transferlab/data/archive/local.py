@@ -29,8 +29,8 @@ def local(path: Path, *, sha256: str | None, key: str) -> Verified:
     if sha256 and actual != sha256:
         raise ValueError(
             f"{key}: {path} changed since params.yaml was composed: expected sha256 {sha256}, got "
-            f"{actual}. "
-            "Compose again: transferlab compose, or dvc exp run, with the same settings."
+            f"{actual}. Compose again, with the same settings: transferlab compose && dvc repro, "
+            "or dvc exp run."
         )
     return Verified(
         path=path, origin=str(path), sha256=actual, verified_by="sha256" if sha256 else "path"

@@ -30,7 +30,7 @@ def require_images(dataset: Dataset) -> Path:
     if now != dataset.path_sha256:
         raise ValueError(
             f"dataset.path: {path} is not what it was when params.yaml was composed. Compose "
-            "again: transferlab compose, or dvc exp run, with the same settings."
+            "again, with the same settings: transferlab compose && dvc repro, or dvc exp run."
         )
     return path
 
