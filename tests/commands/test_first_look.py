@@ -99,8 +99,12 @@ ONE_GROUP = "path,label,patient\n" + "".join(f"{path},{label},{label}\n" for pat
 @pytest.mark.parametrize(
     ("given", "fill", "told"),
     [
-        ("set", text_beside, "of class 'labels', and one to test on, got 0 beside 6 not an image."),
-        ("set", animations, "of class 'wren', and one to test on, got 0 beside 5 GIF."),
+        (
+            "set",
+            text_beside,
+            "of class 'labels', and one to test on, got 0 (left out: 6 not an image).",
+        ),
+        ("set", animations, "of class 'wren', and one to test on, got 0 (left out: 5 GIF)."),
         ("set", line_end, r"unsafe path 'wren/0\n1.png'. Nothing was read. Rename or remove it."),
         ("set", case_alone, "two files are named 'wren/a.png' (A and a count as equal)."),
         ("set.tar", links_in_a_tar, "link or special file 'birds/wren/again.png'; pack the files"),
@@ -108,6 +112,8 @@ ONE_GROUP = "path,label,patient\n" + "".join(f"{path},{label},{label}\n" for pat
         ("set.rar", named(".rar", b"Rar!"), "found a rar archive at "),
         ("set.tar.bz2", named(".tar.bz2", b"BZh9"), "found a file packed with bzip2 at "),
         ("set.xz", named(".xz", b"\xfd7zXZ"), "found a file packed with xz at "),
+        ("set.zip", named(".zip", b"PK\x03\x04"), "found a zip that breaks off at "),
+        ("set.tgz", named(".tgz", b"\x1f\x8b"), "packed with gzip that holds no whole tar at "),
         ("set.xlsx", named(".xlsx", b"PK\x03\x04"), "Save it as CSV in UTF-8, and give that."),
         ("set.png", named(".png", b"\x89PNG"), "found a single image at "),
         ("set.csv", table(ONE_GROUP), "at least two groups of class 'robin', got 5 images of one"),

@@ -210,7 +210,7 @@ def _refuse_few(found: Found, plan: Plan, skipped: Sequence[Skipped]) -> None:
     for name, train in of_train.items():
         if asked and name not in enough:
             out = Counter(item.kind for item in skipped if item.place == ("train", name))
-            besides = f" beside {_of_kinds(out)}" if out else ""
+            besides = f" (left out: {_of_kinds(out)})" if out else ""
             alone = f" or, if {enough[0]} is the data set, give that" if len(enough) == 1 else ""
             raise ValueError(
                 f"{plan.path}: expected at least {LEAST} training images of class "

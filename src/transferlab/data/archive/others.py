@@ -14,6 +14,8 @@ STARTS = {
     b"BZh": ("a file packed with bzip2", PACK),
     b"\xfd7zXZ": ("a file packed with xz", PACK),
     b"(\xb5/\xfd": ("a file packed with zstd", PACK),
+    b"PK\x03\x04": ("a zip that breaks off", "Copy or download it again."),
+    b"\x1f\x8b": ("a file packed with gzip that holds no whole tar", PACK),
     b"\xff\xd8\xff": ("a single image", FOLDER),
     b"\x89PNG": ("a single image", FOLDER),
 }
