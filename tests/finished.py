@@ -109,6 +109,7 @@ def costs_of(name: str) -> dict[str, Any]:
 
 def history_of(name: str) -> list[dict[str, Any]]:
     row = {"strategy": name, "phase": "all", "lr": None, "chosen": 1, "train_accuracy": 0.9}
+    row["gradient_norm"] = 1.5
     row |= {"train_loss": 0.25, "validation_loss": 0.5, "validation_accuracy": 0.75}
     epochs = (1, 2) if STRATEGIES[name][2] == "gradient" else (0,)
     rows = [{**row, "seed": seed, "epoch": epoch} for seed in (0, 1) for epoch in epochs]

@@ -40,6 +40,8 @@ SETTINGS = [
     "strategies.probe.folds=2",
 ]
 RANGES = Augment(
+    policy=None,
+    oversize=1,
     crop_scale=(0.25, 1.0),
     crop_ratio=(0.75, 1.3333333),
     flip=0.5,

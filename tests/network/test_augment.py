@@ -54,7 +54,7 @@ def view(
         seed=seed,
         augment=ranges,
         side=32,
-        interpolation="bilinear",
+        preprocessing=WEIGHTS,
     )
 
 
@@ -214,12 +214,14 @@ def test_read_only_images_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_images_that_are_tensors_give_the_crops_of_arrays(interpolation: str) -> None:
-    arrays = pictures()
+def test_images_that_are_tensors_give_the_crops_of_arrays(
+    interpolation: Literal["bilinear", "bicubic"],
+) -> None:
+    arrays, how = pictures(), replace(WEIGHTS, interpolation=interpolation)
     tensors = [torch.tensor(image) for image in arrays]
     found, expected = (
         augment.random_view(
-            images, [4, 1], view=0, seed=0, augment=RANGES, side=24, interpolation=interpolation
+            images, [4, 1], view=0, seed=0, augment=RANGES, side=24, preprocessing=how
         )
         for images in (tensors, arrays)
     )
@@ -315,3 +317,53 @@ def test_grey_keeps_its_colour_whatever_the_hue() -> None:
     torch.testing.assert_close(
         augment.disturb(grey, [0], view=0, seed=0, augment=ranges, images=1), grey
     )
+
+
+def test_squashed_view_is_torchvisions_resize_to_a_square() -> None:
+    image, squash = smooth_image(40, 90), replace(WEIGHTS, resize="squash", resize_px=32)
+    ours = augment.test_view([image], [0], squash)[0]
+    theirs = v2.Resize((32, 32), antialias=True)(torch.tensor(image).permute(2, 0, 1))
+    assert (ours.int() - theirs.int()).abs().max() <= 1
+
+
+WHOLE = replace(RANGES, crop_scale=(1, 1), crop_ratio=(1, 1), flip=0)
+
+
+@pytest.mark.parametrize("resize", ["shorter", "squash"])
+def test_without_a_crop_a_training_view_is_the_test_view(
+    resize: Literal["shorter", "squash"],
+) -> None:
+    how, images = replace(WEIGHTS, resize=resize), pictures()
+    found = augment.random_view(
+        images, [3, 0], view=1, seed=2, augment=WHOLE, side=32, preprocessing=how
+    )
+    assert torch.equal(found, augment.test_view(images, [3, 0], how))
+    flipped = augment.random_view(
+        images, [3], view=1, seed=2, augment=replace(WHOLE, flip=1), side=32, preprocessing=how
+    )
+    assert torch.equal(flipped, found[:1].flip(-1))
+
+
+def test_oversized_crop_is_seen_in_its_middle_after_it_was_turned() -> None:
+    ranges = replace(RANGES, oversize=1.5, crop_scale=(1, 1), rotation=0)
+    crops = view([0, 1], ranges=ranges)
+    assert crops.shape == (2, 3, 48, 48)
+    assert torch.equal(augment.middle(crops, 32), crops[..., 8:40, 8:40])
+    white = [np.full((64, 64, 3), 255, np.uint8)]
+    for oversize, corners_stay_outside in ((1.0, False), (1.5, True)):
+        turned = replace(ranges, rotation=15, oversize=oversize)
+        pixels = augment.scaled(view([0], images=white, ranges=turned), CPU)
+        pixels = augment.disturb(pixels, [0], view=0, seed=0, augment=turned, images=1)
+        assert bool((augment.middle(pixels, 32) > 0.99).all()) == corners_stay_outside
+
+
+@pytest.mark.parametrize("policy", ["randaugment", "trivialaugment"])
+def test_policies_of_torchvision_hang_on_seed_image_and_view_alone(
+    policy: Literal["randaugment", "trivialaugment"],
+) -> None:
+    ranges, before = replace(WHOLE, policy=policy), torch.get_rng_state()
+    alone, among = view([4], ranges=ranges), view([1, 4, 2], ranges=ranges)
+    assert torch.equal(alone, among[1:2])
+    assert torch.equal(torch.get_rng_state(), before)
+    seen = {view([4], number, ranges=ranges).numpy().tobytes() for number in range(8)}
+    assert len(seen) > 4, "another view is another operation"

@@ -58,7 +58,7 @@ WRONG = [
     ("train.batch_size", True, "expected integer, got True"),
     ("train.max_epochs", -1, "expected greater than or equal to 1, got -1"),
     ("train.validation_fraction", 1, "expected less than 1, got 1"),
-    ("train.select_by", "luck", "expected 'accuracy' or 'loss', got 'luck'"),
+    ("train.select_by", "luck", "expected 'accuracy', 'loss' or 'last', got 'luck'"),
     ("train.augment.flip", 1.5, "expected less than or equal to 1, got 1.5"),
     (
         "train.augment.crop_scale",
@@ -92,7 +92,7 @@ WRONG = [
     (
         "strategies.frozen.learner",
         "magic",
-        "expected 'gradient' or 'logistic_regression', got 'magic'",
+        "logistic_regression, nearest_mean, nearest_neighbours, got 'magic'",
     ),
     ("strategies.probe.log10_c", [5, -6], "expected [low, high], got [5.0, -6.0]"),
     (RATES, {"*": None}, "expected a part that trains, got {'*': None}"),
@@ -142,11 +142,13 @@ def test_a_wrong_value_is_named_by_its_key_with_what_was_expected(
 
 
 def test_batch_of_one_image_is_refused_where_a_strategy_normalises_by_batch() -> None:
-    parse(edited(("train.batch_size", 1)))
-    found = problems(
-        edited(("train.batch_size", 1), ("strategies.progressive.norm_statistics", "batch"))
+    one = ("strategies.progressive.batch_size", 1)
+    parse(edited(one))
+    found = problems(edited(one, ("strategies.progressive.norm_statistics", "batch")))
+    expected = (
+        "strategies.progressive.batch_size: expected 2 or more where norm layers see the batch, "
+        "got 1."
     )
-    expected = "train.batch_size: expected 2 or more, since progressive normalises by batch, got 1."
     assert found == [f"params.yaml: {expected}"]
 
 
@@ -296,7 +298,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_and_all_choices(key: str, me
 def test_settings_of_a_misspelt_strategy_suggest_the_right_one() -> None:
     (found,) = problems(edited(("strategies.frozne", {"lr": 1})))
     assert found.startswith(
-        "params.yaml: strategies.frozne.learner: expected 'gradient' or 'logistic_regression'"
+        "params.yaml: strategies.frozne.learner: expected one of gradient, logistic_regression"
     )
     assert "Did you mean 'frozen'?" in found
 

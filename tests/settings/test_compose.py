@@ -68,6 +68,8 @@ def test_groups_have_exactly_the_files_that_are_promised() -> None:
     assert choices("preset") == ["default", "demo", "quick"]
     assert choices("protocol") == ["cross_validation", "holdout"]
     assert choices("kind") == ["gradient", "published"]
+    policies = ["none", "flip", "crops", "tutorial", "rotation", "colour"]
+    assert choices("augment") == sorted([*policies, "randaugment", "trivialaugment"])
     assert choices("backbone") == sorted([*FAMILIES, "other"])
 
 
@@ -115,7 +117,8 @@ def test_the_default_is_every_strategy_in_order() -> None:
         "two_phase",
         "progressive",
     ]
-    assert choices("strategy") == sorted([*names, "all"])
+    solved, more = ["nearest_mean", "nearest_neighbours"], ["norms", "surgical", "l2_sp"]
+    assert choices("strategy") == sorted([*names, *solved, *more, "all"])
 
 
 def test_a_list_of_strategies_keeps_its_order_and_takes_settings() -> None:
@@ -133,12 +136,18 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
 
 
 def test_strategies_that_are_compared_differ_only_in_what_they_say() -> None:
-    found = composed()["strategies"]
+    found = composed("strategy=[scratch,frozen,mlp_head,partial,finetune,lp_ft,wise_ft]")[
+        "strategies"
+    ]
+    found |= composed("strategy=[progressive,norms,l2_sp,surgical]")["strategies"]
     saying = {
         ("finetune", "lp_ft"): {"title", "head_start", "probe"},
         ("lp_ft", "wise_ft"): {"title", "interpolate"},
         ("finetune", "progressive"): {"title", "phases"},
         ("finetune", "partial"): {"title", "phases", "epochs", "views"},
+        ("finetune", "norms"): {"title", "phases", "trains"},
+        ("finetune", "l2_sp"): {"title", "weight_decay", "decay_to"},
+        ("finetune", "surgical"): {"title", "phases"},
         ("frozen", "mlp_head"): {"title", "head_hidden", "head_dropout", "head_start", "epochs"}
         | {"nesterov", "schedule", "loss", "select_by"},
     }

@@ -22,7 +22,7 @@ from transferlab.settings import compose
 from transferlab.training import strategies
 
 FILES = {path.stem for path in (ROOT / "conf/strategy").glob("*.yaml")}
-GRADIENT = sorted(FILES - {"all", "probe"})
+GRADIENT = sorted(FILES - {"all", "probe", "nearest_mean", "nearest_neighbours"})
 """Those that train by gradient descent; `test_compose.py` asserts which files there are."""
 
 
@@ -96,7 +96,12 @@ def test_every_parameter_is_in_exactly_one_group_or_frozen(name: str) -> None:
         grouped = [id(parameter) for group in plan.groups for parameter in group["params"]]
         assert len(grouped) == len(set(grouped))
         trained = {part for part in PARTS if strategies._rate(phase.rates, part) is not None}
-        expected = {id(p) for part in trained for p in model.get_submodule(part).parameters()}
+        expected = {
+            id(p)
+            for part in trained
+            for p in model.get_submodule(part).parameters()
+            if strategy.trains == "all" or part == "head" or p.dim() < 2
+        }
         assert set(grouped) == expected
         below = PARTS[: plan.cut]
         assert not trained & set(below)
@@ -181,10 +186,12 @@ def test_max_epochs_caps_and_never_lengthens() -> None:
 def test_trainable_parameters_are_those_of_any_phase() -> None:
     model = tiny()
     sizes = {part: sum(p.numel() for p in model.get_submodule(part).parameters()) for part in PARTS}
-    head_only, top = {"head": 1.0, "*": None}, {"head": 1.0, "stage4": 1.0, "*": None}
-    assert strategies.trainable_parameters(model, [head_only]) == sizes["head"]
-    assert (
-        strategies.trainable_parameters(model, [head_only, top, head_only])
-        == sizes["head"] + sizes["stage4"]
-    )
-    assert strategies.trainable_parameters(model, [{"*": 1.0}]) == sum(sizes.values())
+
+    def count(*settings: str) -> int:
+        return strategies.trainable_parameters(model, composed(*settings))
+
+    assert count("strategy=frozen") == sizes["head"]
+    assert count("strategy=partial") == sizes["head"] + sizes["stage4"]
+    assert count("strategy=progressive") == count("strategy=finetune") == sum(sizes.values())
+    vectors = sum(p.numel() for p in model.parameters() if p.dim() < 2)
+    assert count("strategy=norms") == vectors + model.get_parameter("head.0.weight").numel()

@@ -27,6 +27,7 @@ from transferlab.data.chance import named_generator, stratified_split
 from transferlab.data.images import Images
 from transferlab.network import backbones, models
 from transferlab.network.activations import Activations
+from transferlab.network.setup import setup_for
 from transferlab.network.views import Views
 from transferlab.params.learning.network import PARTS
 from transferlab.params.learning.recipe import recipe_of
@@ -953,7 +954,7 @@ def test_weight_decay_shrinks_weights_and_not_biases(tmp_path: Path) -> None:
     model = model_of()
     new_head(model, "random", seed=3)
     (plan,) = strategies.plan(model, strategy, None)
-    optimizer = loop.begin_phase(model, plan, strategy)
+    optimizer = loop.begin_phase(model, plan, strategy, {})
     for parameter in model.get_submodule("head").parameters():
         parameter.grad = torch.zeros_like(parameter)
     before = models.tensors_of(model, ["head"])
@@ -967,7 +968,93 @@ def test_weight_decay_shrinks_weights_and_not_biases(tmp_path: Path) -> None:
 def test_sgd_takes_momentum_and_nesterov_from_the_strategy(momentum: float, nesterov: bool) -> None:
     strategy = one_phase({"*": 1.0}, optimizer="sgd", momentum=momentum, nesterov=nesterov)
     model = model_of()
-    optimizer = loop.begin_phase(model, strategies.plan(model, strategy, None)[0], strategy)
+    optimizer = loop.begin_phase(model, strategies.plan(model, strategy, None)[0], strategy, {})
     assert optimizer.defaults["momentum"] == momentum
     assert optimizer.defaults["nesterov"] == (nesterov and momentum > 0)
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+# ---------------------------------------------------------------- what a strategy may ask for
+
+
+def test_norm_layers_of_a_frozen_network_move_only_where_they_see_the_batch_everywhere(
+    tmp_path: Path,
+) -> None:
+    before = models.tensors_of(model_of(), PARTS)
+    strategy = one_phase({"head": 1.0, "*": None}, norm_statistics="everywhere")
+    model, done = training(strategy, tmp_path)
+    touched = changed(before, model.state_dict())
+    statistics = {name for name in before if "running" in name or "num_batches" in name}
+    assert touched == statistics | {"head.0.weight", "head.0.bias"}
+    assert statistics <= set(done.best_tensors), "else a model on the disk would lack them"
+
+
+def test_only_norm_layers_and_biases_train_below_the_head(tmp_path: Path) -> None:
+    before = models.tensors_of(model_of(), PARTS)
+    model, _ = training(one_phase({"*": 1.0}, trains="norms"), tmp_path)
+    touched = changed(before, model.state_dict())
+    vectors = {name for name, value in model.named_parameters() if value.dim() < 2}
+    assert touched == vectors | {"head.0.weight"}
+
+
+def test_decay_towards_the_start_adds_the_distance_from_it_to_the_gradient() -> None:
+    strategy = one_phase({"*": 1.0}, decay_to="start", weight_decay=0.5, optimizer="sgd")
+    model = model_of()
+    origin = {it: it.detach().clone() for it in model.parameters()}
+    plan = strategies.plan(model, strategy, None)[0]
+    optimizer = loop.begin_phase(model, plan, strategy, origin)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+            parameter.grad = torch.zeros_like(parameter)
+    loop.pull(optimizer)
+    for name, parameter in model.named_parameters():
+        decays = parameter.dim() >= 2 and not name.startswith("head.")
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, torch.full_like(parameter, 0.5 * decays))
+    kept = {group["weight_decay"] for group in optimizer.param_groups if "start" in group}
+    assert kept == {0.0}
+
+
+def test_strong_decay_towards_the_start_ends_nearer_to_it(tmp_path: Path) -> None:
+    before = models.tensors_of(model_of(), ("stem", "stage4"))
+    apart = {}
+    for decay in (0.0, 30.0):
+        strategy = one_phase({"*": 1.0}, decay_to="start", weight_decay=decay, select_by="last")
+        model, _ = training(strategy, tmp_path / str(decay))
+        now = model.state_dict()
+        apart[decay] = sum(
+            float((now[name] - value).square().sum())
+            for name, value in before.items()
+            if value.dim() >= 2
+        )
+    assert apart[30.0] < apart[0.0]
+
+
+def test_last_epoch_is_kept_where_nothing_selects(tmp_path: Path) -> None:
+    model, done = training(one_phase({"*": 1.0}, select_by="last"), tmp_path)
+    assert done.best_epoch == len(done.history) == 3
+    assert same(done.best_tensors, models.tensors_of(model, PARTS))
+
+
+def test_every_strategy_has_its_own_size_of_batches_and_its_own_views() -> None:
+    params = small_params()
+    own = replace(params.train.augment, flip=0.0)
+    recipe = recipe_of(
+        replace(params, strategies={"it": strategy_of("finetune", augment=own)}), "it"
+    )
+    assert setup_for(recipe, setup_of(params).compute).augment == own
+    assert recipe_of(params, "finetune").augment == params.train.augment
+
+
+def test_norm_of_the_gradient_is_that_before_clipping(tmp_path: Path) -> None:
+    rows = {}
+    for clip in (None, 1e-9):
+        strategy = one_phase({"*": 1.0}, clip_norm=clip, epochs=1, warmup=0.0)
+        images = drawn()
+        _, done = training(strategy, tmp_path / str(clip), images=images)
+        rows[clip] = done.history[0]
+    assert rows[None]["gradient_norm"] > 0
+    # a step that is clipped to nothing leaves the next gradient to be that of the start
+    assert rows[1e-9]["gradient_norm"] != rows[None]["gradient_norm"]
+    assert rows[1e-9]["gradient_norm"] > 1e-9

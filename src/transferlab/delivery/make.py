@@ -100,6 +100,7 @@ def model_of(root: Path, name: str, error: float, max_megapixels: int) -> Model:
         backbone=trained["backbone"],
         head_hidden=strategy.get("head_hidden"),
         head_dropout=strategy.get("head_dropout"),
+        head_neighbours=strategy.get("neighbours"),
         pictures=_pictures(data, trained, max_megapixels),
         device=trained["device"],
         precision=cast(Literal["fp32", "bf16"], trained["precision"]),
@@ -162,7 +163,11 @@ def _tensors(
 ) -> dict[str, Tensor]:
     """The whole network: what training changed, over the starting weights."""
     name, strategy = trained["strategy"], trained["params"]["strategy"]
-    shape = {"hidden": strategy.get("head_hidden"), "dropout": strategy.get("head_dropout")}
+    shape = {
+        "hidden": strategy.get("head_hidden"),
+        "dropout": strategy.get("head_dropout"),
+        "neighbours": strategy.get("neighbours"),
+    }
     with torch.device("meta"):  # only its names
         net = backbones.build(trained["backbone"], len(trained["classes"]))
         backbones.new_head(net, len(trained["classes"]), start="zero", seed=0, **shape)

@@ -74,6 +74,7 @@ class Facts:
     backbone: str  # a key of `FAMILIES`
     head_hidden: Count | None  # width of a hidden layer of the head
     head_dropout: NotNegative | None
+    head_neighbours: Count | None = None  # training images that vote in place of a linear layer
     pictures: Pictures
     device: str  # that trained it
     precision: Literal["fp32", "bf16"]  # there

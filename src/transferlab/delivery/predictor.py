@@ -16,6 +16,7 @@ from ..data.images import Images, Pixels, in_order
 from ..network import backbones, device
 from ..network.activations import IMAGES_A_PASS
 from ..network.device import Compute
+from ..network.neighbours import make_room
 from ..network.setup import Setup
 from ..pipeline.files import read_json
 from ..pipeline.places import checkout
@@ -177,10 +178,16 @@ def network(model: Model, compute: Compute) -> torch.nn.Sequential:
     """The network of a model in eval mode, on the device."""
     facts = model.facts
     net = backbones.build(facts.backbone, len(facts.classes))
-    hidden, dropout = facts.head_hidden, facts.head_dropout
     backbones.new_head(
-        net, len(facts.classes), start="zero", seed=0, hidden=hidden, dropout=dropout
+        net,
+        len(facts.classes),
+        start="zero",
+        seed=0,
+        hidden=facts.head_hidden,
+        dropout=facts.head_dropout,
+        neighbours=facts.head_neighbours,
     )
+    make_room(net, model.tensors)
     net.load_state_dict(dict(model.tensors))
     return backbones.move(net.eval(), compute)
 

@@ -45,6 +45,7 @@ MEASURES = (
     "lr",
     "train_loss",
     "train_accuracy",
+    "gradient_norm",
     "validation_loss",
     "validation_accuracy",
 )

@@ -10,8 +10,8 @@ from torch import nn
 from ..network.augment import training_side
 from ..params.learning.network import HEAD
 from ..params.learning.recipe import Recipe
-from ..params.learning.strategies import GradientStrategy, LogisticStrategy
-from ..training.strategies import cut, phase_lengths
+from ..params.learning.strategies import GradientStrategy
+from ..training.strategies import first_trained, phase_lengths
 
 Parts = list[int]
 """Operations of one image's way through each part of a network."""
@@ -37,11 +37,11 @@ def operations(recipe: Recipe, parts_at: Callable[[int], Parts], fit: int, valid
     """
     strategy, tested = recipe.strategy, parts_at(recipe.preprocessing.crop_px)
     features = (fit + validation) * sum(tested[:HEAD])
-    if isinstance(strategy, LogisticStrategy):
+    if not isinstance(strategy, GradientStrategy):
         return features + (fit + validation) * sum(tested[HEAD:])
     seen = parts_at(training_side(recipe.preprocessing, strategy.resolution))
     total = features if strategy.probe is not None else 0
-    cuts = [cut(phase.rates) for phase in strategy.phases.values()]
+    cuts = [first_trained(strategy, phase.rates) for phase in strategy.phases.values()]
     for first, epochs in zip(cuts, _epochs(recipe, strategy), strict=True):
         views = min(strategy.views or epochs, epochs)
         total += fit * (views * sum(seen[:first]) + 3 * epochs * sum(seen[first:]))

@@ -31,6 +31,7 @@ CODE = (
     "network/activations",
     "network/augment",
     "network/backbones",
+    "network/neighbours",
     "network/timm_parts",
     "network/torchvision_parts",
     "network/views",

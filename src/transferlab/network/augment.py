@@ -6,7 +6,7 @@ the same crops.
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from ..data.chance import named_generator
+from ..data.chance import drawn_seed, named_generator
 from ..params.learning.network import Preprocessing
 from ..params.learning.training import Augment
 
@@ -45,9 +45,11 @@ def random_view(
     seed: int,
     augment: Augment,
     side: int,
-    interpolation: str,
+    preprocessing: Preprocessing,
 ) -> Tensor:
-    """One random view of each image: RandomResizedCrop with antialiasing, and a flip.
+    """One random view of each image: RandomResizedCrop with antialiasing, a flip, and the policy.
+
+    Where scale and ratio are 1 nothing is cropped: it is the test view, flipped perhaps.
 
     Args:
         images: All training images; the table has a row for each.
@@ -55,22 +57,51 @@ def random_view(
         view: Number of the view, from 0.
         seed: Together with the view and the image's row it fixes the crop.
         augment: Ranges.
-        side: Of the square result, in pixels.
-        interpolation: "bilinear" or "bicubic".
+        side: Of the square that the network will see, in pixels.
+        preprocessing: Of the weights.
 
     Returns:
-        uint8 [B, 3, side, side], where the images are.
+        uint8 [B, 3, S, S], where the images are; S is `side`, times `oversize`.
     """
     table = _draws(seed, f"view/{view}", len(images), 2 * TRIES + 3)
+    whole = augment.crop_scale == augment.crop_ratio == (1, 1)
+    size, policy = round(side * augment.oversize), policy_of(augment.policy)
     crops = []
     for row in rows:
         image, draws = images[row], table[row]
-        top, left, height, width = crop_box(image.shape[0], image.shape[1], draws, augment)
-        crop = _resize(
-            _pixels(image[top : top + height, left : left + width]), side, side, interpolation
-        )
-        crops.append(crop.flip(-1) if draws[-1] < augment.flip else crop)
+        if whole:
+            crop = _centre(_pixels(image), preprocessing)
+        else:
+            top, left, height, width = crop_box(image.shape[0], image.shape[1], draws, augment)
+            crop = _pixels(image[top : top + height, left : left + width])
+        crop = _resize(crop, size, size, preprocessing.interpolation)
+        crop = crop.flip(-1) if draws[-1] < augment.flip else crop
+        if policy is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(drawn_seed(seed, f"view/{view}/policy/{row}"))
+                crop = policy(crop)
+        crops.append(crop)
     return torch.cat(crops)
+
+
+@functools.cache
+def policy_of(name: str | None) -> Callable[[Tensor], Tensor] | None:
+    """A policy of torchvision by its name, as published: two operations of strength 9 of 30
+    (RandAugment, arXiv 1909.13719), or one of any strength (TrivialAugment, arXiv 2103.10158).
+    """
+    if name is None:
+        return None
+    from torchvision.transforms import v2
+
+    made: Callable[[Tensor], Tensor]
+    made = v2.RandAugment() if name == "randaugment" else v2.TrivialAugmentWide()
+    return made
+
+
+def middle(pixels: Tensor, side: int) -> Tensor:
+    """The central square of [B, 3, S, S], [B, 3, side, side]."""
+    start = round((pixels.shape[-1] - side) / 2)
+    return pixels[..., start : start + side, start : start + side]
 
 
 def crop_box(

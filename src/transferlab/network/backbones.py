@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..params.learning.network import FAMILIES, PARTS, origin_of
 from . import timm_parts, torchvision_parts
 from .device import Compute
+from .neighbours import Neighbours
 from .torchvision_parts import Rows
 
 LIBRARIES: Mapping[str, Any] = {"timm": timm_parts, "torchvision": torchvision_parts}
@@ -207,6 +208,7 @@ def new_head(
     seed: int,
     hidden: int | None,
     dropout: float | None,
+    neighbours: int | None = None,
 ) -> None:
     """Replace the head, or only its linear layer where nothing else is asked for.
 
@@ -219,10 +221,16 @@ def new_head(
         hidden: Width of a layer with ReLU before the last one; None: there is none.
         dropout: Probability before the last layer; None: as the backbone has it, none behind a
             hidden layer.
+        neighbours: How many training images vote in place of a linear layer; None: there is one.
     """
     head = model.get_submodule("head")
     assert isinstance(head, nn.Sequential)
-    old = next(module for module in head if isinstance(module, nn.Linear))
+    old = next(module for module in head if isinstance(module, nn.Linear | Neighbours))
+    place = next(model.parameters()).device
+    if neighbours is not None:
+        votes = Neighbours(old.in_features, outputs, neighbours)
+        model.set_submodule("head", nn.Sequential(votes.to(place)))
+        return
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         before: list[nn.Module] = [nn.Linear(old.in_features, hidden), nn.ReLU()] if hidden else []
@@ -231,10 +239,10 @@ def new_head(
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
     if hidden is None and dropout is None:
-        head[-1] = last.to(old.weight.device)
+        head[-1] = last.to(place)
     else:
         before += [nn.Dropout(dropout)] if dropout else []
-        model.set_submodule("head", nn.Sequential(*before, last).to(old.weight.device))
+        model.set_submodule("head", nn.Sequential(*before, last).to(place))
 
 
 IMAGENET_CLASSES = 1000

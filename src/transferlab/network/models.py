@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..pipeline import disk
 from ..pipeline.files import atomic_path, file_hash
+from .neighbours import make_room
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -71,6 +72,7 @@ def overlay(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         ValueError: They belong to another network or number of classes.
     """
+    make_room(model, tensors)
     known = model.state_dict()
     wrong = [
         name

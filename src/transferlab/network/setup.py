@@ -52,7 +52,7 @@ def setup_for(recipe: Recipe, compute: Compute) -> Setup:
     return Setup(
         compute=compute,
         preprocessing=recipe.preprocessing,
-        augment=recipe.train.augment,
+        augment=recipe.augment,
         memory_mb=recipe.engine.memory_mb,
     )
 

@@ -45,7 +45,7 @@ class Views:
             seed=self.seed,
             augment=self._ranges,
             side=self.side,
-            interpolation=self.preprocessing.interpolation,
+            preprocessing=self.preprocessing,
         )
 
     def finish(
@@ -59,6 +59,7 @@ class Views:
             pixels = augment.disturb(
                 pixels, rows, view=view, seed=self.seed, augment=self._ranges, images=count
             )
+            pixels = augment.middle(pixels, self.side)
         return augment.normalise(pixels, self.preprocessing)
 
     @property

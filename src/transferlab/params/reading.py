@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from .learning.strategies import GradientStrategy, LogisticStrategy
+from .learning.strategies import LEARNERS
 from .whole import Params
 
 
@@ -84,7 +84,7 @@ def _sentences(error: Any, data: Any) -> Iterator[str]:
     elif kind.startswith("union_tag"):
         others = [name for name in data["strategies"] if name != steps[-1]]
         got = f"{value.get('learner')!r}.{_nearest(steps[-1], others)}"
-        yield f"{key}.learner: expected 'gradient' or 'logistic_regression', got {got}"
+        yield f"{key}.learner: expected one of {', '.join(LEARNERS)}, got {got}"
     elif kind == "string_pattern_mismatch":
         yield f"{key}: expected text of the form {error['ctx']['pattern']}, got {value!r}."
     else:
@@ -100,11 +100,10 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:
     """The keys that the section at a pydantic location knows."""
-    learners = {"gradient": GradientStrategy, "logistic_regression": LogisticStrategy}
     kind: Any = Params
     for item in location:
         entry = get_origin(kind) is dict
-        kind = get_args(kind)[1] if entry else learners.get(item) or get_type_hints(kind)[item]
+        kind = get_args(kind)[1] if entry else LEARNERS.get(item) or get_type_hints(kind)[item]
         if get_origin(kind) is not dict:  # of a union, the record
             kind = next((choice for choice in get_args(kind) if is_dataclass(choice)), kind)
     return [field.name for field in fields(kind)]

@@ -10,7 +10,7 @@ from .champion import Champion
 from .compare import Compare
 from .dataset import Dataset
 from .learning.engine import Engine
-from .learning.strategies import GradientStrategy, Strategy
+from .learning.strategies import Strategy
 from .learning.training import Train
 from .protocols import CrossValidation, Evaluate, LearningCurve
 from .record import Name, Seed, section
@@ -56,14 +56,6 @@ class Params:
             yield f"seeds: expected different numbers, got {list(self.seeds)}."
         for key in (key for key in self.strategies if key in RESERVED):
             yield f"strategies.{key}: expected another name, since {key!r} is taken. Rename it."
-        for key, strategy in self.strategies.items():
-            by_batch = (
-                isinstance(strategy, GradientStrategy) and strategy.norm_statistics == "batch"
-            )
-            if by_batch and self.train.batch_size == 1:
-                yield (
-                    f"train.batch_size: expected 2 or more, since {key} normalises by batch, got 1."
-                )
         for protocol in ("cross_validation", "learning_curve"):
             for key in (
                 key for key in getattr(self, protocol).strategies if key not in self.strategies

@@ -18,6 +18,7 @@ from .table import columns
 
 HISTORY = (
     *("strategy", "seed", "phase", "epoch", "lr", "train_loss", "train_accuracy"),
+    "gradient_norm",
     *("validation_loss", "validation_accuracy", "chosen"),
 )
 """Columns of `runs/<strategy>/history.csv`."""

@@ -56,7 +56,7 @@ def training_views(train: Images, recipe: Recipe, seed: int, fit: np.ndarray) ->
     seen = Views(
         images=train,
         preprocessing=preprocessing,
-        ranges=recipe.train.augment,
+        ranges=recipe.augment,
         seed=seed,
         side=training_side(preprocessing, resolution),
     )

@@ -64,6 +64,9 @@ def _selection(params: Mapping[str, Any]) -> str:
                 f"the epoch that is kept has the best validation {measure} {ties} in "
                 f"{words.listed(names)}"
             )
+    last = [name for name, section in sections.items() if section.get("select_by") == "last"]
+    if last:
+        said.append(f"the last epoch is kept in {words.listed(last)}")
     solved = [
         name
         for name, s in sections.items()

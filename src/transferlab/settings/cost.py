@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..params.backbone import Backbone
 from ..params.dataset import Dataset
-from ..params.learning.strategies import LogisticStrategy, Strategy
+from ..params.learning.strategies import GradientStrategy, Strategy
 from ..params.whole import Params
 from ..pipeline.places import home
 
@@ -80,7 +80,7 @@ def passes(strategy: Strategy, max_epochs: int | None) -> float:
     """Forward passes of each image through the whole network per seed; a backward pass costs
     two.
     """
-    if isinstance(strategy, LogisticStrategy):
+    if not isinstance(strategy, GradientStrategy):
         return 1
     epochs = min(strategy.epochs, max_epochs or strategy.epochs)
     views = min(strategy.views or epochs, epochs)

@@ -64,8 +64,10 @@ class Progress:
 
 def rank(row: Mapping[str, Any], select_by: str) -> tuple[float, float]:
     """What selects an epoch, larger is better: "accuracy" or "loss", and the other one between
-    equals.
+    equals; or "last".
     """
+    if select_by == "last":
+        return float(row["epoch"]), 0.0
     accuracy, loss = row["validation_accuracy"], row["validation_loss"]
     return (accuracy, -loss) if select_by == "accuracy" else (-loss, accuracy)
 

@@ -66,7 +66,8 @@ def fit(
         The finished progress; `diverged` when a loss was not finite, then with the best epoch
         before it.
     """
-    parts = trained_parts(model, plans)
+    parts = changing_parts(model, plans, strategy)
+    origin = {it: it.detach().clone() for it in model.parameters()} if pulled(strategy) else {}
     progress = checkpoint.load()
     progress.best_tensors = progress.best_tensors or models.tensors_of(model, parts)
     models.overlay(model, progress.tensors)
@@ -76,7 +77,7 @@ def fit(
             begun, end = end, end + plan.epochs
             if progress.status != "running" or progress.epoch >= end:
                 continue
-            optimizer = begin_phase(model, plan, strategy)
+            optimizer = begin_phase(model, plan, strategy, origin)
             if progress.optimizer and progress.phase == plan.name:
                 optimizer.load_state_dict(progress.optimizer)
             source, upper = source_of(plan.cut), model[plan.cut :]
@@ -152,7 +153,7 @@ def descend(
         optimizer: Its groups carry `base`, the rate before the schedule.
         strategy: Schedule, loss and clipping.
     """
-    loss_sum, correct = torch.zeros(2, device=targets.device)
+    loss_sum, correct, norms = torch.zeros(3, device=targets.device)
     for step, (batch, entering) in enumerate(
         zip(batches, source.train(batches, now.epoch), strict=True)
     ):
@@ -165,8 +166,9 @@ def descend(
         loss = loss_of(strategy, logits, y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if strategy.clip_norm is not None:
-            nn.utils.clip_grad_norm_(_trained(optimizer), strategy.clip_norm)
+        pull(optimizer)
+        most = math.inf if strategy.clip_norm is None else strategy.clip_norm
+        norms += nn.utils.clip_grad_norm_(_trained(optimizer), most)
         optimizer.step()
         loss_sum += loss.detach() * len(batch)
         correct += (logits.detach().argmax(1) == y).sum()
@@ -176,6 +178,7 @@ def descend(
         "lr": lr,
         "train_loss": float(loss_sum) / images,
         "train_accuracy": float(correct) / images,
+        "gradient_norm": float(norms) / len(batches),
     }
 
 
@@ -183,15 +186,41 @@ def _trained(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
+def pulled(strategy: GradientStrategy) -> bool:
+    """Whether the backbone decays towards its start."""
+    return strategy.decay_to == "start" and strategy.weight_decay > 0
+
+
+def pull(optimizer: torch.optim.Optimizer) -> None:
+    """Add to the gradients what decays towards the start (L2-SP, arXiv 1802.01483)."""
+    for group in optimizer.param_groups:
+        for parameter, start in zip(group["params"], group.get("start", ()), strict=False):
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter.detach() - start, alpha=group["pull"])
+
+
 def begin_phase(
-    model: nn.Sequential, plan: PhasePlan, strategy: GradientStrategy
+    model: nn.Sequential,
+    plan: PhasePlan,
+    strategy: GradientStrategy,
+    origin: Mapping[nn.Parameter, Tensor],
 ) -> torch.optim.Optimizer:
-    """Let exactly the plan's parameters train, and build their optimiser."""
+    """Let exactly the plan's parameters train, and build their optimiser.
+
+    Args:
+        model: Parts in order.
+        plan: The phase.
+        strategy: Which optimiser.
+        origin: Where parameters were before all training, of a strategy that decays towards it.
+    """
     model.requires_grad_(False)
     for group in plan.groups:
         for parameter in group["params"]:
             parameter.requires_grad_(True)
     groups = [{**group, "base": group["lr"]} for group in plan.groups]
+    for group in groups:
+        if group.get("pull"):
+            group["start"] = [origin[parameter] for parameter in group["params"]]
     if strategy.optimizer == "sgd":
         nesterov = strategy.nesterov and strategy.momentum > 0
         return torch.optim.SGD(groups, momentum=strategy.momentum, nesterov=nesterov)
@@ -207,13 +236,13 @@ def set_modes(model: nn.Module, norm_statistics: str) -> None:
     in eval mode.
 
     So a frozen norm layer never moves its running statistics, nor does any where the strategy says
-    "frozen".
+    "frozen"; all do where it says "everywhere".
     """
     for part in model.children():
         part.train(any(parameter.requires_grad for parameter in part.parameters()))
     for module in model.modules():
-        if isinstance(module, _BatchNorm) and norm_statistics == "frozen":
-            module.eval()
+        if isinstance(module, _BatchNorm) and norm_statistics != "batch":
+            module.train(norm_statistics == "everywhere")
 
 
 @torch.no_grad()
@@ -278,7 +307,8 @@ def interpolate(
         }
         models.overlay(model, mixed)
         row = {"phase": f"share = {share:g}", "epoch": progress.epoch + 1, "lr": None}
-        tried.append(({**row, "train_loss": None, "train_accuracy": None, **measure()}, mixed))
+        row |= {"train_loss": None, "train_accuracy": None, "gradient_norm": None}
+        tried.append(({**row, **measure()}, mixed))
     row, tensors = max(tried, key=lambda pair: rank(pair[0], strategy.select_by))
     progress.best = None
     progress.add(row, strategy.select_by, lambda: tensors)
@@ -295,4 +325,20 @@ def trained_parts(model: nn.Sequential, plans: Sequence[PhasePlan]) -> list[str]
         name
         for name, part in model.named_children()
         if any(id(p) in ours for p in part.parameters())
+    ]
+
+
+def changing_parts(
+    model: nn.Sequential, plans: Sequence[PhasePlan], strategy: GradientStrategy
+) -> list[str]:
+    """Names of the parts whose tensors any phase may change: norm layers of frozen parts move their
+    statistics where they see the batch.
+    """
+    trained = trained_parts(model, plans)
+    if strategy.norm_statistics != "everywhere":
+        return trained
+    return [
+        name
+        for name, part in model.named_children()
+        if name in trained or any(isinstance(it, _BatchNorm) for it in part.modules())
     ]

@@ -42,7 +42,7 @@ def plan(
         PhasePlan(
             name=name,
             epochs=epochs,
-            cut=cut(phase.rates),
+            cut=first_trained(strategy, phase.rates),
             groups=groups(model, phase.rates, strategy),
         )
         for (name, phase), epochs in zip(strategy.phases.items(), lengths, strict=True)
@@ -62,13 +62,22 @@ def cut(rates: dict[str, float | None]) -> int:
     return next(i for i, part in enumerate(PARTS) if _rate(rates, part) is not None)
 
 
+def first_trained(strategy: GradientStrategy, rates: dict[str, float | None]) -> int:
+    """Number of leading parts whose output never changes in a phase: what is frozen, unless its
+    norm layers see the batch.
+    """
+    return 0 if strategy.norm_statistics == "everywhere" else cut(rates)
+
+
 def groups(
     model: nn.Sequential, rates: dict[str, float | None], strategy: GradientStrategy
 ) -> list[dict[str, Any]]:
     """One optimiser group per trained part and kind; weight decay is not for norm layers and
     biases.
 
-    The rule "only tensors with two or more dimensions decay" is the one of nanoGPT and of BiT.
+    With `trains: norms` these are all that trains below the head (BitFit, arXiv 2106.10199, and
+    Frankle et al., arXiv 2003.00152). The rule "only tensors with two or more dimensions decay" is
+    the one of nanoGPT and of BiT.
     """
     found: list[dict[str, Any]] = []
     for part, module in model.named_children():
@@ -79,20 +88,30 @@ def groups(
             tensors = [
                 parameter for parameter in module.parameters() if (parameter.dim() >= 2) == decays
             ]
-            if tensors:
+            if tensors and (trained_kind(strategy, part) or not decays):
                 decay = strategy.weight_decay if decays else 0.0
-                found.append({"params": tensors, "lr": strategy.lr * rate, "weight_decay": decay})
+                group = {"params": tensors, "lr": strategy.lr * rate, "weight_decay": decay}
+                if strategy.decay_to == "start" and part != "head":
+                    group |= {"weight_decay": 0.0, "pull": decay}
+                found.append(group)
     return found
 
 
-def trainable_parameters(model: nn.Sequential, rates: Sequence[dict[str, float | None]]) -> int:
+def trained_kind(strategy: GradientStrategy, part: str) -> bool:
+    """Whether matrices and kernels of a part train where the part does."""
+    return strategy.trains == "all" or part == "head"
+
+
+def trainable_parameters(model: nn.Sequential, strategy: GradientStrategy) -> int:
     """Number of values that any of the phases may change."""
+    rates = [phase.rates for phase in strategy.phases.values()]
     parts = {part for part in PARTS for table in rates if _rate(table, part) is not None}
     return sum(
         p.numel()
         for part, module in model.named_children()
         if part in parts
         for p in module.parameters()
+        if trained_kind(strategy, part) or p.dim() < 2
     )
 
 

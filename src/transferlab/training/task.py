@@ -15,6 +15,7 @@ from ..data.images import Images
 from ..network import backbones, models
 from ..network.activations import Activations, Shared
 from ..network.augment import training_side
+from ..network.neighbours import Neighbours
 from ..network.setup import Setup
 from ..network.views import Views
 from ..params.learning.network import HEAD, PARTS
@@ -22,13 +23,15 @@ from ..params.learning.recipe import Recipe
 from ..params.learning.strategies import (
     GradientStrategy,
     LogisticStrategy,
+    NearestMean,
     Regression,
+    Solved,
     Strategy,
     head_shape,
     starts_random,
 )
 from ..pipeline import heartbeat
-from . import loop, probe, strategies
+from . import loop, means, probe, strategies
 from .checkpoint import Checkpoint, Progress
 from .records import Outcome
 
@@ -130,12 +133,10 @@ def learn(
     change.
     """
     strategy = task.recipe.strategy
-    if isinstance(strategy, LogisticStrategy):
+    if not isinstance(strategy, GradientStrategy):
         return solve(model, strategy, task, log)
-    settings = task.recipe.train
-    plans = strategies.plan(model, strategy, settings.max_epochs)
-    rates = [phase.rates for phase in strategy.phases.values()]
-    trainable = strategies.trainable_parameters(model, rates)
+    plans = strategies.plan(model, strategy, task.recipe.train.max_epochs)
+    trainable = strategies.trainable_parameters(model, strategy)
     probe_seconds = 0.0 if strategy.probe is None else probe_head(model, strategy.probe, task)[1]
     start = models.tensors_of(model, loop.trained_parts(model, plans))
     done = loop.fit(
@@ -144,7 +145,7 @@ def learn(
         strategy,
         partial(task.source, model, strategy.views, strategy.resolution),
         examples=loop.Examples(
-            labels=task.labels, rows=task.rows, seed=task.seed, batch_size=settings.batch_size
+            labels=task.labels, rows=task.rows, seed=task.seed, batch_size=strategy.batch_size
         ),
         checkpoint=checkpoint,
         log=log,
@@ -216,21 +217,20 @@ def probe_head(
     return solution, seconds
 
 
-def solve(
-    model: nn.Sequential, strategy: LogisticStrategy, task: Task, log: Log
-) -> tuple[Progress, int]:
-    """A linear probe: its head is solved for, and no epoch is trained."""
-    solution, seconds = probe_head(model, strategy, task)
+def solve(model: nn.Sequential, strategy: Solved, task: Task, log: Log) -> tuple[Progress, int]:
+    """A strategy without a training loop: its head is solved for, and no epoch is trained."""
+    said, seconds, values = head_of(model, strategy, task)
     started, source = time.perf_counter(), all_features(model, task)
     fitted, validated = (
         loop.validate(model[HEAD:], source, task.labels, rows) for rows in task.rows
     )
     row = {
-        "phase": f"C = {solution.c:.3g}",
+        "phase": said,
         "epoch": 0,
         "lr": None,
         "train_loss": fitted["validation_loss"],
         "train_accuracy": fitted["validation_accuracy"],
+        "gradient_norm": None,
         **validated,
     }
     log(row)
@@ -240,7 +240,33 @@ def solve(
         best_tensors=models.tensors_of(model, ["head"]),
         history=[row],
         seconds=seconds + time.perf_counter() - started - source.shared_seconds,
-    ), solution.weight.numel() + solution.bias.numel()
+    ), values
+
+
+def head_of(model: nn.Sequential, strategy: Solved, task: Task) -> tuple[str, float, int]:
+    """Put the head of a strategy that is solved into the model.
+
+    Returns:
+        What was found, in words, the seconds it took beside those of tables that are shared, and
+        the number of values that the head consists of.
+    """
+    if isinstance(strategy, LogisticStrategy):
+        solution, seconds = probe_head(model, strategy, task)
+        return f"C = {solution.c:.3g}", seconds, solution.weight.numel() + solution.bias.numel()
+    started, source, rows = time.perf_counter(), all_features(model, task), task.rows[0]
+    features, labels = source.test(rows), torch.from_numpy(task.images.labels[rows])
+    head = model.get_submodule("head")
+    assert isinstance(head, nn.Sequential)
+    if isinstance(strategy, NearestMean):
+        weight, bias = means.nearest_mean(features, labels, len(task.images.classes))
+        models.overlay(head[-1], {"weight": weight, "bias": bias})
+        said, values = "means of the classes", weight.numel() + bias.numel()
+    else:
+        votes = head[-1]
+        assert isinstance(votes, Neighbours)
+        votes.know(features, labels)
+        said, values = f"{strategy.neighbours} neighbours", votes.features.numel()
+    return said, time.perf_counter() - started - source.shared_seconds, values
 
 
 def outcome(done: Progress) -> Outcome:

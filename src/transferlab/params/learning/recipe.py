@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from ..record import plain
 from .engine import Engine
 from .network import Preprocessing
-from .strategies import Strategy
-from .training import Train
+from .strategies import GradientStrategy, Strategy
+from .training import Augment, Train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,12 @@ class Recipe:
     seeds: tuple[int, ...]
     train: Train
     engine: Engine
+
+    @property
+    def augment(self) -> Augment:
+        """The ranges of the random views: the strategy's own, or what all share."""
+        own = self.strategy.augment if isinstance(self.strategy, GradientStrategy) else None
+        return own or self.train.augment
 
     def plain(self) -> dict[str, Any]:
         """The parameters as they stand in the facts of a training."""

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ..record import Count, Name, NotNegative, Positive, PositiveShare, Share, section
 from .network import PARTS
+from .training import Augment
 
 
 @section
@@ -55,6 +56,23 @@ class LogisticStrategy(Regression):
 
 
 @section
+class NearestMean:
+    """The class whose training images have the nearest mean of the frozen features."""
+
+    title: str
+    learner: Literal["nearest_mean"]
+
+
+@section
+class NearestNeighbours:
+    """The classes of the training images with the most similar frozen features."""
+
+    title: str
+    learner: Literal["nearest_neighbours"]
+    neighbours: Count  # that vote, each by its similarity
+
+
+@section
 class GradientStrategy:
     """A strategy trained by gradient descent."""
 
@@ -76,6 +94,11 @@ class GradientStrategy:
     momentum: Annotated[float, Field(ge=0, lt=1)]
     nesterov: bool
     weight_decay: NotNegative  # not on norm layers and biases
+    # start: the backbone decays towards its starting weights (L2-SP), the head towards zero
+    decay_to: Literal["zero", "start"]
+    trains: Literal["all", "norms"]  # norms: below the head only norm layers and biases do
+    batch_size: Count
+    augment: Augment | None  # null: as train.augment
     schedule: Literal["constant", "cosine", "step", "plateau"]
     step_epochs: Count | None  # of `step`: the rate is multiplied by 0.1 every so many epochs
     # of `plateau`: by 0.1 after more epochs than this without progress
@@ -85,11 +108,12 @@ class GradientStrategy:
     clip_norm: Positive | None
     # nll: LogSoftmax and NLLLoss, the same function in two steps
     loss: Literal["cross_entropy", "nll"]
-    # the best epoch on the validation images; ties go to the other one
-    select_by: Literal["accuracy", "loss"]
+    # the best epoch on the validation images, ties go to the other one; or the last
+    select_by: Literal["accuracy", "loss", "last"]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    # of norm layers that train; those of frozen parts never move
-    norm_statistics: Literal["frozen", "batch"]
+    # of norm layers that train; those of frozen parts never move, unless `everywhere`: the mistake
+    # of leaving a frozen network in training mode
+    norm_statistics: Literal["frozen", "batch", "everywhere"]
     interpolate: Annotated[tuple[Share, ...], Field(min_length=1)] | None
     """WiSE-FT: shares of the trained weights, the rest from the start; the best on the validation
     images is kept.
@@ -127,14 +151,32 @@ class GradientStrategy:
                 "label_smoothing: expected 0 with loss 'nll', which knows none, got "
                 f"{self.label_smoothing}."
             )
-        if self.interpolate is not None and self.norm_statistics == "batch":
+        if self.norm_statistics != "frozen" and self.batch_size == 1:
+            yield "batch_size: expected 2 or more where norm layers see the batch, got 1."
+        if self.trains == "norms" and self.start == "random":
+            yield "trains: expected all with start 'random', got 'norms'."
+        if self.decay_to == "start" and self.start == "random":
+            yield "decay_to: expected zero with start 'random', got 'start'."
+        if self.interpolate is not None and self.select_by == "last":
+            yield "select_by: expected accuracy or loss with interpolate, got 'last'."
+        if self.interpolate is not None and self.norm_statistics != "frozen":
             yield (
-                "interpolate: expected null with norm_statistics 'batch', since statistics do "
-                "not interpolate."
+                f"interpolate: expected null with norm_statistics {self.norm_statistics!r}, since "
+                "statistics do not interpolate."
             )
 
 
-Strategy = Annotated[GradientStrategy | LogisticStrategy, Field(discriminator="learner")]
+Solved = LogisticStrategy | NearestMean | NearestNeighbours
+"""Strategies without a training loop: what the frozen features give."""
+
+Strategy = Annotated[GradientStrategy | Solved, Field(discriminator="learner")]
+
+LEARNERS: Mapping[str, type] = {
+    "gradient": GradientStrategy,
+    "logistic_regression": LogisticStrategy,
+    "nearest_mean": NearestMean,
+    "nearest_neighbours": NearestNeighbours,
+}
 
 
 def first_match(table: Mapping[str, Any], part: str) -> str | None:
@@ -146,7 +188,8 @@ def head_shape(strategy: Strategy) -> dict[str, Any]:
     """What the head of a strategy's models consists of, for `backbones.new_head`."""
     if isinstance(strategy, GradientStrategy):
         return {"hidden": strategy.head_hidden, "dropout": strategy.head_dropout}
-    return {"hidden": None, "dropout": None}
+    neighbours = strategy.neighbours if isinstance(strategy, NearestNeighbours) else None
+    return {"hidden": None, "dropout": None, "neighbours": neighbours}
 
 
 def starts_random(strategy: Strategy) -> bool:

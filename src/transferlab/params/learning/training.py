@@ -14,6 +14,10 @@ class Augment:
     the same.
     """
 
+    # of torchvision, drawn anew for every image and view, beside the ranges below
+    policy: Literal["randaugment", "trivialaugment"] | None
+    # side of the random crop over that of its middle, which is kept: turned corners stay outside
+    oversize: Annotated[float, Field(ge=1, le=2)]
     # share of the area, ends
     crop_scale: Annotated[tuple[PositiveShare, ...], Field(min_length=2, max_length=2)]
     crop_ratio: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=2)]  # width / height
@@ -38,5 +42,7 @@ class Train:
     validation_fraction: Fraction  # of the training images, stratified, drawn per seed
     batch_size: Count
     max_epochs: Count | None  # cap on every strategy's epochs
-    select_by: Literal["accuracy", "loss"]  # of the strategies that do not choose for themselves
+    select_by: Literal[
+        "accuracy", "loss", "last"
+    ]  # of the strategies that do not choose for themselves
     augment: Augment
