@@ -55,6 +55,7 @@ def dataset(**changes: Any) -> Dataset:
             "split_seed": 0,
             "imagenet": None,
             "store_px": 8,
+            "enlarge": False,
             "on_bad_image": "error",
             "on_duplicate": "error",
         },

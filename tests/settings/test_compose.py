@@ -64,10 +64,10 @@ def no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_groups_have_exactly_the_files_that_are_promised() -> None:
-    assert choices("dataset") == ["folder", "hymenoptera", "textures"]
+    assert choices("dataset") == ["cifar10", "folder", "hymenoptera", "textures"]
     assert choices("preset") == ["default", "demo", "quick"]
     assert choices("protocol") == ["cross_validation", "holdout"]
-    assert choices("kind") == ["gradient", "published"]
+    assert choices("kind") == ["adam", "gradient", "published", "sgd_steps"]
     policies = ["none", "flip", "crops", "tutorial", "rotation", "colour"]
     assert choices("augment") == sorted([*policies, "randaugment", "trivialaugment"])
     assert choices("backbone") == sorted([*FAMILIES, "other"])
@@ -90,7 +90,7 @@ def test_cross_validation_is_of_all_strategies_and_absent_unless_asked_for() -> 
     assert found == {"strategies": ["probe", "frozen"], "each": each, "repeats": 5, "folds": 5}
 
 
-@pytest.mark.parametrize("dataset", ["hymenoptera", "textures"])
+@pytest.mark.parametrize("dataset", ["cifar10", "hymenoptera", "textures"])
 def test_every_dataset_composes(dataset: str) -> None:
     data = composed(f"dataset={dataset}", "backbone=tiny", "strategy=probe")
     assert data["dataset"]["name"] == dataset
@@ -240,7 +240,7 @@ def test_a_number_in_any_spelling_is_a_number() -> None:
         ),
         (
             "dataset=birds",
-            "Could not find 'dataset/birds' Available options in 'dataset': folder, hymenoptera, ",
+            "Could not find 'dataset/birds' Available options in 'dataset': cifar10, folder, ",
         ),
         (
             "preset=fast",

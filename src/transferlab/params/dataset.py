@@ -85,6 +85,7 @@ class Dataset:
     )
     """Class -> classes of ImageNet-1k that mean the same; null: not known."""
     store_px: Pixels  # shorter side of the decoded images
+    enlarge: bool  # whether that may be less than what the backbone resizes to
     on_bad_image: Literal["skip", "error"]
     on_duplicate: Literal["error", "allow"]  # the same bytes in train and test
     max_total_mb: Count  # limits for what an archive may unpack to

@@ -46,7 +46,7 @@ class Params:
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""
         resize_px, name = self.backbone.preprocessing.resize_px, self.backbone.name
-        if self.dataset.store_px < resize_px:
+        if self.dataset.store_px < resize_px and not self.dataset.enlarge:
             yield (
                 f"dataset.store_px: expected at least {resize_px}, the size that backbone {name} "
                 "resizes to, "

@@ -12,6 +12,7 @@ from ...params.record import plain
 from ...pipeline.files import file_hash, write_json
 from ...pipeline.places import from_home
 from . import fetch, own, pack, table, textures
+from .cifar import cifar_to_zip, is_cifar
 from .contents import contents_sha256
 from .request import Limits
 from .tar import is_tar, tar_to_zip
@@ -94,6 +95,9 @@ def _pack(dataset: Dataset, part: Path) -> None:
 
 def _as_zip(path: Path, part: Path, dataset: Dataset) -> None:
     if not is_zipfile(path) and is_tar(path):
-        tar_to_zip(path, part, dataset)
+        if is_cifar(path):
+            cifar_to_zip(path, part)
+        else:
+            tar_to_zip(path, part, dataset)
     else:
         shutil.copyfile(path, part)
