@@ -199,7 +199,7 @@ def test_history_has_a_row_per_epoch_and_marks_the_kept_one(root: Path) -> None:
     rows = read_csv(root / "runs/progressive/history.csv")
     assert list(rows[0]) == [
         *("strategy", "seed", "phase", "epoch", "lr", "train_loss", "train_accuracy"),
-        *("validation_loss", "validation_accuracy", "chosen"),
+        *("gradient_norm", "validation_loss", "validation_accuracy", "chosen"),
     ]
     assert [(row["seed"], row["phase"], row["epoch"]) for row in rows] == [
         (seed, phase, str(epoch))

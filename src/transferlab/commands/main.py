@@ -21,6 +21,7 @@ from .running import experiment, repro
 from .sync import sync
 from .ui import ui, ui_arguments
 from .verify import verify, verify_arguments
+from .zoo.show import parts, zoo, zoo_arguments
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ COMMANDS = {
     "export": Command(export, "export --format onnx --out model.onnx", export_arguments),
     "compare": Command(compare, "compare main mobilenet workspace", compare_arguments),
     "verify": Command(verify, "verify --tolerance 1", verify_arguments, speaks=True),
+    "zoo": Command(zoo, "zoo resnet18 mobilenet_v2 --out zoo", zoo_arguments, speaks=True),
+    "parts": Command(parts, "parts backbone=mobilenet_v2 strategy=progressive", _settings),
     "demo": Command(demo, "demo", speaks=True),
     "doctor": Command(doctor, "doctor --deep", _deep),
     "sync": Command(sync, "sync"),

@@ -26,12 +26,13 @@ def published(name: str, weights: str, key: str) -> Any:
     """
     from omegaconf import OmegaConf
 
-    value = _said_of(name, weights)[key]
+    value = said_of(name, weights)[key]
     return OmegaConf.create(value) if isinstance(value, list) else value
 
 
 @functools.cache
-def _said_of(name: str, weights: str) -> dict[str, Any]:
+def said_of(name: str, weights: str) -> dict[str, Any]:
+    """All that the library says: the arguments and errors are those of `published`."""
     other = OTHER.fullmatch(name)
     if other is None:
         raise ValueError(
@@ -60,6 +61,7 @@ def _by_torchvision(name: str, weights: str) -> dict[str, Any]:
     seen = found.transforms()
     return {
         "url": found.url,
+        "top1": found.meta["_metrics"]["ImageNet-1K"]["acc@1"],
         "resize_px": seen.resize_size[0],
         "crop_px": seen.crop_size[0],
         "resize": "shorter",
@@ -84,6 +86,7 @@ def _by_timm(name: str) -> dict[str, Any]:
     side, url = seen["input_size"][-1], str(given.get("url") or "")
     return {
         # of others no digest is known
+        "top1": None,
         "url": url if re.search(r"-[0-9a-f]{8}\.\w+$", url) else None,
         "resize_px": max(side, math.floor(side / seen["crop_pct"])),
         "crop_px": side,
