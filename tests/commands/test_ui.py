@@ -19,7 +19,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return made
 
 
-PAGE = "/#/experiments/7/runs?workflowType=machine_learning"
+PAGE = "/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=transferlab"
 
 
 def track(monkeypatch: pytest.MonkeyPatch, uri: str) -> list[tuple[str | None, str]]:

@@ -123,7 +123,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
 def test_every_file_of_a_finished_run_is_among_those_that_are_damaged(whole: Path) -> None:
     found = {str(path.relative_to(whole)) for path in whole.rglob("*") if path.is_file()}
     for_dvc = {"metrics/headline.json"}
-    assert found == {*READ, "data/processed/test/images.bin", *for_dvc}
+    assert found == {*READ, "data/processed/test/images.bin", "params.yaml", *for_dvc}
 
 
 def said_of(whole: Path, name: str, content: bytes | None) -> str | None:

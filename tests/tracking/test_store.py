@@ -111,6 +111,11 @@ def test_an_experiment_that_there_is_not_is_refused_with_those_that_there_are(
         storing.number_of("birds", "textures")
 
 
+def test_a_server_without_an_answer_is_named_without_its_password(closed_port: str) -> None:
+    with pytest.raises(ValueError, match=rf"^http://127.0.0.1:{closed_port}: expected an MLflow"):
+        storing.number_of(None, "textures")
+
+
 @pytest.mark.drill
 @pytest.mark.slow
 def test_four_processes_that_use_a_new_store_at_once_all_succeed(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import sqlite3
 import stat
 import threading
@@ -21,6 +22,7 @@ from tracked import (
     row,
     serve,
     start,
+    store_in,
     sync,
     write_predictions,
 )
@@ -67,7 +69,7 @@ def dying_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path == "/health":
+            if "experiments/search" in self.path:
                 self.send_response(200)
                 self.end_headers()
 
@@ -262,6 +264,81 @@ def test_a_second_sync_changes_nothing(
         {name: run.info.run_id for name, run in every_run(store).items()},
     ) == before
     assert sent == []
+
+
+def told(store: Store) -> dict[str, Any]:
+    """What people see of every run, by name; neither times nor numbers of runs."""
+    passing = ("mlflow.parentRunId", "transferlab.artifacts", "transferlab.writer")
+    passing += ("mlflow.source.git.commit",)
+    return {
+        name: (
+            run.data.metrics,
+            run.data.params,
+            {tag: value for tag, value in run.data.tags.items() if tag not in passing},
+            sorted(item.path for item in store.client.list_artifacts(run.info.run_id)),
+            [(it.dataset.name, it.dataset.digest) for it in run.inputs.dataset_inputs],
+        )
+        for name, run in every_run(store).items()
+    }
+
+
+def test_a_store_that_was_deleted_is_made_again_whole_and_so_is_that_of_a_clone(
+    store: Store,
+    home: Path,
+    empty_store: Path,
+    checkout: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert sync(checkout)
+    before = told(store)
+    assert before["frozen · seed 0"][4] == [
+        ("textures/train", f"{'1' * 32}.dir"),
+        ("textures/test", f"{'2' * 32}.dir"),
+    ]
+    shutil.rmtree(home / "mlartifacts")
+    (home / "mlflow.db").unlink()
+    clone = shutil.copytree(checkout, tmp_path / "clone")
+    for number, files_of in enumerate((checkout, clone)):
+        place = tmp_path / f"home {number}"
+        place.mkdir()
+        monkeypatch.setenv("DVC_ROOT", str(place))
+        again = store_in(place, empty_store)
+        assert sync(files_of)
+        assert told(again) == before
+
+
+def test_a_run_says_what_it_used_and_a_note_that_a_person_wrote_stays(
+    store: Store, checkout: Path
+) -> None:
+    assert sync(checkout)
+    runs = every_run(store)
+    tags = runs["frozen · seed 0"].data.tags
+    expected = {
+        "dvc.stage": "train@frozen",
+        "data.md5": f"{'1' * 32}.dir",
+        "weights.sha256": "b" * 64,
+        "model.sha256": "0" * 64,
+        "mlflow.source.name": "train@frozen",
+    }
+    assert expected.items() <= tags.items()
+    assert {"lock.sha256", "params.sha256"} <= tags.keys()
+    assert tags["transferlab.again"].endswith("dvc repro train@frozen")
+    comparison = comparison_in(runs)
+    note = comparison.data.tags["mlflow.note.content"]
+    assert note.startswith("# Which?\n\n**Use `frozen`**: why.\n\nThe report is")
+    assert comparison.data.params == {
+        "dataset": "textures",
+        "backbone": "tiny",
+        "strategies": "frozen wild",
+        "seeds": "0 1",
+        "train.batch_size": "8",
+    }
+    store.client.set_tag(comparison.info.run_id, "mlflow.note.content", "ask Anna")
+    files.write_text(checkout / "reports/report.md", "# Another answer")
+    assert sync(checkout)
+    found = comparison_in(every_run(store)).data.tags
+    assert found["mlflow.note.content"] == "ask Anna"
 
 
 def test_a_deleted_run_is_made_again(store: Store, checkout: Path) -> None:

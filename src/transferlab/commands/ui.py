@@ -9,9 +9,10 @@ from argparse import ArgumentParser
 from ..params.reading import load_params
 from ..pipeline.places import checkout
 from ..pipeline.terminal import printable
+from ..tracking.shown import VIEW
 
 HOST = "127.0.0.1"
-TRAINING = "runs?workflowType=machine_learning"
+TRAINING = f"runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
 """The page of an experiment's runs, in the frame that MLflow calls model training: without the
 parameter it shows the one of language models, whatever the experiment's tags say.
 """

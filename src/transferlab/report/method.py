@@ -128,6 +128,7 @@ def provenance(results: Results) -> str:
     archive, start = results.archive, results.start
     rows = [
         ("commit at the start", f"`{results.baseline}`" if results.baseline else "none"),
+        ("in MLflow, the tag", f"`transferlab.params_sha256` = `{results.params_sha256}`"),
         ("images", f"{words.escaped(archive['name'])} from {words.escaped(archive['origin'])}"),
         (
             "images, sha256",

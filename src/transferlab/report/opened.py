@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..data.images import Classes, Images, load_images, read_classes
 from ..evidence.records import Comparison, Line, Numbers
-from ..pipeline.files import read_csv, read_json, read_rows
+from ..pipeline.files import file_hash, read_csv, read_json, read_rows
 from ..pipeline.makers import unreadable
 from ..pipeline.shapes import short
 from ..prediction.reading import read_history, read_tables
@@ -129,6 +129,7 @@ def read_results(
         params=params,
         defaults=defaults,
         baseline=baseline,
+        params_sha256=file_hash(root / "params.yaml"),
         summary=summary,
         numbers=_numbers(root / "metrics/numbers.json", done),
         comparison=_comparison(root / "metrics/comparison.json", done),

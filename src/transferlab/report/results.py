@@ -81,6 +81,7 @@ class Results(Findings):
 
     defaults: Mapping[str, Any]  # conf/defaults.yaml
     baseline: str | None  # the commit that the run started from
+    params_sha256: str  # of params.yaml, which names the comparison in MLflow
     counts: Sequence[Mapping[str, str]]  # data/processed/class_counts.csv
     skipped: Sequence[Mapping[str, str]]  # data/processed/skipped.csv
     alike: Alike  # data/splits/near_duplicates.csv

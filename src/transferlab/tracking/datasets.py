@@ -30,7 +30,12 @@ def of(root: Path, lock: Lock, name: str) -> list[tuple[Any, str]]:
             continue
         profile = {"num_rows": sum(int(row[split]) for row in counts), "classes": len(counts)}
         source = {"path": place, "archive": archive["name"], "archive_sha256": archive["sha256"]}
-        found.append(
-            (Dataset(name, digest, "dvc", json.dumps(source), None, json.dumps(profile)), use)
+        data = Dataset(
+            name=f"{name}/{split}",
+            digest=digest,
+            source_type="dvc",
+            source=json.dumps(source),
+            profile=json.dumps(profile),
         )
+        found.append((data, use))
     return found

@@ -7,6 +7,7 @@ like. Nothing in it is a pickle.
 import base64
 import contextlib
 import io
+import json
 import shutil
 import tempfile
 import warnings
@@ -110,7 +111,7 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        return self.client.create_model_version(
+        made = self.client.create_model_version(
             self.name,
             source=model.artifact_location,
             run_id=training.run_id,
@@ -118,6 +119,9 @@ class Registry:
             description=in_words(self.facts),
             model_id=model.model_id,
         )
+        listed = json.dumps([{"name": self.name, "version": made.version}])
+        self.client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": listed})
+        return made
 
     def _log(self, named: Mapping[str, str], training: Writer, data: Any) -> Any:
         """Upload the model; one that does not arrive whole is marked as failed."""

@@ -11,8 +11,26 @@ import yaml
 from ..settings.changes import differences
 
 DEFAULTS = "conf/defaults.yaml"
-WRITTEN = re.compile(r"checked|seeds|watched.*|.*\.each\b.*|.*_sha256")
+WRITTEN = re.compile(
+    r"checked|seeds|watched.*|.*\.each\b.*|.*_sha256|backbone\.official_url|(backbone|dataset)\.name"
+)
 """Keys that composition writes, or that every run shows anyway."""
+
+VIEW = "transferlab"
+"""Name of the view of an experiment's runs that people are shown."""
+
+_COLUMNS = ("test_accuracy", "test_accuracy_low", "test_accuracy_high", "train_seconds")
+VIEW_TAGS = {
+    f"mlflow.sharedViewState.{VIEW}": json.dumps(
+        {
+            "selectedColumns": [
+                *(f"attributes.`{name}`" for name in ("Source", "Models", "Dataset")),
+                *(f"metrics.`{name}`" for name in _COLUMNS),
+            ]
+        }
+    )
+}
+"""The experiment's tag that holds it: MLflow 3.17 shows no metric in a table by itself."""
 
 
 def training_name(tags: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from .address import database_of, tracking_uri, without_password
 from .mlflow_runs import LOCK_SECONDS, Store, lock
 from .moved import artifacts_of, follow, opened
 from .presence import Presence
+from .shown import VIEW_TAGS
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ QUESTION = "api/2.0/mlflow/experiments/search?max_results=1"
 ANSWER_SECONDS = 3.0  # for a server to begin an answer
 
 # the pages then show what belongs to training
-KIND = {"mlflow.experimentKind": "custom_model_development"}
+KIND = {"mlflow.experimentKind": "custom_model_development", **VIEW_TAGS}
 
 
 def prepare_store(experiment: str) -> "Store":
@@ -137,7 +138,8 @@ def expect_answer(uri: str) -> None:
     except requests.RequestException as error:
         problem = type(error).__name__
     if problem:
-        raise ValueError(f"{uri}: expected an MLflow server, got no usable answer ({problem})")
+        place = without_password(uri)
+        raise ValueError(f"{place}: expected an MLflow server, got no usable answer ({problem})")
 
 
 def _create_database(database: Path, artifacts: str) -> None:
@@ -194,6 +196,9 @@ def experiment_of(client: Any, dataset: str, artifacts: str | None) -> str:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
             found = client.get_experiment_by_name(name)
+        for tag, value in KIND.items():
+            if found.tags.get(tag) != value:  # of an earlier version, or made by a person
+                client.set_experiment_tag(found.experiment_id, tag, value)
     return str(found.experiment_id)
 
 

@@ -206,5 +206,5 @@ def _weights(root: Path) -> dict[str, str]:
     if file := read_json(root / "data/weights/file.json"):
         tags |= {"weights.file": file["name"], "weights.file_sha256": start["source_file_sha256"]}
         tags |= {"weights.tensors_used": f"{file['tensors_used']} of {file['tensors_held']}"}
-        tags |= {"weights.undone": "; ".join(file["undone"])}
+        tags |= {"weights.undone": "; ".join(file["undone"])} if file["undone"] else {}
     return tags

@@ -113,7 +113,8 @@ class Writer:
         """Log data sets with what they were used for, unless the run has them."""
         from mlflow.entities import DatasetInput, InputTag
 
-        known = {it.dataset.digest for it in self.run.inputs.dataset_inputs}
+        inputs = self.run.inputs  # None of a run that was just made
+        known = {it.dataset.digest for it in inputs.dataset_inputs} if inputs else set()
         new = [
             DatasetInput(data, [InputTag("mlflow.data.context", use)])
             for data, use in datasets
@@ -126,7 +127,9 @@ class Writer:
         """Say that a model came out of the run, unless the run knows it."""
         from mlflow.entities import LoggedModelOutput
 
-        if model_id not in {it.model_id for it in self.run.outputs.model_outputs}:
+        outputs = self.run.outputs
+        known = {it.model_id for it in outputs.model_outputs} if outputs else set()
+        if model_id not in known:
             self.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, 0)])
 
     def measure_model(self, model_id: str, data: Any) -> None:
