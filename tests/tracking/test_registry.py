@@ -224,17 +224,20 @@ def test_the_server_answers_files_in_base64_and_arrays_as_predict_does(
     expected = Predictor.load(shipped / "champion/model.safetensors")(paths)
     encoded = [base64.b64encode(path.read_bytes()).decode() for path in paths]
     arrays = [np.array(Image.open(path).convert("RGB")).tolist() for path in paths]
-    for given in (
-        {"dataframe_split": {"columns": ["image"], "data": [[it] for it in encoded]}},
-        {"dataframe_records": [{"image": it} for it in encoded]},
-        {"inputs": {"image": arrays}},
-        {"inputs": {"image": [encoded[0], *arrays[1:]]}},
-    ):
+    asked: list[tuple[dict[str, Any], int]] = [
+        ({"dataframe_split": {"columns": ["image"], "data": [[it] for it in encoded]}}, 3),
+        ({"dataframe_records": [{"image": it} for it in encoded]}, 3),
+        ({"inputs": {"image": arrays}}, 3),
+        ({"inputs": {"image": [encoded[0], *arrays[1:]]}}, 3),
+        ({"inputs": {"image": encoded[:1]}}, 1),
+        ({"inputs": {"image": arrays[:1]}}, 1),
+    ]
+    for given, count in asked:
         answer = requests.post(address, json=given, timeout=60)
         assert answer.status_code == 200, answer.text
         found = answer.json()["predictions"]
-        assert [it["label"] for it in found] == [it.label for it in expected]
-        for one, other in zip(found, expected, strict=True):
+        for one, other in zip(found, expected[:count], strict=True):
+            assert one["label"] == other.label
             assert one["probabilities"] == pytest.approx(dict(other.probabilities), abs=1e-9)
             assert one["unsure"] == other.unsure
     refused = requests.post(address, json={"inputs": {"image": ["/etc/passwd"]}}, timeout=60)

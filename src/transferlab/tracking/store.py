@@ -29,11 +29,12 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # every failure is reported once, by us
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """Set before MLflow is imported, where the user has not set them."""
 
 QUESTION = "api/2.0/mlflow/experiments/search?max_results=1"
-ANSWER_SECONDS = 3.0  # for a server to begin an answer
+ANSWER_SECONDS = 5.0  # for a server to begin an answer; its database may just be waking up
 
 # the pages then show what belongs to training
 KIND = {"mlflow.experimentKind": "custom_model_development", **VIEW_TAGS}
