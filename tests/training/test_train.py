@@ -566,6 +566,7 @@ def test_damaged_finished_training_goes_on_from_its_last_save(tmp_path: Path) ->
 
 def test_file_that_is_no_training_counts_as_damaged(tmp_path: Path) -> None:
     torch.save({"epochs": 3}, tmp_path / "it.pt")
+    (tmp_path / "it.recorded").touch()  # of what was saved here before
     assert Checkpoint(tmp_path / "it.pt", 0.0).load() == Progress()
     assert not list(tmp_path.iterdir())
 

@@ -15,6 +15,7 @@ from .places import home
 from .recorded import outputs
 
 FOLDER = ".cache/transferlab/resume"  # of the home
+RESULT, RECORDED = ".result", ".recorded"
 
 
 def saved_as(key: str) -> Path:
@@ -29,20 +30,25 @@ def await_record(keys: Iterable[str], result: Path) -> None:
     md5 = file_hash(result, "md5")
     for path in filter(Path.is_file, map(saved_as, keys)):
         with contextlib.suppress(OSError):
-            path.with_suffix(".recorded").unlink(missing_ok=True)
-            write_text(path.with_suffix(".result"), md5)
+            mark_of(path).unlink(missing_ok=True)
+            write_text(path.with_suffix(RESULT), md5)
 
 
 def note_records(root: Path) -> None:
     """Mark the trainings whose results the `dvc.lock` of a checkout names: a temporary one is
     deleted later.
     """
-    waiting = list((home() / FOLDER).glob("*.result"))
+    waiting = list((home() / FOLDER).glob(f"*{RESULT}"))
     known = {output.md5 for output in outputs(root)} if waiting else set()
     for path in waiting:
         with contextlib.suppress(OSError):  # another stage marks as well
             if path.read_text(encoding="utf-8") in known:
-                path.rename(path.with_suffix(".recorded"))
+                path.rename(mark_of(path))
+
+
+def mark_of(path: Path) -> Path:
+    """The file beside a saved training that says: DVC has recorded its result."""
+    return path.with_suffix(RECORDED)
 
 
 def recorded_at(path: Path) -> float | None:
@@ -50,12 +56,12 @@ def recorded_at(path: Path) -> float | None:
     where DVC has not recorded its last one.
     """
     try:
-        return path.with_suffix(".recorded").stat().st_mtime
+        return mark_of(path).stat().st_mtime
     except OSError:
         return None
 
 
 def forget(path: Path) -> None:
     """Delete a saved training, the save before it, and what is noted of it."""
-    for suffix in (".pt", ".previous.pt", ".result", ".recorded"):
+    for suffix in (".pt", ".previous.pt", RESULT, RECORDED):
         path.with_suffix(suffix).unlink(missing_ok=True)

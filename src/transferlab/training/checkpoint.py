@@ -104,6 +104,9 @@ class Checkpoint:
                     # else the next save would move it over the good one
                     with contextlib.suppress(OSError):
                         path.unlink()
+                        awaited.mark_of(path).unlink(
+                            missing_ok=True
+                        )  # what follows is not recorded
         return Progress()
 
     def due(self) -> bool:
@@ -166,7 +169,7 @@ def sweep(folder: Path, days: float, keep: Path) -> None:
     First the saves before the last ones go, then trainings whose result is recorded, and only then
     those that nothing else holds; among equals what was not saved for longest.
     """
-    for mark in folder.glob("*.recorded"):
+    for mark in folder.glob(f"*{awaited.RECORDED}"):
         path = mark.with_suffix(".pt")
         used = awaited.recorded_at(path)
         if path != keep and used is not None and used < time.time() - 86400 * days:
