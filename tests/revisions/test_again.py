@@ -8,17 +8,25 @@ from pathlib import Path
 import pytest
 import yaml
 from called import failure
+from checkout import ROOT
 from repository import SMALL, Repository
 
 from transferlab.commands import verify
+from transferlab.params.reading import load_params
 from transferlab.pipeline.files import read_json, write_json
-from transferlab.revisions.again import Record, first_difference, largest, outputs_of, problems
+from transferlab.revisions.again import (
+    Record,
+    first_difference,
+    largest,
+    outputs_of,
+    problems,
+    read_record,
+)
 
 STAGES = ["download", "train", "evaluate", "compare", "report"]
 STATE = ("params.yaml", "dvc.lock", "metrics/*", "models/**/*", "data/**/*", "reports/*.md")
 BEFORE = Record(
     accuracies={"frozen": 0.9, "wild": None},
-    recommended="frozen",
     outputs={
         "download": {"data/raw/archive.zip": "a"},
         "train@frozen": {"models/frozen": "b"},
@@ -89,6 +97,14 @@ def test_what_is_no_example_and_no_tolerance_is_refused(
     assert "--tolerance: expected points from 0 to 100, got 200." in failure(
         "verify", "--tolerance", "200"
     )
+
+
+@pytest.mark.parametrize("name", ["hymenoptera-mobilenet_v2", "textures-tiny"])
+def test_examples_hold_what_making_them_again_takes(name: str) -> None:
+    """A key that is new belongs into their params.yaml, with the value that means as before."""
+    example = ROOT / "reports/examples" / name
+    params = load_params(example / "params.yaml")
+    assert list(read_record(example).accuracies) == list(params.strategies)
 
 
 @pytest.mark.drill

@@ -6,11 +6,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import yaml
 
-from ..evidence.records import Comparison, Line
 from ..pipeline.files import read_json
 
 MEASURED = ("data/raw/archive.json", "data/precision_times.json", "costs.json")
@@ -20,19 +19,23 @@ GIVEN = ("download", "weights")
 """Stages whose outputs are taken from the cache by their hash, where it has them."""
 
 
+class Known(TypedDict):
+    """Of a strategy in `metrics/summary.json`, what every version of it holds."""
+
+    accuracy: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """What a run came to.
 
     Args:
         accuracies: Of the test by strategy; None where a seed diverged.
-        recommended: The strategy to use.
         outputs: By stage the md5 of each output before the comparison; None where no `dvc.lock`
             tells it.
     """
 
     accuracies: Mapping[str, float | None]
-    recommended: str | None
     outputs: Mapping[str, Mapping[str, str]] | None
 
 
@@ -45,12 +48,10 @@ def read_record(folder: Path) -> Record:
     Raises:
         ValueError: The metrics are not there, or damaged.
     """
-    summary = read_json(folder / "metrics/summary.json", dict[str, Line])
-    best = read_json(folder / "metrics/comparison.json", Comparison)["recommended"]
+    summary = read_json(folder / "metrics/summary.json", dict[str, Known])
     lock = folder / "dvc.lock"
     return Record(
         accuracies={name: line["accuracy"] for name, line in summary.items()},
-        recommended=best and best["strategy"],
         outputs=outputs_of(yaml.safe_load(lock.read_text())) if lock.is_file() else None,
     )
 
