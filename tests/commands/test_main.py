@@ -77,6 +77,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "export",
         "compare",
         "verify",
+        "zoo",
+        "parts",
         "demo",
         "doctor",
         "sync",

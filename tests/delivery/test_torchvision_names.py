@@ -41,3 +41,13 @@ def test_a_head_with_a_hidden_layer_is_not_torchvisions() -> None:
 
 def test_the_small_network_is_not_torchvisions() -> None:
     assert state_dict_of("tiny", backbones.build("tiny", 3).state_dict(), 3) is None
+
+
+def test_head_of_neighbours_has_no_place_in_torchvisions_network() -> None:
+    net = backbones.build("mobilenet_v3_small", 3)
+    backbones.new_head(net, 3, start="zero", seed=0, hidden=None, dropout=None, neighbours=5)
+    assert state_dict_of("mobilenet_v3_small", net.state_dict(), 3) is None
+
+
+def test_network_of_timm_has_no_names_of_torchvision() -> None:
+    assert state_dict_of("timm/resnet18", {"head.0.weight": torch.zeros(3, 8)}, 3) is None

@@ -14,16 +14,17 @@ def state_dict_of(
 ) -> dict[str, Tensor] | None:
     """What `get_model(name, num_classes=classes).load_state_dict` takes.
 
-    None for a network that is not torchvision's, and where the head has a hidden layer, which
-    torchvision's network has not.
+    None for a network that is not torchvision's, and where the head is not one linear layer, as
+    that of torchvision's network is.
 
     Args:
-        name: A key of `FAMILIES`.
+        name: Of the backbone.
         tensors: Of all parts, `stem..head`.
         classes: Number of classes.
     """
     head = sorted({key.rpartition(".")[0] for key in tensors if key.startswith("head.")})
-    if origin_of(name)[0] != "torchvision" or len(head) > 1:
+    linear = len(head) == 1 and f"{head[0]}.weight" in tensors
+    if origin_of(name)[0] != "torchvision" or not linear:
         return None
     names = _names(name, classes)
     # The head may lack the dropout in front of its linear layer, which then has another number.

@@ -21,17 +21,19 @@ def draw(found: Sequence[Measured], unit: str) -> Figure:
     """
     known = [(it, it.top1) for it in found if it.top1 is not None]
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor="white")
-    says = "Faster is right, better on ImageNet is up; the area is the size"
+    says = "Faster is right, better on ImageNet is up; the larger, the more megabytes"
     write(figure, 0.65, 0.2, says, color=INK)
     axes = axes_at(figure, 0.65, 0.5, WIDTH - 0.85, HEIGHT - 1.1)
+    axes.set_xscale("log")
     speeds = [it.training for it, _ in known]
-    logarithmic(axes, speeds, {mark: f"{mark:g}" for mark in MARKS}, (0.5, 1.3))
+    logarithmic(axes, speeds, {mark: f"{mark:g}" for mark in MARKS}, (0.6, 1.4))
     for it, top1 in known:
-        axes.scatter(it.training, top1, s=4 * it.megabytes**0.8, color=BETTER, alpha=0.55, lw=0)
+        area = 4 * it.megabytes**0.8  # in points; in proportion a small one would not be seen
+        axes.scatter(it.training, top1, s=area, color=BETTER, alpha=0.55, lw=0)
         axes.annotate(
             it.name,
             (it.training, top1),
-            xytext=(5, 4),
+            xytext=(3 + area**0.5 / 2, -3),
             textcoords="offset points",
             fontsize=8,
             color=INK,
