@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-import torchvision
 
 from transferlab.delivery.torchvision_names import state_dict_of
-from transferlab.network import backbones
+from transferlab.network import backbones, torchvision_parts
 from transferlab.params.learning.network import FAMILIES
 
 SIDES = {"vit_b_16": 224}
@@ -23,7 +22,7 @@ def test_torchvisions_network_gives_the_same_logits(name: str) -> None:
     net = backbones.build(name, 3, seed=1)
     has = any(isinstance(module, torch.nn.Dropout) for module in net.get_submodule("head"))
     backbones.new_head(net, 3, start="random", seed=2, hidden=None, dropout=0.0 if has else 0.5)
-    theirs = torchvision.models.get_model(name, num_classes=3).eval()
+    theirs = torchvision_parts.whole(name, 3).eval()
     found = state_dict_of(name, net.state_dict(), 3)
     assert found is not None
     theirs.load_state_dict(found)

@@ -604,7 +604,7 @@ PHASES = 'phases: {top: {share: 1, rates: {head: 1, "*": null}}}'
         ([GRADIENT, TITLE], "strategies.mine.phases: expected a value, found none. Add: -S "),
         (
             [GRADIENT, TITLE, PHASES, "lrr: 1"],
-            "strategies.mine.lrr: unknown key. Did you mean 'lr'? Choices: clip_norm, epochs, ",
+            "strategies.mine.lrr: unknown key. Did you mean 'lr'? Choices: augment, batch_size, ",
         ),
         (
             [FINETUNE, TITLE, "phases: {all: {rates: {stage*: null}}}"],

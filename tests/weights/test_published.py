@@ -19,7 +19,7 @@ import torchvision
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from transferlab.network import backbones
+from transferlab.network import backbones, torchvision_parts
 from transferlab.params.learning.network import FAMILIES
 from transferlab.weights import candidates, head, published
 
@@ -353,7 +353,7 @@ def test_bytes_and_not_the_name_say_what_a_file_is(kind: str, suffix: str, tmp_p
 @cache
 def shapes(name: str) -> dict[str, Tensor]:
     with torch.device("meta"):
-        return dict(torchvision.models.get_model(name, num_classes=1000, weights=None).state_dict())
+        return dict(torchvision_parts.whole(name, 1000).state_dict())
 
 
 def old_name(key: str) -> str:
@@ -376,7 +376,15 @@ def as_published(name: str) -> OrderedDict[str, Tensor]:
     )
 
 
-LARGE = ("vgg16_bn", "vit_b_16", "efficientnet_b4", "convnext_tiny", "resnet50")
+LARGE = (
+    "vgg16",
+    "inception_v3",
+    "vgg16_bn",
+    "vit_b_16",
+    "efficientnet_b4",
+    "convnext_tiny",
+    "resnet50",
+)
 EACH = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in PUBLISHED]
 
 
@@ -707,3 +715,14 @@ def test_pickle_that_runs_code_is_refused_and_does_not_run(
     with pytest.raises(ValueError, match=r"own\.pth: expected a state dict .* refused always"):
         read(tmp_path / "own.pth")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.slow
+def test_auxiliary_head_of_inception_is_left_aside(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        whole = torchvision.models.inception_v3(aux_logits=True, init_weights=False)
+    content = {key: torch.zeros(value.shape) for key, value in whole.state_dict().items()}
+    found = read(held(tmp_path / "inception.pth", content), "inception_v3")
+    assert not any(key.startswith("AuxLogits") for key in found.tensors)
+    assert found.own_head and found.outputs == 1000
+    assert any(said.startswith("left aside") and "AuxLogits" in said for said in found.undone)
