@@ -23,7 +23,10 @@ setup: .venv/ready ## .venv with the locked dependencies, and a local git identi
 	  || { echo 'make: expected Python 3.11 or newer, got' "$$($(PYTHON) --version)."  'Set PYTHON=python3.12 or the like.'; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv \
 	  || { echo 'make: .venv could not be made, see above. Then run: rm -rf .venv && make setup'; exit 1; }
-	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9 2>/dev/null; then \
+	@echo 'make: installing the locked packages into .venv (about 5.5 GB on Linux) ...'
+	@while sleep 20 >/dev/null 2>&1 && kill -0 $$$$ 2>/dev/null; do echo 'make: still installing ...'; done & \
+	trap "kill $$!" EXIT; trap 'exit 1' HUP INT TERM; \
+	if $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9 2>/dev/null; then \
 	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock \
 	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
 	else \

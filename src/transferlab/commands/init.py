@@ -308,7 +308,8 @@ def _glance(
         checks.refuse_bad(list(bad.values()), plan.path)
     notes = ["left to the pipeline: images that break off, and those that only look the same"]
     if twice.files:
-        notes.insert(0, f"the same file again, in one class and part: {twice.files}")
+        where = ", in one class and part" if dataset.on_duplicate == "error" else ""
+        notes.insert(0, f"the same file again{where}: {twice.files}")
     if not twice.complete:
         notes.append("left to the pipeline: large files that may be there twice")
     if bad:
