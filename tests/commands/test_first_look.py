@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from archives import grain, photographs
-from called import failure, said
+from called import edit, failure, said
 
 from transferlab.data.archive.bring import bring
 from transferlab.params.reading import parse
@@ -91,6 +91,7 @@ def table(text: str) -> Fill:
     return fill
 
 
+TO_FOLD = "cross_validation:\n  strategies: [probe]"
 ROWS = [(f"img/{number}.png", "wren" if number % 2 else "robin") for number in range(10)]
 GERMAN = "Bild;Klasse\n" + "".join(f"{path};{label}\n" for path, label in ROWS)
 ONE_GROUP = "path,label,patient\n" + "".join(f"{path},{label},{label}\n" for path, label in ROWS)
@@ -275,6 +276,17 @@ def test_an_address_without_an_archive_changes_nothing(own: Path, served: str) -
     before = {path: path.read_bytes() for path in (own / "conf").rglob("*.yaml")}
     assert "answered 404. Check dataset.url." in failure("init", f"{served}/nothing.zip")
     assert {path: path.read_bytes() for path in (own / "conf").rglob("*.yaml")} == before
+
+
+def test_too_few_images_for_the_folds_that_conf_asks_for_are_refused(own: Path) -> None:
+    edit(own / "conf/config.yaml", "cross_validation:\n  strategies: []", TO_FOLD)
+    before = {path: path.read_bytes() for path in own.rglob("*.yaml")}
+    assert failure("init", "my birds") == (
+        "error: cross_validation: 5 parts outside a fold, which train.validation_fraction=0.2 asks "
+        "for: expected at least 5 images of class 'robin' that differ, got 4. Raise "
+        "train.validation_fraction, use more cross_validation.folds, or add images of it."
+    )
+    assert {path: path.read_bytes() for path in own.rglob("*.yaml")} == before
 
 
 def test_parts_inside_the_classes_are_said_to_decide_nothing(

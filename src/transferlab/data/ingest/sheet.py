@@ -38,11 +38,14 @@ def write_sheet(rows: Sequence[tuple[str, Sequence[Pixels]]], more: int, path: P
         more: Classes that are not shown.
         path: Where the PNG goes.
     """
+    from matplotlib import get_data_path
+
     block = HEADING + ROWS * (SIDE + GAP)
     height = len(rows) * block + GAP + (HEADING if more else 0)
     sheet = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, height), "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=17)
+    # Pillow's own font has Latin letters alone; this one is that of the report's figures
+    font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 16)
     for number, (heading, pictures) in enumerate(rows):
         draw.text((GAP, number * block + 9), heading, fill="#222222", font=font)
         for place, pixels in enumerate(pictures):
