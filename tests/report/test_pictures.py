@@ -147,7 +147,7 @@ def test_a_verdict_says_who_was_right_and_how_sure(right: int, said: list[str]) 
     row = photographs.Example(
         id="x", label="ants", reason="why", mistaken_for="bees", verdicts={"probe": verdict}
     )
-    assert {"why", "ants, seen as bees", "88 %", *said} <= set(
+    assert {"why", "ants", "seen as bees", "88 %", *said} <= set(
         words(photographs.gallery([photo()], [row]))
     )
 

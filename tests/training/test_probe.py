@@ -48,6 +48,29 @@ def test_solution_equals_scikit_learn(width: int, c: float, classes: int) -> Non
 @pytest.mark.parametrize(
     "width", [5, 90], ids=["more rows than features", "more features than rows"]
 )
+def test_weights_of_classes_are_scikit_learns(width: int, classes: int) -> None:
+    features, labels = blobs(60, width, classes)
+    kept = torch.from_numpy(np.flatnonzero((labels.numpy() != 0) | (np.arange(60) % 4 == 0)))
+    features, labels = features[kept], labels[kept]
+    counts = torch.bincount(labels).double()
+    weights = len(labels) / (classes * counts)
+    found = probe.solve(
+        features, labels, classes, [1.0], folds=3, seed=0, memory_mb=MEMORY_MB, weights=weights
+    )
+    rows = StandardScaler().fit_transform(features.double().numpy())
+    theirs = LogisticRegression(
+        C=2.0 if classes == 2 else 1.0, tol=1e-10, max_iter=20000, class_weight="balanced"
+    ).fit(rows, labels.numpy())
+    probabilities = (features.double() @ found.weight.double().T + found.bias.double()).softmax(1)
+    np.testing.assert_allclose(probabilities.numpy(), theirs.predict_proba(rows), atol=2e-5)
+    unweighted = solve(features, labels, [1.0], 3)
+    assert not torch.allclose(found.bias, unweighted.bias, atol=1e-2)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(
+    "width", [5, 90], ids=["more rows than features", "more features than rows"]
+)
 def test_parts_solved_together_equal_each_in_a_design_of_its_own(width: int, classes: int) -> None:
     features, labels = blobs(60, width, classes)
     parts, c = [np.arange(40), np.arange(7, 60), np.arange(20, 50)], [1e-3, 0.1, 10.0]

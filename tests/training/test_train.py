@@ -836,6 +836,34 @@ def test_losses_are_means_over_images_whatever_the_batches(
     )
 
 
+@pytest.mark.parametrize("kind", ["cross_entropy", "nll"])
+def test_with_balanced_weights_every_class_counts_the_same(kind: str) -> None:
+    """The sum over batches does not depend on how the images lie in them."""
+    strategy = strategy_of("finetune", loss=kind, label_smoothing=0.0)
+    labels = torch.tensor([0] * 9 + [1] * 3)
+    logits = torch.randn(12, 2, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([12 / (2 * 9), 12 / (2 * 3)])
+    each = nn.functional.cross_entropy(logits, labels, reduction="none")
+    equal = (each[:9].mean() + each[9:].mean()) / 2
+    whole = loop.loss_of(strategy, logits, labels, weights)
+    assert whole.item() == pytest.approx(equal.item(), rel=1e-6)
+    parts = [
+        loop.loss_of(strategy, logits[it], labels[it], weights) for it in (slice(8), slice(8, 12))
+    ]
+    assert (8 * parts[0] + 4 * parts[1]).item() / 12 == pytest.approx(equal.item(), rel=1e-6)
+
+
+def test_weights_of_classes_follow_the_images_to_fit_and_are_none_by_default() -> None:
+    task = task_of(strategy_of("finetune"))
+    assert task.class_weights is None
+    train = replace(task.recipe.train, class_weights="balanced")
+    task = replace(task, recipe=replace(task.recipe, train=train))
+    counts = np.bincount(task.images.labels[task.rows[0]])
+    expected = counts.sum() / (len(counts) * counts)
+    assert task.class_weights is not None
+    assert task.class_weights.tolist() == pytest.approx(expected.tolist())
+
+
 def test_validation_sums_over_images_of_unequal_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "IMAGES_A_PASS", 5)
     task, model = task_of(strategy_of("finetune")), model_of()

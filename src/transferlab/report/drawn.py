@@ -1,6 +1,6 @@
 """Which figures a report has, drawn from the files of its run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ..prediction.reading import seed_accuracies
 from . import words
+from .confused import most_confused
 from .figures import (
     accuracy,
     confusion,
@@ -39,7 +40,13 @@ def draw_numbers(results: Results, tables: Tables) -> dict[str, Figure]:
     drawn["curves"] = training.curves(tables.histories)
     if results.numbers:
         drawn["reliability"] = reliability.draw(results.numbers)
-    return {**drawn, "confusion": confusion.draw(tables.predictions, tables.classes)}
+    drawn["confusion"] = confusion.draw(tables.predictions, tables.classes, _kept(results, tables))
+    return drawn
+
+
+def _kept(results: Results, tables: Tables) -> list[str]:
+    """The classes that figures tell apart."""
+    return most_confused(tables.predictions, tables.classes, results.recommended)
 
 
 def draw_photographs(results: Results, tables: Tables) -> dict[str, Figure]:
@@ -58,7 +65,7 @@ def draw_photographs(results: Results, tables: Tables) -> dict[str, Figure]:
     if shown is not None and shown.shape[1] > 1:
         views = photographs.views([seen[0] for seen in shown], [list(seen[1:]) for seen in shown])
     drawn = {
-        "features": _features(kept, labels),
+        "features": _features(kept, labels, _kept(results, tables)),
         "gallery": gallery,
         "attributions": _attributions(results, tables, places),
         "views": views,
@@ -66,7 +73,9 @@ def draw_photographs(results: Results, tables: Tables) -> dict[str, Figure]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _features(kept: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray) -> Figure | None:
+def _features(
+    kept: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray, named: Sequence[str]
+) -> Figure | None:
     """Features of the test images before training, and after it for each strategy that changed
     them.
     """
@@ -84,7 +93,8 @@ def _features(kept: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray) 
         {
             name: (in_two_dimensions(found[rows].astype(np.float32)), labels[rows])
             for name, found in sets.items()
-        }
+        },
+        named,
     )
 
 

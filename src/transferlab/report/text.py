@@ -41,7 +41,8 @@ CAPTIONS = {
     "confusion": "Rows are the actual classes, columns what was predicted; numbers, where they "
     "fit, are test images "
     "per seed (mean over seeds), shades the share of the row. A faultless strategy has the "
-    "diagonal alone.",
+    "diagonal alone. Of more than 16 classes those are shown that are confused most, the "
+    "recommended strategy's mistakes first.",
     "features": "What enters the head, for every test image, laid out in two dimensions by t-SNE "
     "with the same "
     "settings everywhere: for the starting weights, and for the first seed of each strategy that "

@@ -33,12 +33,14 @@ class Examples:
         rows: Indices of the images to fit and of those to validate on.
         seed: Draws the order and the dropout.
         batch_size: Images per step.
+        weights: Of the classes in the loss of training, float32 [K]; None: all alike.
     """
 
     labels: Tensor
     rows: tuple[np.ndarray, np.ndarray]
     seed: int
     batch_size: int
+    weights: Tensor | None = None
 
 
 def fit(
@@ -126,7 +128,14 @@ def one_epoch(
     torch.manual_seed(drawn_seed(examples.seed, f"dropout/{now.epoch}"))
     set_modes(upper, strategy.norm_statistics)
     measured = descend(
-        upper, source, examples.labels, batches, now=now, optimizer=optimizer, strategy=strategy
+        upper,
+        source,
+        examples.labels,
+        batches,
+        weights=examples.weights,
+        now=now,
+        optimizer=optimizer,
+        strategy=strategy,
     )
     measured |= validate(upper, source, examples.labels, validated)
     return measured, time.perf_counter() - started - (source.shared_seconds - shared)
@@ -138,6 +147,7 @@ def descend(
     targets: Tensor,
     batches: Sequence[np.ndarray],
     *,
+    weights: Tensor | None = None,
     now: Moment,
     optimizer: torch.optim.Optimizer,
     strategy: GradientStrategy,
@@ -149,6 +159,7 @@ def descend(
         source: Gives what enters them.
         targets: int64 [N], labels of all images.
         batches: Rows of each step.
+        weights: Of the classes in the loss, float32 [K]; None: all alike.
         now: Which epoch it is.
         optimizer: Its groups carry `base`, the rate before the schedule.
         strategy: Schedule, loss and clipping.
@@ -163,7 +174,7 @@ def descend(
         y = targets[torch.from_numpy(batch).to(targets.device)]
         with source.compute.autocast():
             logits = upper(entering).float()
-        loss = loss_of(strategy, logits, y)
+        loss = loss_of(strategy, logits, y, weights)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         pull(optimizer)
@@ -271,11 +282,19 @@ def batches_of(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
     yield from np.split(rows, ends)
 
 
-def loss_of(strategy: GradientStrategy, logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean loss of a batch: logits [B, C], targets int64 [B]."""
+def loss_of(
+    strategy: GradientStrategy, logits: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Mean loss of a batch: logits [B, C], targets int64 [B].
+
+    With weights of the classes [C] it is their sum over the size of the batch: over their own sum,
+    a batch of one class alone would count as any other.
+    """
+    share = 1.0 if weights is None else weights[targets].mean()
     if strategy.loss == "nll":
-        return nll_loss(log_softmax(logits, 1), targets)
-    return cross_entropy(logits, targets, label_smoothing=strategy.label_smoothing)
+        return share * nll_loss(log_softmax(logits, 1), targets, weights)
+    smoothing = strategy.label_smoothing
+    return share * cross_entropy(logits, targets, weights, label_smoothing=smoothing)
 
 
 def interpolate(

@@ -53,6 +53,7 @@ def solve(
     folds: int,
     seed: int,
     memory_mb: float,
+    weights: Tensor | None = None,
 ) -> Solution:
     """Fit a probe; it depends on nothing but these rows.
 
@@ -66,13 +67,14 @@ def solve(
         seed: Draws the folds.
         memory_mb: What the solver may occupy beside the features: it takes fewer folds at once, and
             one even where there is no room for it.
+        weights: Of the classes in every loss, [K]; None: all alike.
 
     Raises:
         ValueError: A class has a single image, so that nothing can be cross-validated; or a feature
             is no number.
     """
     _require_numbers(features)
-    design = Design(features, labels.to(features.device), classes)
+    design = Design(features, labels.to(features.device), classes, weights)
     divided = _folds_of(labels.cpu().numpy(), classes, folds, seed)
     c, start, losses = _climb(design, divided, sorted(c_grid), memory_mb)
     problem = regressions(design, [np.arange(len(design))], torch.float64).at([c])

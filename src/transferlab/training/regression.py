@@ -25,9 +25,12 @@ class Design:
         features: Raw, [N, F].
         labels: int64 [N], below `classes`.
         classes: Number of classes K.
+        weights: Of the classes in the likelihood, [K]; None: all alike.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, classes: int):
+    def __init__(
+        self, features: Tensor, labels: Tensor, classes: int, weights: Tensor | None = None
+    ):
         raw = features.double()
         self.mean, self.scale = _moments(raw)
         exact = (raw - self.mean) / self.scale
@@ -36,6 +39,10 @@ class Design:
         self.axes = _both(axes)
         self.spread = _both(squares / len(raw))
         self.labels, self.classes = labels, classes
+        # of the rows, [N]
+        self.weights = (
+            None if weights is None else _both(weights.double().to(labels.device)[labels])
+        )
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -135,10 +142,12 @@ class Regressions:
 
     def curving(self, points: Tensor) -> "Regressions":
         """The same with the mean curvature at the points."""
-        _, error = self._likelihood(self._logits(points), self.member)
+        _, error = self._likelihood(self._logits(points), self.member, weighted=False)
         truth = (error < 0).to(self.dtype)
         chance = (error + truth) if self.outputs > 1 else error.abs() / 2
         spread = chance * (1 - chance) * self.member[:, None].to(self.dtype)
+        if (weights := self._weights) is not None:
+            spread = spread * weights
         count = self.member.sum(1) * self.outputs
         curvature = spread.flatten(1).sum(1, dtype=torch.float64) / count
         if self.outputs == 1:
@@ -168,6 +177,12 @@ class Regressions:
         return torch.cat([weights / self.ridge + (along * less) @ axes.T, bias / bend], dim=2)
 
     @property
+    def _weights(self) -> Tensor | None:
+        """Of the rows, [N]."""
+        weights = self.design.weights
+        return None if weights is None else weights[self.dtype]
+
+    @property
     def _mean(self) -> Tensor:
         return self.mean.to(self.dtype)[:, None]
 
@@ -186,7 +201,9 @@ class Regressions:
         logits = weight.flatten(0, 1) @ self.design.rows[self.dtype].T
         return logits.view(*bias.shape, -1) + bias[..., None]
 
-    def _likelihood(self, logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _likelihood(
+        self, logits: Tensor, rows: Tensor, weighted: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Log-likelihood of some rows [Q]; the slope of its negative by the logits [Q, K, N]."""
         labels = self.design.labels
         if self.outputs == 1:
@@ -200,6 +217,8 @@ class Regressions:
             error = logs.exp()
             error.scatter_add_(1, truth, -torch.ones_like(picked)[:, None])
             error *= rows[:, None]
+        if weighted and (weights := self._weights) is not None:
+            picked, error = picked * weights, error * weights
         return picked.sum(1, dtype=torch.float64), error
 
 

@@ -63,6 +63,17 @@ class Task:
         """int64 [N] of all images of the split, on the device."""
         return torch.from_numpy(self.images.labels).to(self.setup.compute.device)
 
+    @property
+    def class_weights(self) -> Tensor | None:
+        """Of the classes in the loss of training, float32 [K], by the images to fit; None: all
+        alike.
+        """
+        if self.recipe.train.class_weights == "none":
+            return None
+        counts = np.bincount(self.images.labels[self.rows[0]], minlength=len(self.images.classes))
+        balanced = counts.sum() / (len(counts) * np.maximum(counts, 1))
+        return torch.from_numpy(balanced).float().to(self.setup.compute.device)
+
     def source(
         self, model: nn.Sequential, views: int | None, resolution: float, cut: int
     ) -> Activations:
@@ -145,7 +156,11 @@ def learn(
         strategy,
         partial(task.source, model, strategy.views, strategy.resolution),
         examples=loop.Examples(
-            labels=task.labels, rows=task.rows, seed=task.seed, batch_size=strategy.batch_size
+            labels=task.labels,
+            rows=task.rows,
+            seed=task.seed,
+            batch_size=strategy.batch_size,
+            weights=task.class_weights,
         ),
         checkpoint=checkpoint,
         log=log,
@@ -209,6 +224,7 @@ def probe_head(
         folds=regression.folds,
         seed=task.seed,
         memory_mb=task.setup.memory_mb,
+        weights=task.class_weights,
     )
     seconds = time.perf_counter() - started - source.shared_seconds
     head = model.get_submodule("head")

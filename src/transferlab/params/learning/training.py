@@ -45,4 +45,6 @@ class Train:
     select_by: Literal[
         "accuracy", "loss", "last"
     ]  # of the strategies that do not choose for themselves
+    # of the loss in training; balanced: images to fit / (classes * images of the class)
+    class_weights: Literal["none", "balanced"]
     augment: Augment

@@ -14,10 +14,19 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from .. import words
-from .sheet import accuracy_limits, axes_at, inches, percent_ticks, shown, with_interval, write
+from .outlying import outlying
+from .sheet import (
+    accuracy_limits,
+    axes_at,
+    inches,
+    percent_places,
+    percent_ticks,
+    shown,
+    with_interval,
+    write,
+)
 from .style import BAD, CONTROL, CONTROL_TEXT, DPI, WIDTH, Look, looks, styled
 
 
@@ -34,12 +43,17 @@ def draw(
         seeds: Test accuracy per seed by strategy, see `reading.seed_accuracies`.
         controls: What no strategy should fall below: `{"accuracy": share}` by name, drawn as
             upright lines. One that would squeeze the strategies into half of the figure is named at
-            the edge instead.
+            the edge instead. A strategy far below the others has a mark at the edge, too.
     """
     look = looks(summary)
     left = 0.2 + max((inches(shown(name, 20), 9) for name in summary), default=0)
     width = WIDTH - left - 1.7
-    limits = accuracy_limits(summary, seeds)
+    means = {
+        name: 100 * it["accuracy"] for name, it in summary.items() if it["accuracy"] is not None
+    }
+    far = outlying(means)
+    near = {name: record for name, record in summary.items() if name not in far}
+    limits = accuracy_limits(near, seeds)
     marks = {
         shown(name, 24): 100 * record["accuracy"]
         for name, record in (controls or {}).items()
@@ -51,7 +65,8 @@ def draw(
     figure = Figure(figsize=(WIDTH, above + height + 0.5), dpi=DPI)
     axes = axes_at(figure, left, above, width, height)
     for row, (name, record) in enumerate(summary.items()):
-        _accuracy_row(axes, row, record, seeds.get(name, {}), look[name])
+        edge = limits[0] + 0.012 * (limits[1] - limits[0]) if name in far else None
+        _accuracy_row(axes, row, record, seeds.get(name, {}), look[name], edge=edge)
     for x, text, place_of_text, level in notes:
         if x is not None:
             axes.plot(
@@ -70,9 +85,12 @@ def draw(
         )
     axes.set_yticks(range(len(summary)), [shown(name, 20) for name in summary], fontsize=9)
     axes.set(xlim=limits, ylim=(len(summary) - 0.4, -0.6))
-    axes.set_xlabel("test accuracy: mean over seeds with its interval; rings: single seeds")
+    left_of_it = "; \N{BLACK LEFT-POINTING TRIANGLE}: left of this axis" if far else ""
+    axes.set_xlabel(
+        f"test accuracy: mean over seeds with its interval; rings: single seeds{left_of_it}"
+    )
     axes.xaxis.set_major_formatter(percent_ticks())
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(percent_places(*limits))
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -80,13 +98,25 @@ def draw(
 
 
 def _accuracy_row(
-    axes: Axes, row: int, record: Mapping[str, Any], seeds: Mapping[int, float], look: Look
+    axes: Axes,
+    row: int,
+    record: Mapping[str, Any],
+    seeds: Mapping[int, float],
+    look: Look,
+    *,
+    edge: float | None,
 ) -> None:
+    """One strategy; at the left edge where that is given."""
     beside = axes.get_yaxis_transform()
     if record["accuracy"] is None:
         axes.text(0.02, row, shown(record["status"], 80), transform=beside, va="center", color=BAD)
         return
     mean, low, high = with_interval(record)
+    text = f"{words.percent(record['accuracy'])}   [{low:.1f}, {high:.1f}]"
+    axes.text(1.02, row, text, transform=beside, va="center")
+    if edge is not None:
+        axes.plot(edge, row, marker="<", color=look.color, markersize=7)
+        return
     axes.plot([low, high], [row, row], color=look.color, linewidth=2.2)
     axes.plot(mean, row, marker=look.marker, color=look.color, markersize=7)
     rings: dict[str, Any] = {
@@ -97,8 +127,6 @@ def _accuracy_row(
     }
     values = [100 * value for value in seeds.values()]
     axes.plot(values, [row + 0.3] * len(values), "o", color=look.color, clip_on=False, **rings)
-    text = f"{words.percent(record['accuracy'])}   [{low:.1f}, {high:.1f}]"
-    axes.text(1.02, row, text, transform=beside, va="center")
 
 
 def _control_notes(

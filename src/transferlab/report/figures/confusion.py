@@ -9,33 +9,42 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .sheet import inches, per_row, percent_ticks, shown
-from .style import DPI, INK, WIDTH, styled
+from .labels import told_apart
+from .sheet import inches, per_row, percent_ticks, shown, write
+from .style import DPI, GREY, INK, WIDTH, styled
 
 
 @styled
-def draw(predictions: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Figure:
+def draw(
+    predictions: Mapping[str, pd.DataFrame],
+    classes: Sequence[str],
+    kept: Sequence[str] | None = None,
+) -> Figure:
     """One matrix per strategy: images per seed (mean) as numbers, share of the actual class as
     shade.
 
     Args:
         predictions: Predictions tables by strategy; one without rows is left empty.
-        classes: In the order of rows and columns.
+        classes: All of them.
+        kept: Those that have a row and a column, in this order; all others share the last. Default:
+            all classes.
     """
-    most = 6 if len(classes) < 4 else 4 if len(classes) < 7 else 3 if len(classes) < 13 else 2
+    kept = classes if kept is None else kept
+    left_out = len(classes) - len(kept)
+    names = [told_apart(classes, 22 if left_out else 16)[classes.index(it)] for it in kept]
+    names += [f"{left_out:,} other classes"] if left_out else []
+    most = 6 if len(names) < 4 else 4 if len(names) < 7 else 3 if len(names) < 11 else 2
     columns = per_row(len(predictions), most)
     rows = math.ceil(len(predictions) / columns)
     # Laid out by hand, in inches: matplotlib's own layout takes seconds for a dozen matrices.
-    names = [shown(name, 16) for name in classes]
     longest = max(map(inches, names))
     left, right, gap, title = 0.45 + longest, 1.1, 0.12, 0.25
-    side = min((WIDTH - left - right) / columns - gap, max(1.6, 0.4 * len(classes)))
-    cell = side / len(classes)
-    # no closer than a line
-    names = [name if i % math.ceil(0.12 / cell) == 0 else "" for i, name in enumerate(names)]
+    side = min((WIDTH - left - right) / columns - gap, max(1.6, 0.4 * len(names)))
+    cell = side / len(names)
     upright = longest > 0.9 * cell
     below = 0.45 + (longest if upright else 0.1)
-    height = rows * (side + title) + below
+    note = 0.25 if left_out else 0
+    height = rows * (side + title) + below + note
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     for place, (name, table) in enumerate(predictions.items()):
         x, y = (
@@ -45,32 +54,43 @@ def draw(predictions: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Fig
         axes = figure.add_axes(
             (x / WIDTH, y / height, side / WIDTH, side / height), title=shown(name, 16)
         )
-        shades = _matrix(axes, table, classes, 72 * cell)
-        axes.set_xticks(range(len(classes)), [])
-        axes.set_yticks(range(len(classes)), [])
+        shades = _matrix(axes, _counts(table, kept, len(names)), _seeds(table), 72 * cell)
+        axes.set_xticks(range(len(names)), [])
+        axes.set_yticks(range(len(names)), [])
         if place + columns >= len(predictions):
             axes.set_xticklabels(names, rotation=90 if upright else 0)
             axes.set_xlabel("predicted")
         if place % columns == 0:
             axes.set_yticklabels(names)
             axes.set_ylabel("actual")
-    x, tall = left + columns * (side + gap) + 0.05, min(height - title - below, 2)
+    x, tall = left + columns * (side + gap) + 0.05, min(side, 2)
     slot = figure.add_axes(
         (x / WIDTH, (height - title - tall) / height, 0.14 / WIDTH, tall / height)
     )
     bar = figure.colorbar(shades, slot, format=percent_ticks(1), label="share of the\nactual class")
     bar.outline.set_visible(False)
+    if left_out:
+        text = f"The {len(kept)} of {len(classes):,} classes that are confused most; neighbours "
+        text += "are confused with each other. The last row and column hold all others."
+        write(figure, 0.1, height - 0.12, text, fontsize=8, color=GREY)
     return figure
 
 
-def _matrix(axes: Axes, table: pd.DataFrame, classes: Sequence[str], cell: float) -> Any:
+def _counts(table: pd.DataFrame, kept: Sequence[str], size: int) -> np.ndarray:
+    """Predictions by actual and predicted class [size, size]; all but `kept` are the last."""
+    places = pd.Index(list(kept))
+    actual, predicted = (places.get_indexer(pd.Index(table[it])) for it in ("label", "predicted"))
+    counts = np.zeros((size, size))
+    np.add.at(counts, (actual, predicted), 1)  # -1, of no class of these, is the last place
+    return counts
+
+
+def _seeds(table: pd.DataFrame) -> int:
+    return max(int(table["seed"].nunique()), 1)
+
+
+def _matrix(axes: Axes, counts: np.ndarray, seeds: int, cell: float) -> Any:
     """One confusion matrix whose cells are `cell` points wide."""
-    actual, predicted = (
-        pd.Index(classes).get_indexer(pd.Index(table[column])) for column in ("label", "predicted")
-    )
-    counts = np.zeros((len(classes), len(classes)))
-    np.add.at(counts, (actual, predicted), 1)
-    seeds = max(table["seed"].nunique(), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)

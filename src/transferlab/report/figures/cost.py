@@ -13,6 +13,7 @@ from matplotlib.transforms import Bbox
 
 from ...evidence.records import Front
 from .. import words
+from .outlying import outlying
 from .sheet import (
     accuracy_limits,
     accuracy_ticks,
@@ -37,12 +38,16 @@ def draw(summary: Mapping[str, Mapping[str, Any]], front: Front) -> Figure:
     """
     look = looks(summary)
     found = {name: record for name, record in summary.items() if record["accuracy"] is not None}
+    far = outlying({name: 100 * record["accuracy"] for name, record in found.items()})
     figure = Figure(figsize=(WIDTH, 4.7), dpi=DPI)
     left, gap, height = 0.65, 0.2, 3.75
     width = (WIDTH - left - gap - 0.1) / 2
     operations = [max(float(record["operations"]), 1) for record in found.values()]
     parameters = [max(float(record["trainable_parameters"]), 1) for record in found.values()]
-    names = [shown(name, 20) for name in found]
+    names = [
+        shown(name, 20) + (f" ({words.percent(record['accuracy'], 0)})" if name in far else "")
+        for name, record in found.items()
+    ]
     timed = [
         f"{name}, {words.duration(record['train_seconds'])}"
         for name, record in zip(names, found.values(), strict=True)
@@ -51,13 +56,13 @@ def draw(summary: Mapping[str, Mapping[str, Any]], front: Front) -> Figure:
         ("operations of training, all seeds together", operations, timed, front["operations"]),
         ("trainable parameters", parameters, names, front["trainable_parameters"]),
     )
-    limits = accuracy_limits(found, {})
+    limits = accuracy_limits({name: it for name, it in found.items() if name not in far}, {})
     for column, (title, costs, texts, best) in enumerate(panels):
         axes = axes_at(figure, left + (width + gap) * column, 0.1, width, height)
         axes.set(xscale="log", xlabel=title, ylim=limits)
         accuracy_ticks(axes)
         logarithmic(axes, costs, _marks(costs), (0.65, 0.95))
-        _cost_panel(axes, list(zip(costs, texts, strict=True)), found, best, look)
+        _cost_panel(axes, list(zip(costs, texts, strict=True)), found, best, look, far=far)
         if column:
             axes.set_yticklabels([])
         else:
@@ -66,6 +71,7 @@ def draw(summary: Mapping[str, Mapping[str, Any]], front: Front) -> Figure:
         "grey steps: the best accuracy to be had for that cost; points of nearly equal cost "
         "stand side by side"
     )
+    note += "; \N{BLACK DOWN-POINTING TRIANGLE}: below this axis" if far else ""
     write(figure, left, 4.57, note, fontsize=8, color=GREY)
     return figure
 
@@ -73,7 +79,7 @@ def draw(summary: Mapping[str, Mapping[str, Any]], front: Front) -> Figure:
 def _marks(costs: Sequence[float]) -> dict[float, str]:
     """Where an axis of amounts may be marked, and with what."""
     decades = math.log10(max(costs, default=1) / min(costs, default=1))
-    steps = (1,) if decades > 1.5 else (1, 2, 5)
+    steps = (1,) if decades > 1.5 else (1, 2, 5) if decades > 0.5 else range(1, 10)
     counts = [step * 10**power for power in range(22) for step in steps]
     return {float(count): words.amount(count) for count in counts}
 
@@ -84,9 +90,15 @@ def _cost_panel(
     records: Mapping[str, Mapping[str, Any]],
     front: Sequence[str],
     look: Any,
+    *,
+    far: Sequence[str],
 ) -> None:
-    """Each record at its cost and under its name, both of `named`."""
-    means, costs = [with_interval(record)[0] for record in records.values()], [x for x, _ in named]
+    """Each record at its cost and under its name, both of `named`; those of `far` on the lower
+    edge.
+    """
+    edge = axes.get_ylim()[0]
+    means = [edge if name in far else with_interval(it)[0] for name, it in records.items()]
+    costs = [x for x, _ in named]
     if front:
         best = [list(records).index(name) for name in front]
         x, y = ([values[i] for i in best] for values in (costs, means))
@@ -96,6 +108,10 @@ def _cost_panel(
     places = _side_by_side(axes, costs, means)
     for point, (name, record) in zip(places, records.items(), strict=True):
         mean, low, high = with_interval(record)
+        if name in far:
+            color = look[name].color
+            lines += axes.plot(point, edge, "v", color=color, markersize=6.5, clip_on=False)
+            continue
         lines += axes.plot(
             [point, point], [low, high], color=look[name].color, alpha=0.45, linewidth=1.5
         )

@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from .. import words
+from .labels import shortened
 from .sheet import axes_at, inches, shown, write
 from .style import BAD, DPI_PHOTOS, GOOD, GREY, MIXED, WIDTH, styled
 
@@ -143,7 +144,7 @@ def gallery(images: Sequence[np.ndarray], rows: Sequence[Example]) -> Figure:
     """
     columns, side, step = 3, 1.38, 0.148
     lines = max((len(row.verdicts) for row in rows), default=0)
-    cell, height = WIDTH / columns, 0.58 + max(side, step * lines + 0.05)
+    cell, height = WIDTH / columns, 0.74 + max(side, step * lines + 0.05)
     figure = Figure(
         figsize=(WIDTH, height * max(1, math.ceil(len(rows) / columns)) + 0.2), dpi=DPI_PHOTOS
     )
@@ -157,17 +158,12 @@ def gallery(images: Sequence[np.ndarray], rows: Sequence[Example]) -> Figure:
             fontsize=8,
             fontweight="bold",
         )
-        seen_as = f", seen as {row.mistaken_for}" if row.mistaken_for else ""
-        write(
-            figure,
-            left,
-            top + 0.31,
-            _fitting(shown(row.label, 24) + seen_as, cell - 0.15),
-            fontsize=8,
-        )
-        _photograph(axes_at(figure, left, top + 0.42, side, side), image)
+        seen_as = f"seen as {row.mistaken_for}" if row.mistaken_for else ""
+        for line, text in enumerate((row.label, seen_as)):
+            write(figure, left, top + 0.3 + 0.16 * line, _fitting(text, cell - 0.15), fontsize=8)
+        _photograph(axes_at(figure, left, top + 0.58, side, side), image)
         for line, said in enumerate(row.verdicts.items()):
-            _said(figure, left + side + 0.07, top + 0.5 + step * line, cell - side - 0.22, said)
+            _said(figure, left + side + 0.07, top + 0.66 + step * line, cell - side - 0.22, said)
     note = (
         "✓ every seed right   ◐ some   ✗ none;   bar and number: probability of the true "
         "class, mean over the seeds"
@@ -278,11 +274,14 @@ def heated(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
 
 
 def _fitting(text: str, width: float) -> str:
-    """As much of a text as is `width` inches wide in small type."""
-    length = len(text)
-    while length > 1 and inches(shown(text, length)) > width:
+    """As much of a text as is `width` inches wide in small type: its middle is left out, for long
+    names often differ at the end.
+    """
+    whole = shown(text, max(len(text), 1))
+    length = len(whole)
+    while length > 1 and inches(shortened(whole, length, length // 2)) > width:
         length -= 1
-    return shown(text, length)
+    return shortened(whole, length, length // 2)
 
 
 @styled

@@ -118,8 +118,13 @@ def percent_ticks(whole: float = 100) -> FuncFormatter:
 
 def accuracy_ticks(axes: Axes) -> None:
     """Whole per cents on the upright axis, which leaves its margin narrow."""
-    axes.yaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(percent_places(*axes.get_ylim()))
     axes.yaxis.set_major_formatter(percent_ticks())
+
+
+def percent_places(low: float, high: float) -> MaxNLocator:
+    """Where an axis of per cents has its ticks: at whole ones, as long as that is more than one."""
+    return MaxNLocator(8, integer=high - low >= 4, steps=[1, 2, 5, 10])
 
 
 def per_row(panels: int, most: int) -> int:

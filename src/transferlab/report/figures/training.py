@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from .. import words
+from .outlying import outlying
 from .sheet import (
     accuracy_ticks,
     axes_at,
@@ -22,7 +23,7 @@ from .sheet import (
     spread_out,
     write,
 )
-from .style import DPI, INK, LEADER, WIDTH, Look, looks, styled
+from .style import DPI, GREY, INK, LEADER, WIDTH, Look, looks, styled
 
 
 @styled
@@ -86,8 +87,32 @@ def _accuracy_curves(
     )
     axes.xaxis.set_major_formatter(percent_ticks())
     accuracy_ticks(axes)
-    axes.set_ylim(top=min(axes.get_ylim()[1], 101))
+    _from_the_good_ones(axes, ends, [(look, seeds) for look, _, seeds in lines])
     _name_ends(axes, ends)
+
+
+def _from_the_good_ones(
+    axes: Axes,
+    ends: Sequence[tuple[float, str, Look]],
+    lines: Sequence[tuple[Look, pd.DataFrame]],
+) -> None:
+    """Let the axis begin where the good curves lie once a quarter of their training is done, and
+    name what ends below it.
+    """
+    far = outlying({text: end for end, text, _ in ends})
+    high = min(axes.get_ylim()[1], 101)
+    axes.set_ylim(top=high)
+    if not far:
+        return
+    good = [seeds for (_, text, _), (_, seeds) in zip(ends, lines, strict=True) if text not in far]
+    low = min(float(seeds.loc[seeds.index >= 25, "min"].min()) for seeds in good)
+    axes.set_ylim(low - 0.06 * (high - low), high)
+    accuracy_ticks(axes)
+    said = ", ".join(
+        f"{text.split('  (')[0]} to {end:.0f} %" for end, text, _ in ends if text in far
+    )
+    note = f"\N{BLACK DOWN-POINTING TRIANGLE} below this axis: {said}"
+    axes.text(0.99, 0.02, note, transform=axes.transAxes, ha="right", color=GREY, fontsize=8)
 
 
 def _band(axes: Axes, look: Look, dash: Any, seeds: pd.DataFrame, *, few: bool) -> None:
@@ -112,6 +137,7 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, Look]]) -> None:
     """
     tall = axes.get_position().height * axes.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
     low, high = axes.get_ylim()
+    ends = [(max(end, low), text, look) for end, text, look in ends]  # of one below the axis
     places = spread_out([end for end, _, _ in ends], low, high, 0.175 / tall * (high - low))
     for (end, text, look), place in zip(ends, places, strict=True):
         line = {

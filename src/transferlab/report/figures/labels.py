@@ -1,0 +1,31 @@
+"""Names of classes short enough for a figure and still different from each other."""
+
+from collections.abc import Sequence
+
+from .sheet import shown
+
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+
+
+def told_apart(names: Sequence[str], length: int) -> list[str]:
+    """The names as the font can show them, of at most `length` characters and no two alike.
+
+    What long names share is left out: their ends, else their middle. Where no cut tells them apart,
+    or the font knows none of their letters, their numbers stand before them.
+    """
+    whole = [shown(name, max(len(name), 1)) for name in names]
+    for tail in (0, length // 3, 2 * length // 3):
+        cut = [shortened(text, length, tail) for text in whole]
+        if len(set(cut)) == len(cut):
+            return cut
+    digits = len(str(len(names)))
+    numbered = (f"{number} " for number in range(1, len(names) + 1))
+    room = max(length - digits - 1, 1)
+    return [mark + shortened(text, room, 0) for mark, text in zip(numbered, whole, strict=True)]
+
+
+def shortened(text: str, length: int, tail: int) -> str:
+    """At most `length` characters of a text, the last of them its last `tail` ones."""
+    if len(text) <= length:
+        return text
+    return text[: max(length - 1 - tail, 0)] + ELLIPSIS + (text[-tail:] if tail else "")
