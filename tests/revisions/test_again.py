@@ -12,7 +12,6 @@ from checkout import ROOT
 from repository import SMALL, Repository
 
 from transferlab.commands import verify
-from transferlab.params.reading import load_params
 from transferlab.pipeline.files import read_json, write_json
 from transferlab.revisions.again import (
     Record,
@@ -21,7 +20,10 @@ from transferlab.revisions.again import (
     outputs_of,
     problems,
     read_record,
+    settings_of,
 )
+from transferlab.settings import compose
+from transferlab.settings.changes import differences
 
 STAGES = ["download", "train", "evaluate", "compare", "report"]
 STATE = ("params.yaml", "dvc.lock", "metrics/*", "models/**/*", "data/**/*", "reports/*.md")
@@ -99,12 +101,14 @@ def test_what_is_no_example_and_no_tolerance_is_refused(
     )
 
 
-@pytest.mark.parametrize("name", ["hymenoptera-mobilenet_v2", "textures-tiny"])
-def test_examples_hold_what_making_them_again_takes(name: str) -> None:
-    """A key that is new belongs into their params.yaml, with the value that means as before."""
-    example = ROOT / "reports/examples" / name
-    params = load_params(example / "params.yaml")
-    assert list(read_record(example).accuracies) == list(params.strategies)
+def test_an_examples_settings_compose_again_where_the_code_knows_more_keys() -> None:
+    example = ROOT / "reports/examples/textures-tiny"
+    words = settings_of(example / "params.yaml", ROOT / "conf/defaults.yaml")
+    found = yaml.safe_load(compose.compose(words))
+    recorded = yaml.safe_load((example / "params.yaml").read_text())
+    changed = [key for key, old, _ in differences(recorded, found) if old is not None]
+    assert changed == []
+    assert list(read_record(example).accuracies) == list(found["strategies"])
 
 
 @pytest.mark.drill

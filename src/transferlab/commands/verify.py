@@ -1,13 +1,11 @@
 """The command that makes a recorded run again and compares."""
 
-import shutil
 import tempfile
 from argparse import ArgumentParser
 from pathlib import Path
 
 import yaml
 
-from ..params.reading import load_params
 from ..pipeline.places import checkout
 from ..pipeline.terminal import printable
 from ..revisions import again
@@ -48,12 +46,11 @@ def verify(*, example: Path | None, tolerance: float) -> None:
         params = recorded / "params.yaml"
         if not params.is_file():
             raise ValueError(f"{recorded}: expected params.yaml and metrics/, found none.")
-        load_params(params)
         before = again.read_record(recorded)
         if example is None:
             again.take_given(root, copy)
         else:
-            shutil.copyfile(params, copy / "params.yaml")
+            again.compose(copy, params)
         again.rerun(copy)
         after = again.read_record(copy)
         stages = list(yaml.safe_load((copy / "dvc.yaml").read_text())["stages"])

@@ -11,6 +11,8 @@ from typing import Any, TypedDict
 import yaml
 
 from ..pipeline.files import read_json
+from ..report.command import again
+from ..report.opened import read_defaults
 
 MEASURED = ("data/raw/archive.json", "data/precision_times.json", "costs.json")
 """Ends of outputs that hold seconds, or the address of a file: they may differ in any two runs."""
@@ -94,6 +96,34 @@ def take_given(root: Path, copy: Path) -> None:
         _dvc(copy, "pull", "--remote", "own", stage, heard=False)
 
 
+def compose(copy: Path, params: Path) -> None:
+    """Compose the settings of an example in a copy, whose code may know more keys than it did.
+
+    Raises:
+        ValueError: They cannot be composed with this code.
+    """
+    words = settings_of(params, copy / "conf/defaults.yaml")
+    command = [sys.executable, "-m", "transferlab", "compose", *words]
+    done = subprocess.run(
+        command, cwd=copy, env=_environment(copy), check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise ValueError(f"{params}: {done.stderr.strip().removeprefix('error: ')}")
+
+
+def settings_of(params: Path, defaults: Path) -> list[str]:
+    """The overrides that compose the parameters of a file again.
+
+    Raises:
+        ValueError: Some cannot be said as overrides.
+    """
+    values = yaml.safe_load(params.read_text(encoding="utf-8"))
+    words, lost = again(values, read_defaults(defaults))
+    if lost:
+        raise ValueError(f"{params}: expected keys that an override can name, got {lost[0]}.")
+    return words
+
+
 def rerun(copy: Path) -> None:
     """Run the pipeline of a copy.
 
@@ -104,15 +134,19 @@ def rerun(copy: Path) -> None:
         raise ValueError("verify: expected every stage to end well; one failed, see above.")
 
 
-def _dvc(copy: Path, *words: str, heard: bool = True) -> int:
+def _environment(copy: Path) -> dict[str, str]:
     others = ("DVC_", "MLFLOW_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     environment |= {"PYTHONPATH": str(copy / "src"), "TRANSFERLAB_TRACKING": "off"}
     folder = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join([folder, environment.get("PATH", "")])
+    return environment
+
+
+def _dvc(copy: Path, *words: str, heard: bool = True) -> int:
     command = [sys.executable, "-m", "dvc", *words]
     return subprocess.run(
-        command, cwd=copy, env=environment, check=False, capture_output=not heard
+        command, cwd=copy, env=_environment(copy), check=False, capture_output=not heard
     ).returncode
 
 
