@@ -30,16 +30,28 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return made
 
 
+STARTED: list[subprocess.Popen[str]] = []
+
+
 @pytest.fixture(autouse=True)
-def interruptible() -> Iterator[None]:
-    """A shell switches Ctrl-C off for what it starts in the background, and children inherit it."""
+def started() -> Iterator[None]:
+    """Nothing lives on, and all can be interrupted: a shell switches Ctrl-C off for what it starts
+    in the background, and children inherit it.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+    while STARTED:
+        dvc = STARTED.pop()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(dvc.pid, signal.SIGKILL)
+        dvc.wait()
+        assert dvc.stdout is not None
+        dvc.stdout.close()
 
 
 def begin(repository: Repository, *command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    dvc = subprocess.Popen(
         ["dvc", *command],
         cwd=repository.root,
         env=repository.environment,
@@ -48,6 +60,8 @@ def begin(repository: Repository, *command: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,  # Ctrl-C reaches all of a terminal's processes
     )
+    STARTED.append(dvc)
+    return dvc
 
 
 def stage_of(dvc: subprocess.Popen[str]) -> psutil.Process | None:
@@ -69,7 +83,7 @@ def when(dvc: subprocess.Popen[str], true: Callable[[psutil.Process], bool]) -> 
             found.append(process)
         return bool(found)
 
-    assert wait_until(look, 300)
+    assert wait_until(look, 600)
     return found[0]
 
 
@@ -94,7 +108,7 @@ def test_code_edited_while_torch_is_imported_is_bound_to_no_result(prepared: Rep
     dvc = begin(prepared, "repro", "--single-item", "train@scratch")
     when(dvc, imports_torch)
     edited.write_text(before + "\n# edited\n")
-    words, _ = dvc.communicate(timeout=120)
+    words, _ = dvc.communicate(timeout=600)
     edited.write_text(before)
     assert dvc.returncode
     assert "but src/transferlab/experiments/runs.py changed while it ran" in words
@@ -205,7 +219,7 @@ def test_a_training_goes_on_from_the_same_file_whichever_command_runs_it(
         while seen[-1] <= reached and dvc.poll() is None:
             seen.append(saved_epoch(prepared))
         os.killpg(dvc.pid, signal.SIGINT)
-        words, _ = dvc.communicate(timeout=120)
+        words, _ = dvc.communicate(timeout=600)
         assert seen[-1] > reached, words
         assert min(filter(None, seen)) >= reached, "never began anew"
         reached = saved_epoch(prepared)

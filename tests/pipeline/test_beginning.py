@@ -141,7 +141,7 @@ def test_a_signal_while_packages_are_imported_is_one_line(
     process = toy.start(root, "frozen", script="each", IMPORTING=toy.WAIT)
     toy.began(process)
     process.send_signal(number)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert err == "each@frozen: interrupted. Run the same command again to go on.\n"
     assert process.returncode == 1
 

@@ -38,7 +38,7 @@ def test_a_second_process_is_refused_and_told_which_is_the_first(
     assert killed_before(root, "each@probe") is None  # another stage of the same checkout
     assert killed_before(root.parent, "each@frozen") is None  # the same stage of another
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert killed_before(root, "each@frozen") is None
 
 
@@ -63,7 +63,7 @@ def test_a_killed_process_is_named_to_the_next_and_to_that_alone(root: Path) -> 
     process = toy.start(root, WORK=toy.WAIT)
     toy.began(process)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     after = toy.start(root)
     _, err = after.communicate(timeout=60)
     assert after.returncode == 0
@@ -131,4 +131,4 @@ def test_a_child_that_outlives_its_stage_does_not_keep_the_lock(
     process.wait(10)
     assert killed_before(root) == process.pid
     os.kill(child, signal.SIGKILL)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)

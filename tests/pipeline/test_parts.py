@@ -84,7 +84,7 @@ def test_the_next_run_sweeps_what_a_killed_one_left(root: Path) -> None:
     (part,) = os.listdir(root / "made")
     assert part.startswith(f".toy.csv.part-{process.pid}-")
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     after = toy.start(root, WORK="write_text(root / 'made/toy.csv', 'whole')")
     after.communicate(timeout=60)
     assert os.listdir(root / "made") == ["toy.csv"]
