@@ -59,7 +59,7 @@ def test_a_narrowed_experiment_reports_only_its_strategy(repository: Repository)
     report = (repository.root / "reports/report.md").read_text()
     named = [line for line in report.splitlines() if "scratch" in line]
     others = "[scratch,frozen,probe,mlp_head,partial,finetune,lp_ft,wise_ft,two_phase,progressive]"
-    assert named == [f"    -S strategy=frozen  # default: {others}"]
+    assert named == [f"    strategy: frozen  (default: {others})"]
     assert list(json.loads((repository.root / "metrics/summary.json").read_text())) == ["frozen"]
     assert "!" not in repository("dvc", "exp", "show", "--csv")
     repository.commit()
