@@ -153,6 +153,8 @@ class Store:
         )
 
 
-def lock() -> FileLock:
-    """Held while a run is looked for and created, because MLflow knows no unique tags."""
-    return FileLock(cache_folder("") / "tracking.lock", timeout=LOCK_SECONDS)
+def lock(what: str = "tracking") -> FileLock:
+    """Held while a run, or another thing, is looked for and created, because MLflow knows no unique
+    tags.
+    """
+    return FileLock(cache_folder("") / f"{what}.lock", timeout=LOCK_SECONDS)

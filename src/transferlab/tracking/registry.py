@@ -22,7 +22,7 @@ from ..data.images import load_images
 from ..pipeline.files import read_json
 from ..pipeline.places import checkout, home
 from .address import database_of, in_one_line, tracking_uri
-from .mlflow_runs import KEY, Store
+from .mlflow_runs import KEY, Store, lock
 from .store import connect
 from .writer import Writer
 
@@ -75,7 +75,8 @@ class Registry:
         Returns:
             Which version it is, such as `hymenoptera version 2 (champion)`.
         """
-        found = self._version() or self._new_version(training, data)
+        with lock("registry"):
+            found = self._version() or self._new_version(training, data)
         for run in (training, comparison):
             run.outputs(found.tags[MODEL])
         said = f"{self.name} version {found.version}"
