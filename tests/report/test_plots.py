@@ -121,8 +121,8 @@ def pair(first: str, second: str, difference: float | None) -> dict[str, Any]:
         "first": first,
         "second": second,
         "difference": difference,
-        "low": low,
-        "high": high,
+        "low_all": low,
+        "high_all": high,
         "verdict": verdict,
     }
 

@@ -44,7 +44,9 @@ def test_experiments_are_compared_as_strategies_of_one_run_are(
     assert found == {**own, "first": "main", "second": "other"}
     text = (tmp_path / "report.md").read_text()
     assert text.startswith(f"# Which experiment for hymenoptera?\n\n{answer}\n")
-    assert answer.startswith("**Use `other`**: of 2 candidates it is the cheapest")
+    assert answer.startswith(
+        "**Use `other`**: any of 2 candidates may be the best (95 % confidence),"
+    )
     assert "`other` differs from `main` in:\n\n    -S 'seeds=[0,1,2]'  # there: [0,1]" in text
     shown = {path.name for path in (tmp_path / "figures").glob("*.png")}
     assert shown == {"accuracy.png", "verdicts.png", "cost.png"}

@@ -1,13 +1,13 @@
 """All the evidence of a comparison, and the strategy to use."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..params.compare import Compare
 from ..training.records import Costs, Facts
 from .comparison import Tables, compare
 from .headline import headline
 from .numbers import control_numbers, details, finished, summarise, validation_scores
-from .records import Compared, Comparison, Evidence, Front, Line, Recommended, between
+from .records import Comparison, Evidence, Front, Line, Recommended
 
 
 def evidence(
@@ -55,7 +55,7 @@ def evidence(
     comparison: Comparison = {
         **found,
         "recommended": recommend(
-            found, scores, {name: summary[name]["operations"] for name in done}
+            found["may_be_best"], scores, {name: summary[name]["operations"] for name in done}
         ),
         "front": fronts(summary),
         "controls": control_numbers(controls, confidence),
@@ -70,43 +70,39 @@ def evidence(
 
 
 def recommend(
-    comparison: Compared,
+    may_be_best: Sequence[str],
     validation: Mapping[str, Mapping[str, float]],
     operations: Mapping[str, int],
 ) -> Recommended | None:
-    """The cheapest strategy that is not shown to be worse than the one that validates best.
+    """The cheapest strategy of the set that may be best.
+
+    The set comes from the test images, and the cheapest of it is taken, not the one that scores
+    best on them: what it recognises there stays close to what can be expected of it. Validation
+    accuracy decides nothing, because a strategy of many epochs has had many tries at it; the one
+    that validates best is named, so that a reader sees whether it is in the set.
 
     Args:
-        comparison: Of `compare`.
+        may_be_best: Of `comparison.compare`.
         validation: Mean `accuracy` and `loss` on the validation images by strategy that finished,
             see `numbers.validation_scores`; equal accuracies are decided by the lower loss.
         operations: Counted work of training by strategy, all seeds together: the same strategy is
-            the cheapest on every machine and in every run, where seconds would let noise decide.
+            the cheapest on every machine and in every run, where seconds would let noise decide. Of
+            equal ones the one that validates better.
 
     Returns:
-        `strategy`; `best_validation`; then of the others, in the order of `validation`, those
-        `told_apart_from_best` (better or worse), those `indistinguishable` from it, and those shown
-        to be `as_good` (by non-inferiority, told apart or not). None when nothing finished.
+        `strategy` and `best_validation`; None when nothing finished.
     """
-    if not validation:
+    if not may_be_best:
         return None
     # Rounded, so that the order in which seeds are summed does not break a tie.
-    best = max(
+    ranked = sorted(
         validation,
-        key=lambda name: (round(validation[name]["accuracy"], 9), -validation[name]["loss"]),
+        key=lambda name: (-round(validation[name]["accuracy"], 9), validation[name]["loss"]),
     )
-    others = {name: between(comparison, name, best) for name in validation if name != best}
-    candidates = [best, *(name for name, pair in others.items() if pair["verdict"] != "worse")]
+    candidates = [name for name in ranked if name in may_be_best]
     return {
         "strategy": min(candidates, key=lambda name: operations[name]),
-        "best_validation": best,
-        "told_apart_from_best": [
-            name for name, pair in others.items() if pair["verdict"] != "indistinguishable"
-        ],
-        "indistinguishable": [
-            name for name, pair in others.items() if pair["verdict"] == "indistinguishable"
-        ],
-        "as_good": [name for name, pair in others.items() if pair["first_as_good"]],
+        "best_validation": ranked[0],
     }
 
 

@@ -114,10 +114,14 @@ class Estimate(TypedDict):
     """How far apart two strategies are."""
 
     difference: float
-    low: float
+    low: float  # of this pair alone, as `high` and `p_value`
     high: float
-    images_half: float
-    seeds_half: float | None  # None of one seed
+    p_value: float
+    low_all: float  # of all pairs at once, as `high_all` and `p_all`
+    high_all: float
+    p_all: float
+    images_half: float  # half the interval of all pairs, were images alone a sample
+    seeds_half: float  # were seeds alone a sample; 0 of one seed
     probability: float
 
 
@@ -142,14 +146,28 @@ class Pair(Estimate, Split):
     detectable: float
 
 
-class LeastSplit(TypedDict):
-    """The fewest images that a test can tell apart by."""
+class Needed(TypedDict):
+    """What would tell the two leading strategies apart, see `needed.needed`."""
 
-    images: int
-    difference: float | None
+    first: str  # the better one
+    second: str
+    difference: float
+    power: float
+    images: int | None
+    images_low: int | None
+    images_high: int | None
+    seeds: int | None
 
 
-class Compared(TypedDict):
+class Settled(TypedDict):
+    """What follows from the draws of some strategies, see `comparison.compare`."""
+
+    pairs: list[Pair]
+    best: dict[str, float]
+    needed: Needed | None
+
+
+class Compared(Settled):
     """Every pair of some strategies, see `comparison.compare`."""
 
     images: int
@@ -157,9 +175,7 @@ class Compared(TypedDict):
     confidence: float
     resamples: int
     margin: float
-    least_split: LeastSplit
-    least_split_holm: LeastSplit
-    pairs: list[Pair]
+    may_be_best: list[str]
 
 
 class Recommended(TypedDict):
@@ -167,9 +183,6 @@ class Recommended(TypedDict):
 
     strategy: str
     best_validation: str
-    told_apart_from_best: list[str]
-    indistinguishable: list[str]
-    as_good: list[str]
 
 
 class CrossValidated(Compared):
@@ -203,7 +216,7 @@ class Evidence(TypedDict):
     headline: dict[str, Any]
 
 
-def between(comparison: Compared, first: str, second: str) -> Pair:
+def between(comparison: Settled, first: str, second: str) -> Pair:
     """The pair's record seen from `first`, whichever of the two came first when they were compared.
 
     Args:
@@ -229,6 +242,8 @@ def _reversed(pair: Pair) -> Pair:
         "difference": -pair["difference"],
         "low": -pair["high"],
         "high": -pair["low"],
+        "low_all": -pair["high_all"],
+        "high_all": -pair["low_all"],
         "probability": 1 - pair["probability"],
         "wins": pair["losses"],
         "losses": pair["wins"],

@@ -1,6 +1,6 @@
 """The report's first paragraph: which strategy, how sure, at what cost."""
 
-from ..evidence.records import between
+from ..evidence.records import Needed
 from . import words
 from .results import Findings, confidence_of, shared_by, those_finished
 
@@ -25,49 +25,63 @@ def sentences(results: Findings) -> str:
         return (
             f"**`{best}` recognises {_measured(results, best)}.** {alone} {_price(results, best)}"
         )
-    return (
-        f"**Use `{best}`**: {_reason(results, best)}. It recognises "
-        f"{_measured(results, best)}; "
-        f"{_told_apart(results, best)}. {_price(results, best)}"
-    )
-
-
-def _reason(results: Findings, best: str) -> str:
-    found, finished = results.comparison["recommended"], those_finished(results)
-    assert found is not None
-    top = found["best_validation"]
-    validated = (
-        "the highest validation accuracy "
-        f"({words.percent(results.summary[top]['validation_accuracy'])}, mean of "
-    )
-    validated += f"{words.counted(results.summary[top]['seeds'], 'seed')}{_tie(results, top)})"
-    rank = (
-        f"of {words.counted(len(finished), *results.kind)}"
-        f"{'' if len(finished) == len(results.summary) else ' that finished'}"
-    )
-    if best != top:
-        return f"{rank} it is the cheapest that cannot be told from `{top}`, which has {validated}"
-    cheaper = (
-        " and is the cheapest of those that cannot be told from it"
-        if found["indistinguishable"]
-        else ""
-    )
-    return f"{rank} it has {validated}{cheaper}"
-
-
-def _tie(results: Findings, top: str) -> str:
-    own = results.summary[top]["validation_accuracy"]
-    equal = [
-        n
-        for n in those_finished(results)
-        if n != top and _equal(results.summary[n]["validation_accuracy"], own)
+    said = [
+        f"**Use `{best}`**: {_set(results, best)}.",
+        f"It recognises {_measured(results, best)}{_not_ranked(results)}.",
+        _price(results, best),
+        further(results),
     ]
-    return f", as high as that of {words.listed(equal)} and with the lower loss" if equal else ""
+    return " ".join(each for each in said if each)
 
 
-def _equal(one: float | None, other: float | None) -> bool:
-    """Whether two shares are the same but for the order in which seeds are summed."""
-    return one is not None and other is not None and round(one - other, 9) == 0
+def _set(results: Findings, best: str) -> str:
+    """Which may be best, and why it is this one."""
+    finished, able = those_finished(results), results.comparison["may_be_best"]
+    counted = words.counted(len(finished), *results.kind)
+    if len(finished) == 1:
+        return f"of {words.counted(len(results.summary), *results.kind)} it alone finished"
+    if len(finished) < len(results.summary):
+        counted += " that finished"
+    sure = f"({confidence_of(results)} confidence)"
+    if len(able) == 1:
+        return f"of {counted} it alone may be the best {sure}"
+    which = f"{len(able)} of {counted} may be the best, {words.listed(able)}"
+    if len(able) == len(finished):
+        which = f"any of {counted} may be the best"
+    return f"{which} {sure}, and it is the cheapest of them"
+
+
+def further(results: Findings) -> str:
+    """One sentence on what would tell the two apart that recognise most; none where they are."""
+    found = results.comparison["needed"]
+    if found is None:
+        return ""
+    first, second = f"`{found['first']}`", f"`{found['second']}`"
+    if found["difference"] == 0:
+        return f"{first} and {second}, which recognise most, recognise equally many."
+    both = (
+        f"{first} from {second}, the two that recognise most, by the "
+        f"{words.points(found['difference'])} between them"
+    )
+    power = f"with a power of {words.percent(found['power'], 0)}"
+    if found["images"] is not None:
+        return f"To tell {both} takes about {_images(found)}, {power}."
+    if found["seeds"] is not None:
+        seeds = words.counted(results.comparison["seeds"], "seed")
+        return (
+            f"With {seeds} no number of test images tells {both}; about {found['seeds']:,} seeds "
+            f"do, {power}."
+        )
+    return f"To tell {both} takes both more test images and more seeds."
+
+
+def _images(found: Needed) -> str:
+    """Such as `1,900 test images (600 to 12,000)`, to two digits: it is a plan."""
+    assert found["images"] is not None
+    low = words.rounded(found["images_low"] or 0)
+    high = found["images_high"]
+    rest = f"{low} to {words.rounded(high)}" if high is not None else f"{low} or more"
+    return f"{words.rounded(found['images'])} test images ({rest})"
 
 
 def _measured(results: Findings, name: str) -> str:
@@ -80,29 +94,10 @@ def _measured(results: Findings, name: str) -> str:
     )
 
 
-def _told_apart(results: Findings, best: str) -> str:
-    few = f"{words.counted(results.comparison['seeds'], 'seed')}"
-    says = {
-        "better": "better than ",
-        "worse": "worse than ",
-        "images": "with these images indistinguishable from ",
-        "seeds": f"with {few} indistinguishable from ",
-        "both": f"with these images and {few} indistinguishable from ",
-    }
-    groups: dict[str, list[str]] = {key: [] for key in says}
-    for name in those_finished(results):
-        if name != best:
-            pair = between(results.comparison, best, name)
-            open_ = pair["verdict"] == "indistinguishable"
-            groups[(pair["short"] or "images") if open_ else pair["verdict"]].append(name)
-    said = [f"{says[key]}{words.listed(names)}" for key, names in groups.items() if names]
+def _not_ranked(results: Findings) -> str:
     lost = [name for name, row in results.summary.items() if row["accuracy"] is None]
-    not_ranked = (
-        f"; {words.listed(lost)} diverged and {words.agreeing(len(lost), 'is', 'are')} not ranked"
-        if lost
-        else ""
-    )
-    return (f"it is {', '.join(said)}" if said else "nothing else finished") + not_ranked
+    verb = words.agreeing(len(lost), "is", "are")
+    return f"; {words.listed(lost)} diverged and {verb} not ranked" if lost else ""
 
 
 def _price(results: Findings, best: str) -> str:

@@ -96,7 +96,7 @@ def _too_few(results: Results) -> Iterator[str]:
                 best=best,
                 names=words.listed(pair["second"] for pair in open_ones),
                 seeds=words.counted(results.comparison["seeds"], "seed"),
-                open_seeds=_open([pair["seeds_half"] or 0.0 for pair in open_ones]),
+                open_seeds=_open([pair["seeds_half"] for pair in open_ones]),
                 open_images=_open([pair["images_half"] for pair in open_ones]),
             )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..evidence.records import Compared, LeastSplit, Pair, Short, between
+from ..evidence.records import Compared, Pair, Short, between
 from . import words
 from .classes import of_classes
 from .results import Findings, confidence_of, shared_by, those_finished
@@ -101,43 +101,33 @@ def _controls(results: Findings) -> str:
 def _pairs(results: Findings) -> str:
     found, best = results.comparison, results.recommended
     assert best is not None
-    header = [
-        f"`{best}` and",
-        "difference, points",
-        f"{confidence_of(results)} interval",
-        f"`{best}` better",
-    ]
-    header += [f"right only `{best}` : only the other", "p (Holm)", f"`{best}` is", "`as good`"]
+    confidence, count = confidence_of(results), len(found["pairs"])
+    header = [f"`{best}` and", "difference, points", f"{confidence} interval, this pair alone"]
+    header += [f"all {count} pairs", "p, all pairs"] if count > 1 else ["p"]
+    header += [f"right only `{best}` : only the other", f"`{best}` is", "`as good`"]
     rows = []
     for name in those_finished(results):
         if name != best:
             pair = between(found, best, name)
-            split = f"{pair['wins']} : {pair['losses']}"
-            interval = f"{words.signed(pair['low'])} to {words.signed(pair['high'])}"
+            every = [_ends(pair["low_all"], pair["high_all"])] if count > 1 else []
             numbers = [
                 words.signed(pair["difference"]),
-                interval,
-                words.percent(pair["probability"]),
-                split,
-                words.p_value(pair["holm_p"]),
+                _ends(pair["low"], pair["high"]),
+                *every,
+                words.p_value(pair["p_all"]),
+                f"{pair['wins']} : {pair['losses']}",
             ]
-            rows.append(
-                [
-                    f"`{name}`",
-                    *numbers,
-                    _verdict(pair),
-                    "yes" if pair["first_as_good"] else "not shown",
-                ]
-            )
-    margin = (
-        f"`as good`: the interval excludes that `{best}` loses more than "
-        f"{words.points(found['margin'])} "
-        "(non-inferiority); what is too few is said of pairs that are further apart than that; "
-        "`better` in the fourth column is the share of bootstrap draws in "
-        "which it wins."
-    )
-    others = "The figure below and `metrics/comparison.json` hold every pair."
-    return f"{words.table(header, rows, left=(0, 6, 7))}\n\n{_least(found)} {margin} {others}"
+            good = "yes" if pair["first_as_good"] else "not shown"
+            rows.append([f"`{name}`", *numbers, _verdict(pair), good])
+    columns = len(header)
+    said = [
+        words.table(header, rows, left=(0, columns - 2, columns - 1)),
+        f"{_validated(results)} {_resolution(found)} `as good`: the pair's own interval excludes "
+        f"that `{best}` loses more than {words.points(found['margin'])} (non-inferiority); what "
+        "is too few is said of pairs that are further apart than that. "
+        "The figure below and `metrics/comparison.json` hold every pair.",
+    ]
+    return "\n\n".join(said)
 
 
 LACKING: Mapping[Short, str] = {
@@ -154,26 +144,33 @@ def _verdict(pair: Pair) -> str:
     return pair["verdict"] + (f" ({LACKING[pair['short']]})" if pair["short"] else "")
 
 
-def _least(found: Compared) -> str:
-    """What so few images can show at all; with a single pair there is nothing to adjust for."""
-    images, pairs = found["images"], len(found["pairs"])
-    needed = _split(found["least_split"])
-    if pairs > 1:
-        needed += (
-            f" for one pair that was chosen beforehand, and {_split(found['least_split_holm'])} "
-            f"for the clearest of these {words.counted(pairs, 'pair')}"
-        )
+def _ends(low: float, high: float) -> str:
+    return f"{words.signed(low)} to {words.signed(high)}"
+
+
+def _validated(results: Findings) -> str:
+    """Where the strategy stands that a choice by validation images would have taken."""
+    found, able = results.comparison["recommended"], results.comparison["may_be_best"]
+    assert found is not None
+    top = found["best_validation"]
+    share = words.percent(results.summary[top]["validation_accuracy"])
+    if top == found["strategy"]:
+        return f"It also validates best ({share}), which decides nothing."
+    place = "may be the best as well" if top in able else "is shown not to be the best"
+    return f"`{top}` validates best ({share}) and {place}; validation decides nothing here."
+
+
+def _resolution(found: Compared) -> str:
+    """How large a difference has to be to be seen."""
+    least, *_, most = sorted([pair["detectable"] for pair in found["pairs"]] * 2)
+    span = words.points(most)
+    if words.points(least) != span:
+        span = f"{words.points(least).split()[0]} to {span}, by pair,"
+    images = words.counted(found["images"], "test image")
     return (
-        f"{words.agreeing(images, 'This', 'These')} {words.counted(images, 'image')} can show "
-        f"little: McNemar's test needs {needed}. Indistinguishable does not mean equal."
+        f"With {images} and {words.counted(found['seeds'], 'seed')} about {span} "
+        "apart can be told. Indistinguishable does not mean equal."
     )
-
-
-def _split(least: LeastSplit) -> str:
-    """Such as `a split of 6 images to none, 3.9 points`."""
-    share = least["difference"]
-    size = words.points(share) if share is not None else "more than there are"
-    return f"a split of {words.counted(least['images'], 'image')} to none ({size})"
 
 
 def _folds(results: Findings) -> str:

@@ -23,7 +23,7 @@ from .figures import (
 from .figures.photographs import centre
 from .layout import in_two_dimensions
 from .opened import Tables
-from .results import Results
+from .results import Results, excluded
 
 ATTRIBUTED = 6  # test images under heat maps
 
@@ -33,10 +33,11 @@ LAID_OUT = 500  # test images whose features are shown at most: t-SNE takes the 
 def draw_numbers(results: Results, tables: Tables) -> dict[str, Figure]:
     """The figures made of numbers that show something."""
     seeds = {name: seed_accuracies(table) for name, table in tables.predictions.items()}
-    drawn = {"accuracy": accuracy.draw(results.summary, seeds, results.comparison["controls"])}
-    if results.comparison["pairs"]:
-        drawn["verdicts"] = verdicts.draw(results.comparison)
-    drawn["cost"] = cost.draw(results.summary, results.comparison["front"])
+    found, pale = results.comparison, excluded(results)
+    drawn = {"accuracy": accuracy.draw(results.summary, seeds, found["controls"], pale)}
+    if found["pairs"]:
+        drawn["verdicts"] = verdicts.draw(found)
+    drawn["cost"] = cost.draw(results.summary, found["front"], pale)
     drawn["curves"] = training.curves(tables.histories)
     if results.numbers:
         drawn["reliability"] = reliability.draw(results.numbers)

@@ -33,20 +33,22 @@ def method(results: Results) -> str:
         ),
         "**Intervals.** Over images: Wilson's for shares at the mean over seeds, a bootstrap of "
         "images for the rest. "
-        "Over seeds: Student's. Of differences: a bootstrap of images and seeds, "
-        f"{found['resamples']:,} resamples, on "
-        "the same images and seeds for both strategies. Other training images are in none of them.",
+        "Over seeds: Student's. Of differences: images and seeds as crossed samples, "
+        f"{found['resamples']:,} draws, on the same images and seeds for both strategies. Other "
+        "training images are in none of them.",
     ]
     if len(results.summary) > 1:
         lines += [
-            "**Verdicts.** McNemar's exact test on predictions averaged over seeds, Holm's "
-            "adjustment over all pairs "
-            f"at {words.percent(1 - found['confidence'])}, and the interval of the difference on "
-            "the same side of 0; "
-            "otherwise indistinguishable.",
-            "**Recommendation.** The cheapest in counted operations of training of those that are "
-            "not worse than the strategy with the highest mean validation accuracy. The test "
-            "images decide only what can be told apart, and measured seconds nothing.",
+            "**Verdicts.** The same draws for all pairs: signs of each image's mean difference "
+            "turned at random, and Student's variates for what the seeds add; each statistic is "
+            "held against the largest of all pairs, so that any wrong verdict at all has a chance "
+            f"of at most {words.percent(1 - found['confidence'], 0)}. Otherwise indistinguishable.",
+            "**What may be best.** Every strategy over which no other one leads by more than the "
+            "same draws give: the best one is among them with "
+            f"{words.percent(found['confidence'], 0)} confidence.",
+            "**Recommendation.** The cheapest of those in counted operations of training. The test "
+            "images decide what may be best and not which of them is taken; validation accuracy "
+            "and measured seconds decide nothing.",
             "**Operations.** What is frozen is passed once per view, what trains in every epoch "
             "and at three times the price of a pass (one forward, two back); caches, the solver "
             "of a regression and the optimiser are not counted.",

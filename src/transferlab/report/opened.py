@@ -162,6 +162,7 @@ def _comparison(path: Path, done: Sequence[str]) -> Comparison:
     best = found["recommended"]
     front = [*found["front"]["operations"], *found["front"]["trainable_parameters"]]
     named = [*((best["strategy"], best["best_validation"]) if best else ()), *front]
+    named += [*found["best"], *found["may_be_best"]]
     if strangers := [name for name in named if name not in done]:
         raise unreadable(path, f"strategies of {', '.join(done)}", short(strangers[0]))
     return found

@@ -127,6 +127,12 @@ def those_finished(results: Findings) -> list[str]:
     return [name for name, row in results.summary.items() if row["accuracy"] is not None]
 
 
+def excluded(results: Findings) -> list[str]:
+    """Names of those that are shown not to be the best."""
+    able = results.comparison["may_be_best"]
+    return [name for name in those_finished(results) if name not in able]
+
+
 def confidence_of(results: Findings) -> str:
     """The level of all intervals, such as `95 %`."""
     return f"{100 * results.params['compare']['confidence']:g} %"

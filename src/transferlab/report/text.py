@@ -16,12 +16,11 @@ CAPTIONS = {
     "dot), each ring one "
     "seed; upright lines are the controls. Lines that overlap may still belong to strategies that "
     "can be told apart: "
-    "the next figure compares them image by image.",
-    "verdicts": "Every pair: accuracy of the row less that of the column, in points, with its "
-    "{confidence} interval. "
-    "Coloured and marked cells are pairs that can be told apart, by McNemar's test after Holm's "
-    "adjustment and by the "
-    "interval; all others are indistinguishable with these test images.",
+    "the next figure compares them image by image. Pale strategies are shown not to be the best.",
+    "verdicts": "Every pair: accuracy of the row less that of the column, in points, with the "
+    "{confidence} interval that holds for all pairs at once. Coloured and marked cells are pairs "
+    "whose interval excludes 0, which can be told apart; all others are indistinguishable with "
+    "these test images and seeds. Pale names are shown not to be the best.",
     "cost": "Further left is cheaper (logarithmic), further up is better; whiskers are the "
     "{confidence} intervals. On "
     "the left the operations that training takes, counted for all seeds together and named with "

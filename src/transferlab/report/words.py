@@ -82,6 +82,12 @@ def with_ends(record: Measured) -> str:
     return f"{number(record['mean'])} ({ends})"
 
 
+def rounded(count: int) -> str:
+    """A count to two digits: `1,900`."""
+    digits = max(0, len(str(count)) - 2)
+    return f"{round(count, -digits):,}"
+
+
 def signed(share: float, digits: int = 1) -> str:
     """A difference in points, with a minus as wide as the plus; one that rounds to zero has no
     sign.

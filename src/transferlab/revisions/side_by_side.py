@@ -16,7 +16,7 @@ from ..report.command import changed_settings, quoted
 from ..report.comparison import numbers_of
 from ..report.figures import accuracy, cost, verdicts
 from ..report.figures.sheet import save
-from ..report.results import Findings, confidence_of
+from ..report.results import Findings, confidence_of, excluded
 from ..report.text import CAPTIONS
 from ..settings.changes import override_value
 from .entries import KINDS, Entry, require_same_test
@@ -62,10 +62,12 @@ def write(folder: Path, entries: Sequence[Entry], settings: Compare) -> str:
     files.write_together({folder / f"metrics/{name}.json": it for name, it in found.items()})
     drawn = {
         "accuracy": accuracy.draw(
-            findings.summary, {label: seed_accuracies(table) for label, table in of[0].items()}
+            findings.summary,
+            {label: seed_accuracies(table) for label, table in of[0].items()},
+            pale=excluded(findings),
         ),
         "verdicts": verdicts.draw(findings.comparison),
-        "cost": cost.draw(findings.summary, findings.comparison["front"]),
+        "cost": cost.draw(findings.summary, findings.comparison["front"], excluded(findings)),
     }
     for name, figure in drawn.items():
         save(figure, folder / f"figures/{name}.png")

@@ -9,7 +9,7 @@ Figures made of photographs are in `pictures`.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -35,6 +35,7 @@ def draw(
     summary: Mapping[str, Mapping[str, Any]],
     seeds: Mapping[str, Mapping[int, float]],
     controls: Mapping[str, Mapping[str, Any]] | None = None,
+    pale: Collection[str] = (),
 ) -> Figure:
     """Test accuracy with its interval, one row per strategy, and a ring for every seed.
 
@@ -44,8 +45,9 @@ def draw(
         controls: What no strategy should fall below: `{"accuracy": share}` by name, drawn as
             upright lines. One that would squeeze the strategies into half of the figure is named at
             the edge instead. A strategy far below the others has a mark at the edge, too.
+        pale: Strategies that are drawn pale.
     """
-    look = looks(summary)
+    look = looks(summary, pale)
     left = 0.2 + max((inches(shown(name, 20), 9) for name in summary), default=0)
     width = WIDTH - left - 1.7
     means = {

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,15 +28,18 @@ from .style import DPI, GREY, LEADER, PALE, WIDTH, looks, styled
 
 
 @styled
-def draw(summary: Mapping[str, Mapping[str, Any]], front: Front) -> Figure:
+def draw(
+    summary: Mapping[str, Mapping[str, Any]], front: Front, pale: Collection[str] = ()
+) -> Figure:
     """Test accuracy with its interval against counted operations of training, named with the
     measured time, and against trainable parameters, each with its front.
 
     Args:
         summary: `metrics/summary.json`; strategies without an accuracy are left out.
         front: Of `metrics/comparison.json`.
+        pale: Strategies that are drawn pale.
     """
-    look = looks(summary)
+    look = looks(summary, pale)
     found = {name: record for name, record in summary.items() if record["accuracy"] is not None}
     far = outlying({name: 100 * record["accuracy"] for name, record in found.items()})
     figure = Figure(figsize=(WIDTH, 4.7), dpi=DPI)

@@ -1,11 +1,12 @@
 """What all figures look like: colours, lines and marks of the strategies."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib import style
+from matplotlib.colors import to_hex, to_rgb
 
 WIDTH = 8.6  # inches
 
@@ -86,9 +87,9 @@ class Look:
     marker: str
 
 
-def looks(names: Iterable[str]) -> dict[str, Look]:
+def looks(names: Iterable[str], pale: Collection[str] = ()) -> dict[str, Look]:
     """Known strategies keep their colour; others take a dashed one by the hash of their name, or
-    the next free.
+    the next free. Those of `pale` are mixed with white.
     """
     places = list(range(len(KNOWN), len(PALETTE) * len(DASHES)))
     taken: dict[str, int] = {}
@@ -99,9 +100,14 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
         taken[name] = KNOWN.index(name) if name in KNOWN else (free or wanted)[0]
     return {
         name: Look(
-            color=PALETTE[place % len(PALETTE)],
+            color=_faded(PALETTE[place % len(PALETTE)], 0.65 if name in pale else 0),
             dash=DASHES[place // len(PALETTE)],
             marker=MARKERS[place // len(PALETTE)],
         )
         for name, place in taken.items()
     }
+
+
+def _faded(color: str, white: float) -> str:
+    red, green, blue = (white + (1 - white) * part for part in to_rgb(color))
+    return to_hex((red, green, blue))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from .. import words
 from .sheet import axes_at, inches, shown, write
-from .style import BETTER, DPI, NEITHER, WIDTH, WORSE, styled
+from .style import BETTER, DPI, INK, NEITHER, PALE, WIDTH, WORSE, styled
 
 MARKS = {"better": "\N{BLACK UP-POINTING TRIANGLE}", "worse": "\N{BLACK DOWN-POINTING TRIANGLE}"}
 MARKS["indistinguishable"] = "\N{ALMOST EQUAL TO}"
@@ -24,9 +24,10 @@ def draw(comparison: Mapping[str, Any]) -> Figure:
     be said of it.
 
     Args:
-        comparison: `pairs` with `first, second, difference, low, high` (accuracy of the first minus
-            that of the second, as a share) and `verdict` from the first's view: better, worse or
-            indistinguishable; `confidence`.
+        comparison: `pairs` with `first, second, difference, low_all, high_all` (accuracy of the
+            first minus that of the second, as a share) and `verdict` from the first's view: better,
+            worse or indistinguishable; `confidence`; `may_be_best`, of which all others have pale
+            names.
     """
     views = _both_views(comparison["pairs"])
     names = _best_first(views)
@@ -39,6 +40,10 @@ def draw(comparison: Mapping[str, Any]) -> Figure:
             _cell(axes, column + 0.5, row + 0.5, view, cell)
     if names:
         axes.pcolormesh(shades, edgecolors="white", linewidth=1)
+    able = comparison.get("may_be_best", names)
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        for name, label in zip(names, labels, strict=True):
+            label.set_color(INK if name in able else PALE)
     _verdict_legend(figure, float(comparison.get("confidence", 0.95)))
     return figure
 
@@ -53,11 +58,12 @@ def _both_views(pairs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Map
         if pair["difference"] is None or not math.isfinite(pair["difference"]):
             continue
         first, second, verdict = pair["first"], pair["second"], pair["verdict"]
-        views[first, second] = {key: pair[key] for key in ("difference", "low", "high", "verdict")}
+        seen = {"difference": pair["difference"], "verdict": verdict}
+        views[first, second] = {**seen, "low": pair["low_all"], "high": pair["high_all"]}
         turned = {
             "difference": -pair["difference"],
-            "low": _minus(pair["high"]),
-            "high": _minus(pair["low"]),
+            "low": _minus(pair["high_all"]),
+            "high": _minus(pair["low_all"]),
         }
         views[second, first] = {**turned, "verdict": other.get(verdict, verdict)}
     return views
