@@ -18,7 +18,7 @@ def test_all_problems_are_told_a_line_each(params_file: Path) -> None:
     assert failure("preview", "seeds=[0,a]", "+train.epoch=5").splitlines() == [
         "error: conf: seeds.1: expected integer, got 'a'.",
         "conf: train.epoch: unknown key. Did you mean 'max_epochs'? "
-        "Choices: augment, batch_size, max_epochs, select_by, validation_fraction.",
+        "Choices: augment, batch_size, class_weights, max_epochs, select_by, validation_fraction.",
     ]
 
 
