@@ -31,7 +31,7 @@ SHOWN = set(CAPTIONS) - {"features", "learning_curve"}
 OUTPUTS = {
     "report.md",
     "report.html",
-    *("classes.csv", "curves.csv", "confusion.csv", "learning_curve.csv"),
+    *("classes.csv", "curves.csv", "confusion.csv", "label_errors.csv", "learning_curve.csv"),
     "figures/samples.png",
     *(f"figures/{name}.{kind}" for name in SHOWN for kind in ("png", "svg")),
 }

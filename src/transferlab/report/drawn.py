@@ -22,7 +22,7 @@ from .figures import (
 )
 from .figures.photographs import centre
 from .layout import in_two_dimensions
-from .opened import Tables
+from .opened import DOUBTS_SHOWN, Tables
 from .results import Results, excluded
 
 ATTRIBUTED = 6  # test images under heat maps
@@ -70,8 +70,18 @@ def draw_photographs(results: Results, tables: Tables) -> dict[str, Figure]:
         "gallery": gallery,
         "attributions": _attributions(results, tables, places),
         "views": views,
+        "labels": photographs.doubtful(tables.doubted, _doubts(results)),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _doubts(results: Results) -> list[str]:
+    """A caption for each image whose label is in doubt and shown."""
+    return [
+        f"{it.label}, {words.percent(it.label_probability, 0)}\n"
+        f"seen as {it.suggested}, {words.percent(it.suggested_probability, 0)}"
+        for it in results.doubts.found[:DOUBTS_SHOWN]
+    ]
 
 
 def _features(

@@ -12,17 +12,19 @@ import yaml
 from PIL import Image
 
 from ..data.images import Classes, Images, load_images, read_classes
+from ..evidence.label_errors import candidates
 from ..evidence.records import Comparison, Line, Numbers
 from ..pipeline.files import file_hash, read_csv, read_json, read_rows
 from ..pipeline.makers import unreadable
 from ..pipeline.shapes import short
-from ..prediction.reading import read_history, read_tables
+from ..prediction.reading import read_history, read_predictions, read_tables
 from ..settings.changes import differences, override_value
 from ..training.records import Facts
-from .results import Alike, Archive, Results, Start, WeightsFile
+from .results import Alike, Archive, Doubts, Results, Start, WeightsFile
 from .tables import learning_rows
 
 ROWS_SHOWN = 20  # of a long list
+DOUBTS_SHOWN = 10  # in a figure and a table
 PICTURES = ("before", "after", "maps", "views")
 
 
@@ -36,6 +38,7 @@ class Tables:
     learned: Sequence[Mapping[str, Any]]  # see `tables.learning_rows`
     pictures: Mapping[str, Mapping[str, np.ndarray]]  # of strategies that predicted something
     test: Images
+    doubted: Sequence[np.ndarray]  # the first images of `Results.doubts`, uint8 [H, W, 3]
     samples: Path
 
 
@@ -69,8 +72,40 @@ def read_tables_of(root: Path, results: Results) -> Tables:
             if len(table)
         },
         test=test,
+        doubted=_doubted(root, results.doubts, test, classes),
         samples=_whole_picture(root / "data/processed/samples.png"),
     )
+
+
+def _doubted(root: Path, doubts: Doubts, test: Images, classes: Sequence[str]) -> list[np.ndarray]:
+    """The images of the clearest doubts, wherever they lie."""
+    known = [test]
+    if doubts.cross_validated:
+        known.append(load_images(root / "data/processed/train", classes))
+    places = {id: (images, place) for images in known for place, id in enumerate(images.ids)}
+    found = []
+    for doubt in doubts.found[:DOUBTS_SHOWN]:
+        if doubt.id not in places:
+            expected = "ids of data/processed"
+            raise unreadable(root / "predictions/cross_validation", expected, short(doubt.id))
+        images, place = places[doubt.id]
+        found.append(images[place])
+    return found
+
+
+def read_doubts(
+    root: Path, params: Mapping[str, Any], name: str | None, classes: Sequence[str]
+) -> Doubts:
+    """What a strategy's models say of images that they did not train on: all, where it was
+    cross-validated, else the test images.
+    """
+    crossed = name in params["cross_validation"]["strategies"]
+    if name is None:
+        return Doubts(images=0, cross_validated=False, found=())
+    folder = root / ("predictions/cross_validation" if crossed else "predictions")
+    table = read_predictions(folder / f"{name}.csv", classes)
+    found = candidates(table)
+    return Doubts(images=table["id"].nunique(), cross_validated=crossed, found=found)
 
 
 def read_pictures(path: Path, images: int) -> dict[str, np.ndarray]:
@@ -125,6 +160,8 @@ def read_results(
             f"metrics/summary.json: expected {names}, got {list(summary)}. Run: dvc repro compare"
         )
     done = [name for name, line in summary.items() if line["accuracy"] is not None]
+    comparison = _comparison(root / "metrics/comparison.json", done)
+    best = comparison["recommended"]
     return Results(
         params=params,
         defaults=defaults,
@@ -132,11 +169,12 @@ def read_results(
         params_sha256=file_hash(root / "params.yaml"),
         summary=summary,
         numbers=_numbers(root / "metrics/numbers.json", done),
-        comparison=_comparison(root / "metrics/comparison.json", done),
+        comparison=comparison,
         facts=facts,
         counts=_counts(processed / "class_counts.csv"),
         skipped=read_csv(processed / "skipped.csv", ("id", "reason")),
         alike=read_alike(root / "data/splits/near_duplicates.csv"),
+        doubts=read_doubts(root, params, best and best["strategy"], classes),
         contrast=read_json(processed / "classes.json", Classes).get("contrast"),
         archive=read_json(root / "data/raw/archive.json", Archive),
         start=start,

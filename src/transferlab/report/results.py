@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from ..data.images import Grey
+from ..evidence.label_errors import Candidate
 from ..evidence.records import Comparison, Line, Numbers
 from ..training.records import Facts
 
@@ -50,6 +51,15 @@ class Alike:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Doubts:
+    """Images whose label the recommended strategy's models doubt, see `label_errors.candidates`."""
+
+    images: int  # that were asked about, by models that did not train on them
+    cross_validated: bool  # training and test images; else those of the test alone
+    found: Sequence[Candidate]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Findings:
     """What the answer and the tables of numbers are made of."""
 
@@ -85,6 +95,7 @@ class Results(Findings):
     counts: Sequence[Mapping[str, str]]  # data/processed/class_counts.csv
     skipped: Sequence[Mapping[str, str]]  # data/processed/skipped.csv
     alike: Alike  # data/splits/near_duplicates.csv
+    doubts: Doubts  # of predictions/
     contrast: Grey | None  # data/processed/classes.json, where images have 16 bits of grey
     archive: Archive  # data/raw/archive.json
     start: Start  # data/weights/start.json

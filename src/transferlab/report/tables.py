@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..evidence.label_errors import Candidate
 from ..pipeline import files
 from ..prediction.reading import confusion_counts, read_parts, seed_accuracies
 from ..prediction.spreadsheet import cell
@@ -14,6 +15,19 @@ from ..prediction.spreadsheet import cell
 CURVES = ("validation_accuracy", "validation_loss", "train_loss")
 
 LEARNING = ("strategy", "fraction", "images", "seed", "accuracy")
+
+LABEL_ERRORS = ("id", "label", "suggested", "label_probability", "suggested_probability")
+
+
+def label_rows(found: Iterable[Candidate]) -> list[dict[str, Any]]:
+    """The images of `reports/label_errors.csv`, the clearest first."""
+    return [
+        {
+            key: f"{value:.6g}" if isinstance(value, float) else value
+            for key, value in vars(it).items()
+        }
+        for it in found
+    ]
 
 
 def learning_rows(

@@ -1,6 +1,6 @@
 """Results -> the Markdown of the report; every number of it stands in a file of the run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from . import words
 from .answer import answer
@@ -8,8 +8,8 @@ from .caveats import caveats
 from .classes import counted
 from .comparison import numbers_of
 from .method import method, provenance, settings
-from .opened import ROWS_SHOWN
-from .results import Results, confidence_of
+from .opened import DOUBTS_SHOWN, ROWS_SHOWN
+from .results import Doubts, Results, confidence_of
 
 CAPTIONS = {
     "accuracy": "Each line is the {confidence} interval of a strategy's mean test accuracy (the "
@@ -58,6 +58,8 @@ CAPTIONS = {
     "epochs. Every "
     "strategy draws the same views; those that train on the features of the test view see no "
     "others.",
+    "labels": "Images that the seeds of `{shown}` confidently take for another class than their "
+    "label: first the label and the probability that it was given, then what it was taken for.",
     "learning_curve": "Test accuracy after training on parts of the training images, mean and "
     "range of the seeds: "
     "larger parts hold the smaller ones, and validation images are set aside inside each.",
@@ -124,10 +126,46 @@ def _data(results: Results) -> str:
             f"Of grey images of 16 bits, {grey['black']:,} is black and {grey['white']:,} white: "
             "the range of the training images, for training, test and prediction alike."
         )
-    parts.append(_alike(results))
+    parts += [_alike(results), *_doubtful(results)]
     return "\n\n".join(
         [*parts, "![training images](figures/samples.png)\n\nTraining images of each class."]
     )
+
+
+def _doubtful(results: Results) -> Iterator[str]:
+    """Images whose label may be wrong."""
+    doubts, best = results.doubts, results.recommended
+    if best is None:
+        return
+    asked = f"{words.counted(doubts.images, 'image')}, {_asked(doubts)}"
+    if not doubts.found:
+        yield f"Labels: `{best}` confidently contradicts none (of {asked})."
+        return
+    many = words.counted(len(doubts.found), "label")
+    yield (
+        f"Labels to look at: of {asked}, the models of `{best}` confidently contradict {many} "
+        "(confident learning). They are candidates for errors and may as well be hard images; "
+        f"the clearest {words.agreeing(len(doubts.found), 'stands', 'stand')} here, all of them in "
+        "`reports/label_errors.csv`."
+    )
+    lines = [
+        (
+            words.escaped(it.id),
+            words.escaped(it.label),
+            words.percent(it.label_probability),
+            words.escaped(it.suggested),
+            words.percent(it.suggested_probability),
+        )
+        for it in doubts.found[:DOUBTS_SHOWN]
+    ]
+    header = ("image", "label", "probability", "taken for", "probability")
+    yield words.table(header, lines, left=(0, 1, 3))
+
+
+def _asked(doubts: Doubts) -> str:
+    if doubts.cross_validated:
+        return "each by models of the other folds"
+    return "the test alone; cross-validation (`cross_validation.strategies`) asks about all"
 
 
 def _alike(results: Results) -> str:

@@ -17,7 +17,14 @@ from .drawn import draw_numbers, draw_photographs
 from .figures import training
 from .figures.sheet import save
 from .opened import read_results, read_tables_of
-from .tables import LEARNING, write_confusion, write_curves, write_sheet
+from .tables import (
+    LABEL_ERRORS,
+    LEARNING,
+    label_rows,
+    write_confusion,
+    write_curves,
+    write_sheet,
+)
 from .text import CAPTIONS, render
 
 
@@ -50,6 +57,7 @@ def write_report(
         write_confusion(part / "confusion.csv", tables.predictions)
         write_sheet(part / "classes.csv", classes.COLUMNS, classes.rows(results.numbers))
         write_sheet(part / "learning_curve.csv", LEARNING, tables.learned)
+        write_sheet(part / "label_errors.csv", LABEL_ERRORS, label_rows(results.doubts.found))
         text = render(results, [name for name in CAPTIONS if name in drawn])
         files.write_text(part / "report.md", text)
         files.write_text(part / "report.html", page.render(text, part))

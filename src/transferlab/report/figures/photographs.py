@@ -253,6 +253,29 @@ def attributions(
     return figure
 
 
+@styled
+def doubtful(images: Sequence[np.ndarray], captions: Sequence[str]) -> Figure | None:
+    """Photographs with a caption below each; none where there is none.
+
+    Args:
+        images: uint8 `[H, W, 3]`.
+        captions: At most two lines each.
+    """
+    if not images:
+        return None
+    columns, gap = 5, 0.14
+    side = (WIDTH - 0.1 + gap) / columns - gap
+    height = side + 0.45
+    figure = Figure(figsize=(WIDTH, height * math.ceil(len(images) / columns)), dpi=DPI_PHOTOS)
+    for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        left, top = 0.05 + (side + gap) * (i % columns), 0.05 + height * (i // columns)
+        _photograph(axes_at(figure, left, top, side, side), image)
+        for line, text in enumerate(caption.split("\n")[:2]):
+            place = top + side + 0.12 + 0.16 * line
+            write(figure, left, place, _fitting(text, side), fontsize=8)
+    return figure
+
+
 def heated(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     """The central square of an image under a heat map, the more opaque the stronger.
 
