@@ -9,7 +9,7 @@ Figures made of photographs are in `pictures`.
 """
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -69,22 +69,7 @@ def draw(
     for row, (name, record) in enumerate(summary.items()):
         edge = limits[0] + 0.012 * (limits[1] - limits[0]) if name in far else None
         _accuracy_row(axes, row, record, seeds.get(name, {}), look[name], edge=edge)
-    for x, text, place_of_text, level in notes:
-        if x is not None:
-            axes.plot(
-                [x, x],
-                [0, 1 + 0.17 * level / height],
-                transform=axes.get_xaxis_transform(),
-                **CONTROL,
-            )
-        write(
-            figure,
-            left + place_of_text,
-            above - 0.06 - 0.17 * level,
-            text,
-            va="bottom",
-            **CONTROL_TEXT,
-        )
+    _write_controls(figure, axes, notes, (left, above), height)
     axes.set_yticks(range(len(summary)), [shown(name, 20) for name in summary], fontsize=9)
     axes.set(xlim=limits, ylim=(len(summary) - 0.4, -0.6))
     left_of_it = "; \N{BLACK LEFT-POINTING TRIANGLE}: left of this axis" if far else ""
@@ -97,6 +82,23 @@ def draw(
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     return figure
+
+
+def _write_controls(
+    figure: Figure,
+    axes: Axes,
+    notes: Sequence[tuple[float | None, str, float, int]],
+    corner: tuple[float, float],
+    height: float,
+) -> None:
+    """The lines and texts of `_control_notes`, over axes of this corner and height in inches."""
+    left, above = corner
+    for x, text, place, level in notes:
+        if x is not None:
+            ends = [0, 1 + 0.17 * level / height]
+            axes.plot([x, x], ends, transform=axes.get_xaxis_transform(), **CONTROL)
+        top = above - 0.06 - 0.17 * level
+        write(figure, left + place, top, text, va="bottom", **CONTROL_TEXT)
 
 
 def _accuracy_row(
