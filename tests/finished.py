@@ -178,7 +178,8 @@ def write_data(root: Path, classes: list[str]) -> tuple[list[str], list[str]]:
     undone = {"undone": ["opened 'state_dict'"]}
     files.write_json(root / "data/weights/file.json", file | undone)
     files.write_json(root / "data/weights/start.json", start)
-    files.write_text(root / "params.yaml", "checked: true\n")
+    if not (root / "params.yaml").exists():
+        files.write_text(root / "params.yaml", "checked: true\n")
     return ids, labels
 
 

@@ -181,6 +181,7 @@ def test_of_a_grid_with_two_workers_nothing_is_lost_and_nothing_doubled(
     assert {line.split()[3] for line in comparisons} == {"mobilenet_v3_small", "tiny"}
 
 
+@pytest.mark.drill
 def test_a_temporary_run_is_tracked_in_the_repository_itself(repository: Repository) -> None:
     repository.commit()
     repository.experiment(

@@ -60,6 +60,7 @@ def test_the_same_seed_gives_the_same_bytes_again_without_any_cache(repository: 
     assert [repository.digest(pattern) for pattern in patterns] == before
 
 
+@pytest.mark.drill
 def test_another_rate_of_one_strategy_reruns_that_strategy_and_what_reads_it(
     repository: Repository,
 ) -> None:
@@ -150,6 +151,7 @@ def test_hand_edited_params_stop_repro_before_any_stage_works(repository: Reposi
     assert repository.digest("metrics/*.json") == before
 
 
+@pytest.mark.drill
 def test_parameters_edited_while_a_stage_runs_are_not_bound_to_its_result(
     repository: Repository,
 ) -> None:

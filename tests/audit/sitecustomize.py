@@ -36,6 +36,8 @@ def hook(root: str, log: int, child: bool) -> Any:
             kind, path = "written", os.fspath(values[1])
         else:
             return
+        if kind == "written" and "__pycache__" in path:
+            return  # Python's own cache
         path = os.path.relpath(source(os.path.abspath(path)), root)
         line = f"{kind} {path}\n"
         foreign = path.startswith("..") or (child and path.startswith("src/"))

@@ -152,7 +152,10 @@ def test_a_strategy_and_a_file_can_be_asked_too(
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("probes", "--model: expected champion, a strategy (probe, finetune, mlp_head) or a file"),
+        (
+            "probes",
+            "--model: expected champion, a strategy (probe, finetune, mlp_head), a file",
+        ),
         ("photos/a.png", "photos/a.png: expected a model.safetensors that the stage champion"),
         ("photos", "photos: expected a model.safetensors that the stage champion wrote, got no"),
     ],

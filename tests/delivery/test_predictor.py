@@ -113,7 +113,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_answered(
         str(tmp_path): "is a folder",
         str(tmp_path / "none.png"): "is no file",
         "image 5": "is an array of uint8 [4, 4, 4], expected uint8 [H, W, 3] or [H, W]",
-        "image 6": "is a int, expected a path, a PIL image or an array of uint8",
+        "image 6": "is a int, expected a path, bytes of a file, a PIL image or an array of uint8",
     }
     with pytest.raises(ValueError, match=r"broken\.png: does not decode"):
         asked([good, broken])

@@ -101,6 +101,7 @@ def test_all_that_a_stage_reads_is_compared_but_what_has_digests_of_its_own() ->
         "data/processed/train/images.bin",
         "data/processed/test/images.bin",
         "models/frozen/seed-0.safetensors",
+        "champion/model.safetensors",
     }
     assert {"data/processed/classes.json", "data/processed/train/manifest.csv"} <= files
     assert {"data/splits/validation.csv", "predictions/pictures/frozen.npz"} <= files

@@ -143,12 +143,14 @@ PLACES = {
     "efficientnet_b4": (1792, 2, 2),
     "convnext_tiny": (768, 2, 2),
     "densenet121": (1024, 2, 2),
-    "inception_v3": (2048, 1, 1),
+    "inception_v3": (2048, 8, 8),
     "vgg16": (512, 7, 7),
     "vgg16_bn": (512, 7, 7),  # its pooling gives 7 x 7 whatever enters
     "vit_b_16": None,
 }
-"""Channels, height and width of the maps at 64 px (a vision transformer: at 224)."""
+"""Channels, height and width of the maps at 64 px, or at `SIDES`."""
+
+SIDES = {"vit_b_16": (224, 224), "inception_v3": (299, 299)}
 
 
 def test_every_backbone_is_expected_to_have_maps_or_none() -> None:
@@ -162,7 +164,7 @@ def test_last_maps_are_those_before_the_pooling(name: str) -> None:
         "meta"
     ):  # shapes alone: drawing the weights of a large network would take seconds
         net = backbones.build(name, 2)
-        pixels = torch.empty(1, 3, *(224, 224) if name == "vit_b_16" else (64, 64))
+        pixels = torch.empty(1, 3, *SIDES.get(name, (64, 64)))
     layer = attribution.last_maps(net, pixels)
     if layer is None:
         assert PLACES[name] is None

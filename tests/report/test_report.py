@@ -26,7 +26,7 @@ from transferlab.report.write import write_report
 
 pytestmark = pytest.mark.slow
 
-SHOWN = set(CAPTIONS) - {"features", "learning_curve"}
+SHOWN = set(CAPTIONS) - {"features", "learning_curve", "labels"}
 """No strategy of the fixture changed the backbone, and learning curves are off."""
 OUTPUTS = {
     "report.md",
@@ -203,7 +203,7 @@ def test_files_of_other_strategies_that_lie_around_do_not_show(root: Path) -> No
     text = (root / "reports/report.md").read_text(encoding="utf-8")
     assert b"frozen" not in tables
     assert [line for line in text.splitlines() if "frozen" in line] == [
-        "    -S strategy=probe  # default: [scratch,frozen,probe]"
+        "    strategy: probe  (default: [scratch,frozen,probe])"
     ]
 
 

@@ -17,6 +17,7 @@ PURPOSES = (
     "dropout/*",  # in an epoch
     "view/*",  # crops and flips of every image
     "view/*/colour and angle",  # of every image in that view
+    "view/*/policy/*",  # of torchvision's augmentations, by view and image
     "texture/*/*/*",  # an image by split, class and number
 )
 """All that anything is drawn for; two that are the same would be drawn alike. A star stands for a

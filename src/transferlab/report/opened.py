@@ -79,18 +79,15 @@ def read_tables_of(root: Path, results: Results) -> Tables:
 
 def _doubted(root: Path, doubts: Doubts, test: Images, classes: Sequence[str]) -> list[np.ndarray]:
     """The images of the clearest doubts, wherever they lie."""
-    known = [test]
-    if doubts.cross_validated:
+    shown, known = [it.id for it in doubts.found[:DOUBTS_SHOWN]], [test]
+    if not set(shown) <= set(test.ids):
         known.append(load_images(root / "data/processed/train", classes))
     places = {id: (images, place) for images in known for place, id in enumerate(images.ids)}
-    found = []
-    for doubt in doubts.found[:DOUBTS_SHOWN]:
-        if doubt.id not in places:
+    for id in shown:
+        if id not in places:
             expected = "ids of data/processed"
-            raise unreadable(root / "predictions/cross_validation", expected, short(doubt.id))
-        images, place = places[doubt.id]
-        found.append(images[place])
-    return found
+            raise unreadable(root / "predictions/cross_validation", expected, short(id))
+    return [images[place] for images, place in map(places.__getitem__, shown)]
 
 
 def read_doubts(

@@ -1091,7 +1091,7 @@ def test_a_file_that_changed_since_composition_is_refused_and_stays(tmp_path: Pa
     path.write_bytes(OTHER)
     with pytest.raises(
         ValueError,
-        match=r"dataset: .*mine\.zip changed since params\.yaml was .*transferlab compose, or",
+        match=r"dataset: .*mine\.zip changed since params\.yaml .*compose && dvc repro, or",
     ):
         local.local(path, sha256=sha256(BODY), key="dataset")
     assert path.read_bytes() == OTHER

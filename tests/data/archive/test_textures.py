@@ -91,6 +91,7 @@ def test_the_archive_can_be_preprocessed(tmp_path: Path) -> None:
             "split_seed": 0,
             "imagenet": None,
             "store_px": 16,
+            "enlarge": False,
             "on_bad_image": "error",
             "on_duplicate": "error",
         },

@@ -80,7 +80,10 @@ def test_a_top_folder_is_taken_off_and_clutter_is_counted(
         "train/ants/._a.png": "ignored: ._*",
         "val/bees/Thumbs.db": "ignored: Thumbs.db",
     }
-    assert "Ignored 7 files (2 outside, 1 __MACOSX, 1 .DS_Store" in capsys.readouterr().out
+    assert (
+        "Ignored 7 files (2 outside the class folders, 1 __MACOSX, 1 .DS_Store"
+        in capsys.readouterr().out
+    )
 
 
 def test_the_order_of_classes_is_the_configured_one_else_alphabetical(place: Place) -> None:
