@@ -197,6 +197,7 @@ def test_a_value_is_shown_in_at_most_60_characters(value: Any, text: str) -> Non
     assert short(value) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, "seeds: [0", "dataset: {name: x}\n"])
 def test_params_that_cannot_be_read_are_mended_by_the_command_that_is_named(
     root: Path, content: str | None, capsys: pytest.CaptureFixture[str]

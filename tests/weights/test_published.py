@@ -388,6 +388,7 @@ LARGE = (
 EACH = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in PUBLISHED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "legacy", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["zip", "legacy"]
 )
