@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..evidence.records import Compared, Pair, Short, between
+from ..evidence.records import Compared, Line, Pair, Short, between
 from . import words
 from .classes import of_classes
 from .results import Findings, confidence_of, shared_by, those_finished
@@ -24,43 +24,12 @@ def numbers_of(results: Findings) -> str:
 
 
 def _strategies(results: Findings) -> str:
-    confidence, best = (
-        confidence_of(results),
-        results.recommended if len(results.summary) > 1 else None,
-    )
-    header = [
-        results.kind[0],
-        "test accuracy",
-        f"{confidence} over images",
-        f"{confidence} over seeds",
-        "balanced accuracy",
-        "seeds",
-    ]
-    header += ["training", "training time", "trainable parameters", "validation accuracy", "status"]
-    rows = []
-    for name, row in results.summary.items():
-        shares = [
-            words.percent(row["accuracy"]),
-            words.interval(row["accuracy_low"], row["accuracy_high"]),
-            words.interval(row["accuracy_seeds_low"], row["accuracy_seeds_high"]),
-            words.with_interval(row, "balanced_accuracy"),
-        ]
-        cost = [
-            str(row["seeds"]),
-            words.work(row["operations"]),
-            words.duration(row["train_seconds"]),
-            f"{row['trainable_parameters']:,}",
-        ]
-        shown = f"**`{name}`**" if name == best else f"`{name}`"
-        rows.append(
-            [
-                shown,
-                *shares,
-                *cost,
-                words.percent(row["validation_accuracy"]),
-                words.escaped(row["status"]),
-            ]
-        )
+    confidence = confidence_of(results)
+    header = [results.kind[0], "test accuracy", f"{confidence} over images"]
+    header += [f"{confidence} over seeds", "balanced accuracy", "seeds", "training"]
+    header += ["training time", "trainable parameters", "validation accuracy", "status"]
+    best = results.recommended if len(results.summary) > 1 else None
+    rows = [_strategy(name, row, name == best) for name, row in results.summary.items()]
     note = (
         "Test accuracy is the mean over seeds. The interval over images says what other images of "
         "the same kind might "
@@ -72,6 +41,22 @@ def _strategies(results: Findings) -> str:
         "of all seeds together."
     )
     return f"{words.table(header, rows, left=(0, 10))}\n\n{note}"
+
+
+def _strategy(name: str, row: Line, recommended: bool) -> list[str]:
+    return [
+        f"**`{name}`**" if recommended else f"`{name}`",
+        words.percent(row["accuracy"]),
+        words.interval(row["accuracy_low"], row["accuracy_high"]),
+        words.interval(row["accuracy_seeds_low"], row["accuracy_seeds_high"]),
+        words.with_interval(row, "balanced_accuracy"),
+        str(row["seeds"]),
+        words.work(row["operations"]),
+        words.duration(row["train_seconds"]),
+        f"{row['trainable_parameters']:,}",
+        words.percent(row["validation_accuracy"]),
+        words.escaped(row["status"]),
+    ]
 
 
 def _controls(results: Findings) -> str:

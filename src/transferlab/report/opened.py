@@ -12,7 +12,6 @@ import yaml
 from PIL import Image
 
 from ..data.images import Classes, Images, load_images, read_classes
-from ..evidence.label_errors import candidates
 from ..evidence.records import Comparison, Line, Numbers
 from ..pipeline.files import file_hash, read_csv, read_json, read_rows
 from ..pipeline.makers import unreadable
@@ -20,6 +19,7 @@ from ..pipeline.shapes import short
 from ..prediction.reading import read_history, read_predictions, read_tables
 from ..settings.changes import differences, override_value
 from ..training.records import Facts
+from .label_errors import candidates
 from .results import Alike, Archive, Doubts, Results, Start, WeightsFile
 from .tables import learning_rows
 

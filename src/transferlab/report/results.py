@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from ..data.images import Grey
-from ..evidence.label_errors import Candidate
 from ..evidence.records import Comparison, Line, Numbers
 from ..training.records import Facts
+from .label_errors import Candidate
 
 
 class Archive(TypedDict):

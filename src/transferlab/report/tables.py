@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..evidence.label_errors import Candidate
 from ..pipeline import files
 from ..prediction.reading import confusion_counts, read_parts, seed_accuracies
 from ..prediction.spreadsheet import cell
+from .label_errors import Candidate
 
 CURVES = ("validation_accuracy", "validation_loss", "train_loss")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from . import measures
+from ..evidence import measures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from transferlab.evidence.label_errors import candidates
+from transferlab.report.label_errors import candidates
 
 CLASSES = ["ants", "bees", "wasps"]
 
