@@ -58,7 +58,7 @@ def work(root: Path, params: Params, strategy: str) -> None:
     # missing.
     with progress.Bar(strategy, None) as bar, sender.Tracker(patience=0) as tracking:
         watch = Watch(bar, tracking, parent)
-        runs.run(root, recipe, stage.code_digest(root, "train"), watch)
+        runs.run(root, recipe, params.tuning, stage.code_digest(root, "train"), watch)
 
 
 if __name__ == "__main__":

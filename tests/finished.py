@@ -61,6 +61,7 @@ def parameters(*names: str, **changed: Any) -> dict[str, Any]:
         "learning_curve": {"strategies": [], "fractions": [0.1, 0.5]},
         "compare": {"confidence": 0.95, "resamples": 200, "margin": 0.02, "calibration_bins": 10},
         "champion": {"strategy": None, "error": 0.01},
+        "tuning": {"trials": 1, "lr": [0.5, 1, 2], "epochs": [1]},
         **changed,
     }
 

@@ -91,7 +91,7 @@ def split(root: Path, params: Params) -> None:
 def train(root: Path, name: str, params: Params, code: str = "code", heard: Any = None) -> None:
     """Train a strategy on the divisions of these parameters."""
     split(root, params)
-    runs.run(root, recipe_of(params, name), code, heard or Deaf())
+    runs.run(root, recipe_of(params, name), params.tuning, code, heard or Deaf())
 
 
 def evaluated(root: Path, name: str, params: Params) -> None:

@@ -30,7 +30,7 @@ SECTIONS = [
     "evaluate",
     "cross_validation",
 ]
-SECTIONS += ["learning_curve", "compare", "champion"]
+SECTIONS += ["learning_curve", "compare", "champion", "tuning"]
 
 
 def declared(stage: str) -> dict:

@@ -520,7 +520,7 @@ def test_training_needs_no_test_image_on_the_disk(root: Path) -> None:
     expected, _ = run(root, "finetune")
     shutil.rmtree(root / "data/processed/test")
     shutil.rmtree(cache_folder("features"))
-    runs.run(root, recipe_of(small_params(), "finetune"), "code", Heard())
+    runs.run(root, recipe_of(small_params(), "finetune"), small_params().tuning, "code", Heard())
     assert read_json(root / "runs/finetune/facts.json") == expected
 
 
@@ -532,7 +532,7 @@ def test_rows_that_a_seed_sets_aside_are_those_of_the_table_of_splits(root: Path
     row = next(number for number, line in enumerate(lines) if line.endswith("fit,fit"))
     lines[row] = lines[row].removesuffix("fit,fit") + "validation,fit"
     table.write_text("\n".join(lines) + "\n")
-    runs.run(root, recipe_of(small_params(), "probe"), "code", Heard())
+    runs.run(root, recipe_of(small_params(), "probe"), small_params().tuning, "code", Heard())
     second = read_json(root / "runs/probe/facts.json")["seeds"]
     assert second["0"]["fit_images"] == first["seeds"]["0"]["fit_images"] - 1
     assert second["0"]["key"] != first["seeds"]["0"]["key"]

@@ -68,6 +68,7 @@ WRONG = [
     ("train.augment.crop_scale", [0.9, 0.1], "expected [low, high], got [0.9, 0.1]"),
     ("engine.precision", "fp8", "expected 'fp32', 'bf16' or 'auto', got 'fp8'"),
     ("checked", False, "expected True, got False"),
+    ("tuning.trials", 16, "expected at most 15, so many settings do lr and epochs"),
     ("seeds", [], "expected at least 1 item after validation, not 0, got []"),
     ("seeds", [0, 1, 0], "expected different numbers, got [0, 1, 0]"),
     ("seeds", 3, "expected array, got 3"),
@@ -139,6 +140,12 @@ def test_a_wrong_value_is_named_by_its_key_with_what_was_expected(
     assert any(message in line for line in found), found
     section = key.split(".", maxsplit=1)[0]
     assert all(line.startswith(f"params.yaml: {section}") for line in found), found
+
+
+@pytest.mark.parametrize("protocol", ["cross_validation", "learning_curve"])
+def test_settings_are_not_tried_where_other_trainings_would_not_choose_them(protocol: str) -> None:
+    (found,) = problems(edited(("tuning.trials", 2), (f"{protocol}.strategies", ["probe"])))
+    assert found.startswith(f"params.yaml: tuning.trials: expected 1 with {protocol}.strategies")
 
 
 def test_batch_of_one_image_is_refused_where_a_strategy_normalises_by_batch() -> None:

@@ -252,6 +252,25 @@ def test_a_diverged_strategy_is_a_row_with_its_status_and_never_ranked(root: Pat
     assert row in text
 
 
+def test_settings_that_were_tried_are_said_with_what_they_flattered(root: Path) -> None:
+    assert "**Tuning.** Every strategy had the same budget: one run of each seed" in text_of(root)
+    path = root / "runs/frozen/facts.json"
+    facts = files.read_json(path)
+    for seed, kept in (("0", "a"), ("1", "f")):
+        tried = [("f", 0.32, 20, 0.93), (kept, 0.08, 10, 0.95)][: 1 if kept == "f" else 2]
+        facts["seeds"][seed]["key"] = kept * 64
+        facts["seeds"][seed]["trials"] = [
+            {"key": key * 64, "lr": lr, "epochs": epochs, "validation_loss": 0.2}
+            | {"validation_accuracy": accuracy}
+            for key, lr, epochs, accuracy in tried
+        ]
+    files.write_json(path, facts)
+    text = text_of(root)
+    assert "**Tuning.** Each seed of a strategy that descends a gradient tried 1 to 2 set" in text
+    row = "| `frozen` | **0.25, 10**; 1, 20 | 93.0 % | 94.0 % | 92.5 % | +1.5 |"
+    assert row in text.split("### Settings that were tried")[1]
+
+
 def test_cross_validation_is_a_section_of_its_own(root: Path, results: Any) -> None:
     params = parameters(
         cross_validation={"strategies": ["scratch", "probe"], "repeats": 2, "folds": 5}

@@ -14,6 +14,7 @@ PURPOSES = (
     "random weights",  # of a network
     "head of *",  # of a strategy
     "order/*",  # of the images in an epoch
+    "trials of *",  # settings of a strategy
     "dropout/*",  # in an epoch
     "view/*",  # crops and flips of every image
     "view/*/colour and angle",  # of every image in that view

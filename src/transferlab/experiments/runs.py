@@ -6,38 +6,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import nn
-
 from ..data.divisions import division_of
 from ..data.images import Classes
 from ..network import device, models
 from ..network.activations import Shared
 from ..network.device import Compute
-from ..network.setup import (
-    images_of,
-    settled_compute,
-    setup_for,
-    start_sha256,
-    starting_weights,
-    without_head,
-)
+from ..network.setup import images_of, settled_compute
 from ..params.learning.recipe import Recipe
-from ..params.learning.strategies import starts_random
+from ..params.tuning import Tuning
 from ..pipeline import heartbeat
 from ..pipeline.awaited import await_record
-from ..pipeline.files import content_hash, read_json, write_csv, write_json
-from ..training.checkpoint import Progress, checkpoint_of
-from ..training.facts import describe, what_names
-from ..training.records import Costs, Facts, SeedFacts
-from ..training.task import (
-    Task,
-    changed_tensors,
-    learn,
-    outcome,
-    own_tensors,
-    starting_model,
-)
-from .work import of_parts, operations
+from ..pipeline.files import read_json, write_csv, write_json
+from ..training.records import Costs, Described, Facts, SeedFacts
+from ..training.task import Log, outcome
+from .trainer import Trainer
+from .trials import Search, search, variants
 
 MEASURES = (
     "phase",
@@ -73,18 +56,22 @@ class Ledger:
         history: Rows of all seeds' epochs.
         seconds: Of each seed's training, by seed.
         shared: What the activations of all seeds have in common.
+        keys: Of all trainings, those of settings that were not kept too.
     """
 
     facts: Facts
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     shared: Shared = field(default_factory=Shared)
+    keys: list[str] = field(default_factory=list)
 
-    def add(self, seed: int, done: Progress, facts: SeedFacts) -> None:
+    def add(self, seed: int, found: Search, facts: SeedFacts) -> None:
         """Enter a seed that is done."""
         self.facts["seeds"][str(seed)] = facts
-        self.seconds[str(seed)] = done.seconds
-        self.shared.seconds.update(done.shared)
+        self.seconds[str(seed)] = found.seconds
+        self.keys += found.keys
+        self.shared.seconds.update(found.shared)
+        done = found.kept.done
         for row in done.history:
             chosen = int(row["epoch"] == done.best_epoch)
             name = self.facts["strategy"]
@@ -106,65 +93,51 @@ class Ledger:
         write_json(folder / "costs.json", costs)
 
 
-def run(root: Path, recipe: Recipe, code: str, listener: Listener) -> None:
+def run(root: Path, recipe: Recipe, tuning: Tuning, code: str, listener: Listener) -> None:
     """Train a strategy for every seed and write `models/<name>` and `runs/<name>`.
 
     Args:
         root: Checkout that holds data/ and receives models/ and runs/.
         recipe: The strategy, and what else its training depends on.
+        tuning: How many settings of it each seed tries.
         code: Digest of the code that trains.
         listener: Hears of every epoch.
     """
     compute = settled_compute(root, recipe.engine)
-    setup, images = setup_for(recipe, compute), images_of(root, "train", compute)
+    images = images_of(root, "train", compute)
+    trainer = Trainer(root=root, recipe=recipe, images=images, code=code)
     table = root / "data/splits/validation.csv"
     rows = {seed: division_of(table, images.ids, seed).training for seed in recipe.seeds}
-    random = starts_random(recipe.strategy)
-    weights = {} if random else without_head(starting_weights(root))
     data = read_json(root / "data/processed/classes.json", Classes)["dataset"]
-    facts: Facts = {"dataset": data, **describe(recipe, images, start_sha256(root), compute)}
-    identity = [*what_names(facts), images.digest, code]
-    ledger, model = Ledger(facts=facts), None
+    facts: Facts = {"dataset": data, **trainer.describe(recipe)}
+    ledger = Ledger(facts=facts, shared=trainer.shared)
     for seed in heartbeat.each(recipe.seeds, "seeds", len(recipe.seeds)):
-        task = Task(
-            recipe=recipe,
-            setup=setup,
-            images=images,
-            rows=rows[seed],
-            seed=seed,
-            shared=ledger.shared,
-        )
-        key = content_hash([*identity, seed, *(part.tolist() for part in task.rows)])
-        checkpoint = checkpoint_of(key, recipe.engine.checkpoint_seconds)
-        listener.start(key, seed, facts)
-        model = starting_model(weights, task, model)
-        log = partial(listener.log, key, seed)
-        done, facts["trainable_parameters"] = learn(model, task, checkpoint, log)
-        tensors = own_tensors(model, recipe.strategy, done)
-        weights = changed_tensors(weights, tensors)
-        sha256 = models.save(tensors, root / f"models/{recipe.name}/seed-{seed}.safetensors")
-        ledger.add(seed, done, facts_of(key, task, done, sha256, counted(model, task)))
-        listener.end(key, seed, outcome(done))
+
+        def begins(key: str, described: Described, seed: int = seed) -> Log:
+            listener.start(key, seed, {"dataset": data, **described})
+            return partial(listener.log, key, seed)
+
+        found = search(trainer, variants(recipe, tuning, seed), seed, rows[seed], begins)
+        kept, path = found.kept, root / f"models/{recipe.name}/seed-{seed}.safetensors"
+        facts["trainable_parameters"] = kept.values
+        ledger.add(seed, found, facts_of(found, models.save(kept.tensors, path)))
+        listener.end(kept.key, seed, outcome(kept.done))
     ledger.write(root / f"runs/{recipe.name}", compute)
-    keys = [known["key"] for known in facts["seeds"].values()]
-    await_record(keys, root / f"runs/{recipe.name}/facts.json")
+    await_record(ledger.keys, root / f"runs/{recipe.name}/facts.json")
 
 
-def counted(model: nn.Sequential, task: Task) -> int:
-    """Operations of one seed's training; see `work.operations`."""
-    fit, validation = task.rows
-    parts_at = partial(of_parts, model)
-    return operations(task.recipe, parts_at, len(fit), len(validation))
-
-
-def facts_of(key: str, task: Task, done: Progress, sha256: str, work: int) -> SeedFacts:
+def facts_of(found: Search, sha256: str) -> SeedFacts:
     """What is known of one seed's model."""
-    fit, validation = task.rows
-    return {
-        "key": key,
-        **outcome(done),
+    kept, (fit, validation) = found.kept, found.kept.task.rows
+    known: SeedFacts = {
+        "key": kept.key,
+        **outcome(kept.done),
         "model_sha256": sha256,
         "fit_images": len(fit),
         "validation_images": len(validation),
-        "operations": work,
+        "operations": found.operations,
+        "trials": found.trials,
     }
+    if len(found.trials) == 1:
+        del known["trials"]
+    return known

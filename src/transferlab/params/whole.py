@@ -14,6 +14,7 @@ from .learning.strategies import Strategy
 from .learning.training import Train
 from .protocols import CrossValidation, Evaluate, LearningCurve
 from .record import Name, Seed, section
+from .tuning import Tuning
 
 RESERVED = (
     *("controls", "cross_validation", "learning_curve", "pictures", "tta", "validation"),
@@ -42,6 +43,7 @@ class Params:
     compare: Compare
     watched: dict[Name, Name]  # `own` where a path of one's own is set: DVC has a stage for each
     champion: Champion
+    tuning: Tuning
 
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""
@@ -63,6 +65,11 @@ class Params:
                 yield (
                     f"{protocol}.strategies: expected some of {', '.join(self.strategies)}, got "
                     f"{key!r}."
+                )
+            if self.tuning.trials > 1 and getattr(self, protocol).strategies:
+                yield (
+                    f"tuning.trials: expected 1 with {protocol}.strategies, whose trainings have "
+                    f"no choice of settings, got {self.tuning.trials}. Leave one of them out."
                 )
         if self.champion.strategy not in (None, *self.strategies):
             yield (

@@ -1,6 +1,6 @@
 """A network and images -> lines of a predictions table, where torch ends and statistics begin."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -85,6 +85,6 @@ class Observer:
         return found
 
 
-def first_part(trained: dict[str, torch.Tensor]) -> int:
+def first_part(trained: Mapping[str, torch.Tensor]) -> int:
     """Number of leading parts that a training left as they were."""
     return min(PARTS.index(key.split(".")[0]) for key in trained)

@@ -6,6 +6,7 @@ from ..evidence.records import Compared, Line, Pair, Short, between
 from . import words
 from .classes import of_classes
 from .results import Findings, confidence_of, shared_by, those_finished
+from .tuning import tried
 
 
 def numbers_of(results: Findings) -> str:
@@ -20,6 +21,7 @@ def numbers_of(results: Findings) -> str:
         parts += ["### Cross-validation on all images", _folds(results)]
     if those_finished(results):
         parts += ["### More than accuracy", _measures(results), *of_classes(results)]
+    parts += tried(results)
     return "\n\n".join(part for part in parts if part)
 
 

@@ -7,6 +7,7 @@ from ..settings.changes import override_value
 from . import words
 from .command import again, changed_settings, quoted
 from .results import Results, WeightsFile, shared_by
+from .tuning import budget
 
 
 def method(results: Results) -> str:
@@ -23,10 +24,7 @@ def method(results: Results) -> str:
         "class's training images "
         f"aside: {fit} to fit, {validation} to validate, the same for every strategy.",
         f"**Selection.** By validation alone: {_selection(params)}.",
-        "**Tuning.** Every strategy had the same budget: one run of each seed with the one "
-        "configuration that stands "
-        "in `params.yaml`. No hyperparameter was searched for on these images beyond the choices "
-        "named above.",
+        f"**Tuning.** {budget(results)}",
         (
             "**Test.** The test images are evaluated once, with the models that were kept; no "
             "training reads them."

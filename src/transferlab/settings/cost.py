@@ -51,7 +51,11 @@ def expectation(values: Params, known: int | None = None) -> str:
     """
     name, models = values.backbone.name, len(values.strategies) * len(values.seeds)
     images, max_epochs = known or training_images(values.dataset), values.train.max_epochs
-    forward = sum(passes(strategy, max_epochs) for strategy in values.strategies.values())
+    forward = sum(
+        passes(strategy, max_epochs)
+        * (values.tuning.trials if isinstance(strategy, GradientStrategy) else 1)
+        for strategy in values.strategies.values()
+    )
     work = forward * len(values.seeds) * (images or 1000) + _source_work(
         values.backbone, max_epochs
     )

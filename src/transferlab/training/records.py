@@ -2,7 +2,7 @@
 comparison and report read them.
 """
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 
 class Outcome(TypedDict):
@@ -15,6 +15,16 @@ class Outcome(TypedDict):
     validation_loss: float | None
 
 
+class Trial(TypedDict):
+    """One setting that a seed tried (`experiments.trials`)."""
+
+    key: str  # of its training
+    lr: float | None  # None: what is solved has none
+    epochs: int | None
+    validation_accuracy: float | None  # None where it diverged
+    validation_loss: float | None
+
+
 class SeedFacts(Outcome):
     """One seed in `facts.json`."""
 
@@ -22,7 +32,8 @@ class SeedFacts(Outcome):
     model_sha256: str
     fit_images: int
     validation_images: int
-    operations: int  # see `experiments.work`
+    operations: int  # of all that was trained, see `experiments.work`
+    trials: NotRequired[list[Trial]]  # in the order of trying, where there were several
 
 
 class Described(TypedDict):
