@@ -26,7 +26,6 @@ from transferlab.report.figures.sheet import save
             ["same" * 9 + "x" + "same" * 9, "same" * 9 + "y" + "same" * 9],
             ["1 samesa\u2026", "2 samesa\u2026"],
         ),
-        (["\u72ac", "\u732b"], ["1 \u25a1", "2 \u25a1"]),
     ],
 )
 def test_labels_are_short_and_no_two_are_alike(names: list[str], cut: list[str]) -> None:

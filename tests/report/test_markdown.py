@@ -402,6 +402,8 @@ def test_what_is_short_is_said_in_the_table_and_a_caveat(
     assert "images alone leave 12.5 points to either side" in text or lacking != "images"
     words = {"seeds": "too few seeds", "images": "too few images", "both": "too few of both"}
     assert text.count(f"| indistinguishable ({words[lacking]}) |") == 2
+    first = "2 seeds are too few to rule out `scratch` (see Caveats)." in text
+    assert first == (lacking != "images")
     assert "Too few" not in render(paired(results, short=None))
 
 
@@ -423,7 +425,21 @@ def test_a_majority_that_is_nearly_as_good_is_a_caveat_that_says_what_to_look_at
     row = some.summary["probe"]
     low, high = row["balanced_accuracy_low"], row["balanced_accuracy_high"]
     assert f"balanced accuracy, 97.5 % ({100 * low:.1f} to {100 * high:.1f} %)" in line
-    assert "of ants, 20 test images, it recognises 95.0 %." in line
+    assert "of ants, 20 test images, it recognises 95.0 % (interval 76.4 to 99.1 %). With " in line
+    assert "With `train.class_weights=balanced` training counts each class the same." in line
+
+
+def test_weighted_classes_are_part_of_the_method_and_no_advice_any_more(results: Any) -> None:
+    params = parameters()
+    assert "Class weights" not in render(results(params))
+    params["train"]["class_weights"] = "balanced"
+    some = results(params)
+    control = {**some.comparison["controls"]["majority"], "accuracy": 0.95}
+    text = render(
+        results(params, comparison={**some.comparison, "controls": {"majority": control}})
+    )
+    assert "- **Class weights.** In training each class counts the same, however" in text
+    assert "- Always answering" in text and "class_weights=balanced" not in text
 
 
 def test_of_many_classes_the_report_shows_the_extremes_and_says_where_the_rest_is(

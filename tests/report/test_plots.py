@@ -371,6 +371,10 @@ def test_a_layout_is_the_same_every_time_and_keeps_groups_together() -> None:
     assert near.tolist() == [0] * 12 + [1] * 12
 
 
+def test_the_features_of_a_network_that_collapsed_lie_at_one_place() -> None:
+    assert not in_two_dimensions(np.full((18, 5), 0.25, np.float32)).any()
+
+
 def test_a_learning_curve_has_the_mean_over_seeds_at_every_size() -> None:
     some = growth(["probe", "gone"], 2)
     some.loc[some["strategy"] == "gone", "accuracy"] = np.nan

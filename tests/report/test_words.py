@@ -1,6 +1,7 @@
 """Numbers are said alike in figures and text."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -84,3 +85,12 @@ def test_parameters_are_counted_in_the_unit_a_person_says(count: int, text: str)
 @pytest.mark.parametrize("write", [words.percent, words.number, words.points])
 def test_a_rounded_zero_has_no_sign_in_any_unit(write: Callable[[float], str]) -> None:
     assert write(-1e-9) == write(0.0)
+
+
+def test_where_no_image_is_wrong_resampling_gives_no_interval() -> None:
+    row = {"balanced_accuracy": 1.0, "balanced_accuracy_low": 1.0, "balanced_accuracy_high": 1.0}
+    assert words.with_interval(row, "balanced_accuracy") == "100.0 %"
+    row["balanced_accuracy_low"] = 0.9
+    assert words.with_interval(row, "balanced_accuracy") == "100.0 % (90.0 to 100.0 %)"
+    record: Any = {"mean": 1.0, "images_low": 1.0, "images_high": 1.0}
+    assert words.with_ends(record) == "1.000"

@@ -1,6 +1,6 @@
 """The report's first paragraph: which strategy, how sure, at what cost."""
 
-from ..evidence.records import Needed
+from ..evidence.records import Needed, between
 from . import words
 from .results import Findings, confidence_of, shared_by, those_finished
 
@@ -28,6 +28,7 @@ def sentences(results: Findings) -> str:
     said = [
         f"**Use `{best}`**: {_set(results, best)}.",
         f"It recognises {_measured(results, best)}{_not_ranked(results)}.",
+        _few_seeds(results, best),
         _price(results, best),
         further(results),
     ]
@@ -49,6 +50,19 @@ def _set(results: Findings, best: str) -> str:
     if len(able) == len(finished):
         which = f"any of {counted} may be the best"
     return f"{which} {sure}, and it is the cheapest of them"
+
+
+def _few_seeds(results: Findings, best: str) -> str:
+    """One sentence where others than the leading two may be the best for want of seeds."""
+    found, leading = results.comparison, results.comparison["needed"]
+    told = {best} if leading is None else {best, leading["first"], leading["second"]}
+    others = [name for name in those_finished(results) if name not in told]
+    short = [it for it in others if between(found, best, it)["short"] in ("seeds", "both")]
+    if not short:
+        return ""
+    seeds = words.counted(found["seeds"], "seed")
+    many = words.agreeing(found["seeds"], "is", "are")
+    return f"{seeds} {many} too few to rule out {words.listed(short)} (see Caveats)."
 
 
 def further(results: Findings) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..evidence.intervals import wilson
 from ..evidence.records import Short, between
 from . import words
 from .results import Results, those_finished
@@ -59,16 +60,25 @@ def _majority(results: Results) -> Iterator[str]:
     share = int(most["test"]) / tested
     classes = results.numbers[best]["classes"]
     worst = min(classes, key=lambda name: (classes[name]["recall"] or 0, classes[name]["support"]))
+    recall, support = classes[worst]["recall"] or 0, classes[worst]["support"]
+    ends = words.interval(*wilson(recall * support, support, results.comparison["confidence"]))
     yield (
         f"Always answering {words.escaped(most['class'])}, the class of {words.percent(share)} of "
         f"the test images, is right in {words.percent(always)}: `{best}` with "
         f"{words.percent(own['accuracy'])} (interval "
         f"{words.interval(own['accuracy_low'], own['accuracy_high'])}) is not shown to do better. "
-        "Look at the balanced accuracy, "
-        f"{words.with_interval(own, 'balanced_accuracy')}, and at each class: of "
-        f"{words.escaped(worst)}, {words.counted(classes[worst]['support'], 'test image')}, it "
-        f"recognises {words.percent(classes[worst]['recall'])}."
+        f"Look at the balanced accuracy, {words.with_interval(own, 'balanced_accuracy')}, and at "
+        f"each class: of {words.escaped(worst)}, {words.counted(support, 'test image')}, it "
+        f"recognises {words.percent(recall)} (interval {ends})."
+        f"{_not_weighted(results)}"
     )
+
+
+def _not_weighted(results: Results) -> str:
+    """What could be tried against a class that is too frequent."""
+    if results.params["train"]["class_weights"] != "none":
+        return ""
+    return " With `train.class_weights=balanced` training counts each class the same."
 
 
 SHORT: Mapping[Short, str] = {

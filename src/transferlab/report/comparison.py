@@ -37,7 +37,8 @@ def _strategies(results: Findings) -> str:
         "the same kind might "
         "have given these models, the one over seeds what training again might have given on "
         "these very images. Balanced accuracy is the mean over classes of the share that is "
-        "recognised, with its interval over images: no class counts more for being frequent. "
+        "recognised, with its interval over images (none where resampling them changes nothing): "
+        "no class counts more for being frequent. "
         "Training is counted in floating-point operations, which order the costs; its time, shared "
         f"work included, was measured on {words.escaped(shared_by(results, 'device'))}; both are "
         "of all seeds together."
@@ -215,7 +216,8 @@ def _measures(results: Findings) -> str:
         rows.append([*cells, *([both] if views else [])])
     bins = words.counted(results.params["compare"]["calibration_bins"], "bin")
     note = (
-        f"Means over seeds with {confidence_of(results)} intervals over images; those over seeds "
+        f"Means over seeds with {confidence_of(results)} intervals over images (none where "
+        "resampling them changes nothing); those over seeds "
         "stand in "
         "`metrics/numbers.json`. Log loss in nats; Brier summed over classes; ECE, the expected "
         "calibration error, "

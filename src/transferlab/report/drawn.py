@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..data.letters import apart
 from ..prediction.reading import seed_accuracies
 from . import words
 from .confused import most_confused
@@ -78,8 +79,8 @@ def draw_photographs(results: Results, tables: Tables) -> dict[str, Figure]:
 def _doubts(results: Results) -> list[str]:
     """A caption for each image whose label is in doubt and shown."""
     return [
-        f"{it.label}, {words.percent(it.label_probability, 0)}\n"
-        f"seen as {it.suggested}, {words.percent(it.suggested_probability, 0)}"
+        f"{apart(it.label)}, {words.percent(it.label_probability, 0)}\n"
+        f"seen as {apart(it.suggested)}, {words.percent(it.suggested_probability, 0)}"
         for it in results.doubts.found[:DOUBTS_SHOWN]
     ]
 
@@ -122,7 +123,8 @@ def _attributions(results: Results, tables: Tables, places: Mapping[str, int]) -
         [centre(test[places[row["id"]]], share) for row in rows],
         [kept[name]["maps"][places[row["id"]]] for row in rows],
         [
-            f"{row['label']}\nseen as {row['predicted']}, {words.percent(row['sure'], 0)}"
+            f"{apart(row['label'])}\n"
+            f"seen as {apart(row['predicted'])}, {words.percent(row['sure'], 0)}"
             for row in rows
         ],
     )

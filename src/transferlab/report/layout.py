@@ -12,8 +12,11 @@ def in_two_dimensions(features: np.ndarray, seed: int = 0) -> np.ndarray:
         seed: Of the optimisation; the start is the rows' first two principal components.
 
     Returns:
-        float `[N, 2]`.
+        float `[N, 2]`; all at one place where all rows are alike, as those of a network that
+        collapsed: t-SNE would divide by their spread, and end the process.
     """
+    if not np.ptp(features, axis=0).any():
+        return np.zeros((len(features), 2))
     from sklearn.manifold import TSNE  # takes seconds to import, and few figures need it
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 

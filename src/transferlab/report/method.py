@@ -24,6 +24,7 @@ def method(results: Results) -> str:
         "class's training images "
         f"aside: {fit} to fit, {validation} to validate, the same for every strategy.",
         f"**Selection.** By validation alone: {_selection(params)}.",
+        *_weighted(params),
         f"**Tuning.** {budget(results)}",
         (
             "**Test.** The test images are evaluated once, with the models that were kept; no "
@@ -52,6 +53,15 @@ def method(results: Results) -> str:
             "of a regression and the optimiser are not counted.",
         ]
     return "\n".join(["## Method\n", *(f"- {line}" for line in lines)])
+
+
+def _weighted(params: Mapping[str, Any]) -> list[str]:
+    if params["train"]["class_weights"] == "none":
+        return []
+    return [
+        "**Class weights.** In training each class counts the same, however many images it has "
+        "(`train.class_weights`); validation and test count images."
+    ]
 
 
 def _selection(params: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from ..data.ingest.sheet import CLASSES
+from ..data.letters import legible
 from . import words
 from .answer import answer
 from .caveats import caveats
@@ -127,8 +129,27 @@ def _data(results: Results) -> str:
             "the range of the training images, for training, test and prediction alike."
         )
     parts += [_alike(results), *_doubtful(results)]
-    return "\n\n".join(
-        [*parts, "![training images](figures/samples.png)\n\nTraining images of each class."]
+    classes = [row["class"] for row in results.counts]
+    of = "each class" if len(classes) <= CLASSES else f"the first {CLASSES} classes"
+    samples = f"![training images](figures/samples.png)\n\nTraining images of {of}."
+    return "\n\n".join([*parts, samples, *written_otherwise(classes)])
+
+
+def written_otherwise(classes: Sequence[str]) -> Iterator[str]:
+    """Which classes figures write in other letters than theirs."""
+    others = {name: other for name in classes if (other := legible(name)) != name}
+    if not others:
+        return
+    some = ", ".join(
+        f"{words.escaped(name)} as {words.escaped(other)}"
+        for name, other in list(others.items())[:ROWS_SHOWN]
+    )
+    more = f" and {len(others) - ROWS_SHOWN} more" if len(others) > ROWS_SHOWN else ""
+    yield (
+        "No font of the machine that drew the figures has all letters of "
+        f"{words.counted(len(others), 'class', 'classes')}, which they write otherwise: "
+        f"{some}{more}. With fonts of that script (on Debian `fonts-noto-core` and "
+        "`fonts-noto-cjk`), `dvc repro -f report` draws them anew."
     )
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..data.letters import apart
 from ..evidence.records import Measured
 
 NONE = "\N{EN DASH}"
@@ -19,7 +20,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[i
 
 def escaped(value: Any) -> str:
     """Foreign text that stays text, whatever Markdown or HTML it holds."""
-    line = " ".join(str(value).split())
+    line = apart(" ".join(str(value).split()))
     # Entities are shown as characters but mean nothing to Markdown; an underscore inside a word is
     # harmless as it is.
     return re.sub(r"(?<!\w)_|_(?!\w)|[^\w\s.,/()%:;+-]", lambda sign: f"&#{ord(sign[0])};", line)
@@ -66,8 +67,12 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def with_interval(row: Any, measure: str) -> str:
-    """A share with its ends in a line of `metrics/summary.json`: `94.1 % (90.3 to 97.5 %)`."""
-    ends = interval(row[f"{measure}_low"], row[f"{measure}_high"])
+    """A share with its ends in a line of `metrics/summary.json`: `94.1 % (90.3 to 97.5 %)`.
+
+    Without them where all resamples agree, as where no image is wrong: that is no certainty.
+    """
+    low, high = row[f"{measure}_low"], row[f"{measure}_high"]
+    ends = NONE if low == high else interval(low, high)
     return f"{percent(row[measure])} ({ends})" if ends != NONE else percent(row[measure])
 
 
@@ -77,7 +82,9 @@ def number(value: float | None) -> str:
 
 
 def with_ends(record: Measured) -> str:
-    """Such as `0.958 (0.917 to 0.989)`."""
+    """Such as `0.958 (0.917 to 0.989)`; without ends where all resamples agree."""
+    if record["images_low"] == record["images_high"]:
+        return number(record["mean"])
     ends = f"{number(record['images_low'])} to {number(record['images_high'])}"
     return f"{number(record['mean'])} ({ends})"
 

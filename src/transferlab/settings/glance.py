@@ -17,6 +17,7 @@ from ..data.ingest.decode import decoded, in_eight_bits, opened, resized, values
 from ..data.ingest.entries import opened_zip, read_entry
 from ..data.ingest.layout import Entry, Skipped
 from ..data.ingest.sheet import CLASSES, SIDE, spread, write_sheet
+from ..data.letters import apart
 from ..params.dataset import Dataset
 from ..params.record import plain
 from ..pipeline import heartbeat
@@ -129,7 +130,7 @@ def write_preview(read: Read, found: Found, dataset: Dataset, path: Path) -> lis
                 pictures.append(_picture(content, dataset.max_megapixels))
             except ValueError as error:
                 bad.append(unusable(entry.id, content, error))
-        rows.append((printable(f"{name} ({len(entries)} images)"), pictures))
+        rows.append((f"{apart(printable(name))} ({len(entries)} images)", pictures))
     write_sheet(rows, len(classes) - len(rows), path)
     return bad
 

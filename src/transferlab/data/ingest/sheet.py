@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ...pipeline import files
 from ..images import Images, Pixels
+from ..letters import STANDARD, apart, families, legible
 
 COLUMNS, ROWS = 6, 2  # of images of a class
 CLASSES = 5  # that are shown
@@ -21,7 +23,7 @@ def write_samples(images: Images, path: Path) -> None:
     for number, name in enumerate(images.classes[:CLASSES]):
         members = np.flatnonzero(images.labels == number)
         chosen = [images[index] for index in members[spread(len(members))]]
-        rows.append((f"{name} ({len(members)} training images)", chosen))
+        rows.append((f"{apart(name)} ({len(members)} training images)", chosen))
     write_sheet(rows, len(images.classes) - len(rows), path)
 
 
@@ -38,16 +40,11 @@ def write_sheet(rows: Sequence[tuple[str, Sequence[Pixels]]], more: int, path: P
         more: Classes that are not shown.
         path: Where the PNG goes.
     """
-    from matplotlib import get_data_path
-
     block = HEADING + ROWS * (SIDE + GAP)
     height = len(rows) * block + GAP + (HEADING if more else 0)
     sheet = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, height), "white")
-    draw = ImageDraw.Draw(sheet)
-    # Pillow's own font has Latin letters alone; this one is that of the report's figures
-    font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 16)
     for number, (heading, pictures) in enumerate(rows):
-        draw.text((GAP, number * block + 9), heading, fill="#222222", font=font)
+        _write(sheet, number * block + 9, heading)
         for place, pixels in enumerate(pictures):
             tile = ImageOps.fit(Image.fromarray(pixels), (SIDE, SIDE), Image.Resampling.BILINEAR)
             left = GAP + place % COLUMNS * (SIDE + GAP)
@@ -55,6 +52,30 @@ def write_sheet(rows: Sequence[tuple[str, Sequence[Pixels]]], more: int, path: P
             sheet.paste(tile, (left, top))
     if more:
         text = f"and {more} more classes"
-        draw.text((GAP, len(rows) * block + 9), text, fill="#222222", font=font)
+        _write(sheet, len(rows) * block + 9, text)
     with files.atomic(path, "wb") as file:
         sheet.save(file, "PNG")
+
+
+def _write(sheet: Image.Image, top: int, text: str) -> None:
+    """A heading in the font of the report's figures, from `top` pixels on."""
+    from matplotlib import font_manager
+
+    if text.isascii():
+        font = ImageFont.truetype(font_manager.findfont(STANDARD), 16)
+        ImageDraw.Draw(sheet).text((GAP, top), text, fill="#222222", font=font)
+    else:
+        sheet.paste(_drawn(legible(text), sheet.width - GAP), (GAP, top - 9))
+
+
+def _drawn(text: str, width: int) -> Image.Image:
+    """A heading in any script: Pillow takes one font at a time, and needs more to order letters."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / 100, HEADING / 100), dpi=100)
+    settings: Any = {"fontsize": 11.5, "color": "#222222", "va": "center", "parse_math": False}
+    figure.text(0, 0.5, text, family=families(text), **settings)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...data.letters import families
 from .labels import told_apart
 from .sheet import inches, per_row, percent_ticks, shown, write
 from .style import DPI, GREY, INK, WIDTH, styled
@@ -36,6 +37,7 @@ def draw(
     most = 6 if len(names) < 4 else 4 if len(names) < 7 else 3 if len(names) < 11 else 2
     columns = per_row(len(predictions), most)
     rows = math.ceil(len(predictions) / columns)
+    fonts = families("".join(names))
     # Laid out by hand, in inches: matplotlib's own layout takes seconds for a dozen matrices.
     longest = max(map(inches, names))
     left, right, gap, title = 0.45 + longest, 1.1, 0.12, 0.25
@@ -58,10 +60,10 @@ def draw(
         axes.set_xticks(range(len(names)), [])
         axes.set_yticks(range(len(names)), [])
         if place + columns >= len(predictions):
-            axes.set_xticklabels(names, rotation=90 if upright else 0)
+            axes.set_xticklabels(names, rotation=90 if upright else 0, family=fonts)
             axes.set_xlabel("predicted")
         if place % columns == 0:
-            axes.set_yticklabels(names)
+            axes.set_yticklabels(names, family=fonts)
             axes.set_ylabel("actual")
     x, tall = left + columns * (side + gap) + 0.05, min(side, 2)
     slot = figure.add_axes(

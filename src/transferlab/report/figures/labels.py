@@ -2,26 +2,27 @@
 
 from collections.abc import Sequence
 
-from .sheet import shown
+from ...data.letters import apart, legible
 
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
 def told_apart(names: Sequence[str], length: int) -> list[str]:
-    """The names as the font can show them, of at most `length` characters and no two alike.
+    """The names as fonts can show them, of at most `length` characters and no two alike.
 
-    What long names share is left out: their ends, else their middle. Where no cut tells them apart,
-    or the font knows none of their letters, their numbers stand before them.
+    What long names share is left out: their ends, else their middle. Where no cut tells them apart
+    their numbers stand before them.
     """
-    whole = [shown(name, max(len(name), 1)) for name in names]
+    whole = [legible(name) for name in names]
     for tail in (0, length // 3, 2 * length // 3):
         cut = [shortened(text, length, tail) for text in whole]
         if len(set(cut)) == len(cut):
-            return cut
+            return list(map(apart, cut))
     digits = len(str(len(names)))
     numbered = (f"{number} " for number in range(1, len(names) + 1))
     room = max(length - digits - 1, 1)
-    return [mark + shortened(text, room, 0) for mark, text in zip(numbered, whole, strict=True)]
+    cut = [apart(shortened(text, room, 0)) for text in whole]
+    return [mark + text for mark, text in zip(numbered, cut, strict=True)]
 
 
 def shortened(text: str, length: int, tail: int) -> str:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from ...data import letters
 from .. import words
 from .labels import shortened
 from .sheet import axes_at, inches, shown, write
@@ -158,8 +159,8 @@ def gallery(images: Sequence[np.ndarray], rows: Sequence[Example]) -> Figure:
             fontsize=8,
             fontweight="bold",
         )
-        seen_as = f"seen as {row.mistaken_for}" if row.mistaken_for else ""
-        for line, text in enumerate((row.label, seen_as)):
+        seen_as = f"seen as {letters.apart(row.mistaken_for)}" if row.mistaken_for else ""
+        for line, text in enumerate((letters.apart(row.label), seen_as)):
             write(figure, left, top + 0.3 + 0.16 * line, _fitting(text, cell - 0.15), fontsize=8)
         _photograph(axes_at(figure, left, top + 0.58, side, side), image)
         for line, said in enumerate(row.verdicts.items()):
@@ -300,7 +301,7 @@ def _fitting(text: str, width: float) -> str:
     """As much of a text as is `width` inches wide in small type: its middle is left out, for long
     names often differ at the end.
     """
-    whole = shown(text, max(len(text), 1))
+    whole = letters.legible(text)
     length = len(whole)
     while length > 1 and inches(shortened(whole, length, length // 2)) > width:
         length -= 1

@@ -1,6 +1,5 @@
 """Axes in inches on a sheet, text that fits, and files."""
 
-import functools
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -25,6 +23,7 @@ from matplotlib.ticker import (
 )
 from PIL import Image
 
+from ...data import letters
 from ...pipeline import files
 from .style import WIDTH, styled
 
@@ -108,7 +107,8 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
 def write(figure: Figure, left: float, top: float, text: str, **settings: Any) -> Text:
     """Text whose middle is so many inches below the upper edge of the figure."""
     width, height = figure.get_size_inches()
-    return figure.text(left / width, 1 - top / height, text, **{"va": "center", **settings})
+    settings = {"va": "center", "family": letters.families(text), **settings}
+    return figure.text(left / width, 1 - top / height, text, **settings)
 
 
 def percent_ticks(whole: float = 100) -> FuncFormatter:
@@ -154,20 +154,13 @@ def spread_out(wanted: Sequence[float], low: float, high: float, gap: float) -> 
 
 
 def shown(text: str, length: int) -> str:
-    """A name as the font can show it, at most `length` characters long."""
-    text = "".join(
-        sign if sign.isprintable() and _font().get_char_index(ord(sign)) else "\N{WHITE SQUARE}"
-        for sign in text
-    )
-    return text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
+    """A name as fonts can show it, at most `length` characters long."""
+    text = letters.legible(text)
+    cut = text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return letters.apart(cut)
 
 
 def inches(text: str, size: float = 8) -> float:
     """Width of a text, by default in the size of a tick label."""
-    font = FontProperties(family="DejaVu Sans", size=size)
+    font = FontProperties(family=letters.families(text), size=size)
     return float(TextToPath().get_text_width_height_descent(text, font, False)[0]) / 72
-
-
-@functools.cache
-def _font() -> Any:
-    return font_manager.get_font(font_manager.findfont("DejaVu Sans"))

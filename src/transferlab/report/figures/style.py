@@ -8,6 +8,8 @@ from typing import Any
 from matplotlib import style
 from matplotlib.colors import to_hex, to_rgb
 
+from ...data.letters import STANDARD
+
 WIDTH = 8.6  # inches
 
 DPI, DPI_PHOTOS = 150, 120  # photographs compress badly, and reports live in git
@@ -35,7 +37,7 @@ MARKERS = ("o", "s", "^", "D")
 LEADER = {"arrowstyle": "-", "patchA": None, "shrinkA": 0, "shrinkB": 0}
 
 STYLE = {
-    "font.family": "DejaVu Sans",
+    "font.family": STANDARD,
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
