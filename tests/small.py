@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ RANGES = Augment(
 CPU = Compute(device=torch.device("cpu"), precision="fp32", memory_format="channels_last")
 
 
+@cache  # composing takes half a second, and records do not change
 def params_of(*overrides: str, classes: str = "[stripes,dots]") -> Params:
     named = [f"dataset.textures.classes={classes}", f"dataset.classes={classes}"]
     return parse(yaml.safe_load(compose.compose([*SETTINGS, *named, *overrides])))

@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_bytes_again_without_any_cache(repository: 
     before = [repository.digest(pattern) for pattern in patterns]
     assert all(before)
     shutil.rmtree(repository.root / ".cache")
-    repository("dvc", "repro", "--force", "--no-run-cache")
+    repository("dvc", "repro", "--force", "--no-run-cache", "evaluate")
     assert [repository.digest(pattern) for pattern in patterns] == before
 
 

@@ -223,6 +223,7 @@ def test_the_name_of_other_images_is_taken_by_force_alone(
     assert params(quick)["dataset"]["path"] == "../others"
 
 
+@pytest.mark.slow
 def test_a_second_data_set_stands_beside_the_first_and_each_is_one_line_away(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -367,6 +368,7 @@ def test_broken_images_are_named_beforehand(
     assert "cannot be read, left out: wren/0.png" in lines
 
 
+@pytest.mark.slow
 def test_an_image_that_changed_is_taken_by_the_command_that_is_named(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,7 @@ def test_an_interrupt_is_one_word(root: Path, monkeypatch: pytest.MonkeyPatch) -
     assert failure("preview") == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_exits_with_1_and_no_traceback() -> None:
     command = [sys.executable, "-m", "transferlab", "preview", "strategy=frozn"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}

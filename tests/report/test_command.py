@@ -79,6 +79,7 @@ def test_of_options_that_were_not_recorded_every_key_is_given() -> None:
     assert composed(*through_a_shell(words)) == params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["dataset", "backbone"])
 def test_every_option_is_recorded_as_it_composes(group: str) -> None:
     recorded = read_defaults(ROOT / "conf/defaults.yaml")["options"]

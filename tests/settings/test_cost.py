@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from transferlab.params.reading import parse
@@ -13,6 +14,7 @@ def expected_minutes(*settings: str) -> float:
     return float(text.split("about ")[1].split(" minutes")[0])
 
 
+@pytest.mark.slow
 def test_the_expected_time_grows_with_what_is_asked() -> None:
     one = expected_minutes("strategy=scratch", "seeds=[0]")
     assert one < expected_minutes("strategy=scratch", "seeds=[0,1]")

@@ -187,6 +187,7 @@ def test_own_file_that_changed_since_composition_is_refused(tmp_path: Path, own_
     assert file_hash(tmp_path / "data/weights/start.safetensors") == before
 
 
+@pytest.mark.slow
 def test_file_of_another_architecture_is_refused_with_counts(
     tmp_path: Path, own_home: Path
 ) -> None:

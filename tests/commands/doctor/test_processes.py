@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from transferlab.commands.doctor import processes
 
@@ -20,6 +21,7 @@ stage.wait()
 STAGE = "import time; time.sleep(60)"
 
 
+@pytest.mark.slow
 def test_a_stage_whose_dvc_was_killed_is_told_and_one_that_has_it_is_not(tmp_path: Path) -> None:
     for name, text in (("bin/dvc", DVC), ("stages/train.py", STAGE)):
         (tmp_path / name).parent.mkdir()
