@@ -27,7 +27,7 @@ from .sheet import (
     with_interval,
     write,
 )
-from .style import BAD, CONTROL, CONTROL_TEXT, DPI, WIDTH, Look, looks, styled
+from .style import BAD, CONTROL, CONTROL_TEXT, DPI, INK, PALE, WIDTH, Look, looks, styled
 
 
 @styled
@@ -45,7 +45,7 @@ def draw(
         controls: What no strategy should fall below: `{"accuracy": share}` by name, drawn as
             upright lines. One that would squeeze the strategies into half of the figure is named at
             the edge instead. A strategy far below the others has a mark at the edge, too.
-        pale: Strategies that are drawn pale.
+        pale: Strategies that are drawn pale, and their names too.
     """
     look = looks(summary, pale)
     left = 0.2 + max((inches(shown(name, 20), 9) for name in summary), default=0)
@@ -71,6 +71,8 @@ def draw(
         _accuracy_row(axes, row, record, seeds.get(name, {}), look[name], edge=edge)
     _write_controls(figure, axes, notes, (left, above), height)
     axes.set_yticks(range(len(summary)), [shown(name, 20) for name in summary], fontsize=9)
+    for label, name in zip(axes.get_yticklabels(), summary, strict=True):
+        label.set_color(PALE if name in pale else INK)
     axes.set(xlim=limits, ylim=(len(summary) - 0.4, -0.6))
     left_of_it = "; \N{BLACK LEFT-POINTING TRIANGLE}: left of this axis" if far else ""
     axes.set_xlabel(
