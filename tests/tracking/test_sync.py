@@ -189,6 +189,25 @@ def test_sync_makes_every_run_from_the_files(store: Store, checkout: Path) -> No
     assert runs["wild · seed 0"].data.tags["result"] == "diverged at epoch 2"
 
 
+def test_of_several_settings_a_run_shows_the_one_that_was_kept(
+    store: Store, checkout: Path
+) -> None:
+    path = checkout / "runs/frozen/facts.json"
+    facts = files.read_json(path)
+    kept = facts["seeds"]["1"]
+    kept["trials"] = [
+        {"key": "a" * 64, "lr": 0.1, "epochs": 3},
+        {"key": kept["key"], "lr": 0.4, "epochs": 6},
+    ]
+    files.write_json(path, facts)
+    assert sync(checkout)
+    own, other = (every_run(store)[f"frozen · seed {seed}"].data for seed in (0, 1))
+    assert (own.params["lr"], other.params["lr"], other.params["epochs"]) == ("0.1", "0.4", "6")
+    # seconds are those of all settings, the history that of one
+    assert "images_per_second" in own.metrics
+    assert "images_per_second" not in other.metrics
+
+
 def test_comparison_says_what_the_weights_were(store: Store, checkout: Path) -> None:
     assert sync(checkout)
     comparison = comparison_in(every_run(store))

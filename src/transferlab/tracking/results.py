@@ -45,6 +45,15 @@ class Results:
         tables = {"history": self.history, "predictions": self.predictions}
         return {name: [row for row in rows if row["seed"] == seed] for name, rows in tables.items()}
 
+    def params(self, seed: str) -> dict[str, Any]:
+        """The parameters that one seed was trained with: where several settings were tried, those
+        that it kept.
+        """
+        known, given = self.facts["seeds"][seed], self.facts["params"]
+        kept = [trial for trial in known.get("trials", []) if trial["key"] == known["key"]]
+        setting = {name: trial[name] for trial in kept for name in ("lr", "epochs")}
+        return {**given, "strategy": {**given["strategy"], **setting}}
+
     def finals(self, seed: str) -> dict[str, float | None]:
         """The numbers of one seed that have one value."""
         outcome = self.facts["seeds"][seed]
@@ -58,8 +67,11 @@ class Results:
         }
 
     def _rate(self, seed: str, seconds: float | None) -> float | None:
-        """Images that were fitted a second, those of every epoch counted; None without epochs."""
-        if not seconds or self.facts["learner"] != "gradient":
+        """Images that were fitted a second, those of every epoch counted; None without epochs, and
+        where the seconds are those of several settings.
+        """
+        several = "trials" in self.facts["seeds"][seed]
+        if not seconds or several or self.facts["learner"] != "gradient":
             return None
         epochs = len(self.tables(seed)["history"])
         return float(self.facts["seeds"][seed]["fit_images"]) * epochs / seconds

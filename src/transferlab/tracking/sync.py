@@ -110,7 +110,7 @@ class _Sync:
         tags = {**self.common, **told, "learner": facts["learner"]}
         writer = self.store.training(
             outcome["key"],
-            shown.training_params(facts["params"], self.defaults),
+            shown.training_params(results.params(seed), self.defaults),
             tags,
             parent_id,
             seconds=finals["train_seconds"] or 0.0,
@@ -121,7 +121,7 @@ class _Sync:
         writer.set(finals)
         hashes = {
             "model.sha256": str(outcome["model_sha256"]),
-            "params.sha256": content_hash(facts["params"]),
+            "params.sha256": content_hash(results.params(seed)),
         }
         self._explain(writer, f"train@{strategy}", tags | hashes)
         writer.describe(shown.training_name(tags), shown.commands(writer.tags[provenance.AGAIN]))
