@@ -25,7 +25,8 @@ def work(root: Path, params: Params, _: str) -> None:
     seeds, fraction = params.seeds, params.train.validation_fraction
     near_duplicates.write_alike(images, alike)
     bonds = draw.read_bonds(images, alike, processed / "given.csv")
-    draw.write_validation(splits / "validation.csv", train, bonds, seeds, fraction)
+    each, per_class = splits / "validation.csv", params.images_per_class
+    draw.write_validation(each, train, bonds, seeds, fraction, per_class=per_class)
     draw.write_folds(splits / "folds.csv", images, bonds, params.cross_validation, fraction)
     parts = params.learning_curve
     draw.write_parts(splits / "parts.csv", train, bonds, parts, seeds=seeds, fraction=fraction)

@@ -26,9 +26,11 @@ class Watch:
 
     def __init__(self, bar: progress.Bar, tracking: sender.Tracker, parent: Mapping[str, str]):
         self.bar, self.tracking, self.parent = bar, tracking, parent
+        self.epochs: dict[int, str] = {}  # of the seed, what was measured
 
     def start(self, key: str, seed: int, facts: Mapping[str, Any]) -> None:
         """One seed begins."""
+        self.epochs.clear()
         tags = {name: facts[name] for name in ("strategy", "backbone", "learner", "dataset")} | {
             "seed": str(seed)
         }
@@ -37,15 +39,17 @@ class Watch:
     def log(self, key: str, seed: int, row: Mapping[str, Any]) -> None:
         """One epoch is done."""
         self.bar.step(row)
+        self.epochs[row["epoch"]] = progress.in_words(row)
         numbers = {name: value for name, value in row.items() if name not in ("phase", "epoch")}
         self.tracking.log(key, row["epoch"], numbers)
 
     def end(self, key: str, seed: int, outcome: Mapping[str, Any]) -> None:
         """One seed is done."""
-        accuracy, epoch = outcome["validation_accuracy"], outcome["best_epoch"]
-        kept = ""
-        if accuracy is not None:
-            kept = f", kept epoch {epoch}, validation accuracy {accuracy:.3f}"
+        epoch, kept = outcome["best_epoch"], ""
+        if epoch is not None:
+            kept = f", kept epoch {epoch}"
+            # a training that was resumed told its earlier epochs before
+            kept += f": {self.epochs[epoch]}" if epoch in self.epochs else ""
         self.bar.line(f"seed {seed} {outcome['status']}{kept}")
         self.tracking.end(key, "FINISHED")  # a diverged training is a result, not a failure
 

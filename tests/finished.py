@@ -52,6 +52,7 @@ def parameters(*names: str, **changed: Any) -> dict[str, Any]:
             "precision": "fp32",
         },
         "seeds": [0, 1],
+        "images_per_class": None,
         "train": {"validation_fraction": 0.2, "select_by": "accuracy", "max_epochs": None}
         | {"class_weights": "none"},
         "engine": {"device": "auto", "threads": 0, "precision": "fp32"},

@@ -30,7 +30,7 @@ SECTIONS = [
     "evaluate",
     "cross_validation",
 ]
-SECTIONS += ["learning_curve", "compare", "champion", "tuning"]
+SECTIONS += ["learning_curve", "compare", "champion", "tuning", "images_per_class"]
 
 
 def declared(stage: str) -> dict:

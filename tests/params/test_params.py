@@ -159,6 +159,41 @@ def test_batch_of_one_image_is_refused_where_a_strategy_normalises_by_batch() ->
     assert found == [f"params.yaml: {expected}"]
 
 
+NOTHING = ("train.validation_fraction", 0)
+LAST = ("train.select_by", "last")
+
+
+def test_without_validation_images_nothing_is_chosen_on_them_and_each_line_names_where() -> None:
+    own = [("strategies.progressive.select_by", "loss")]
+    own += [("strategies.progressive.interpolate", [0.5, 1])]
+    found = problems(edited(NOTHING, *own))
+    none = "with train.validation_fraction=0, since nothing is set aside"
+    share = f"interpolate: expected null {none} to choose the share on, got "
+    assert [line.removeprefix("params.yaml: ") for line in found] == [
+        f"strategies.progressive.{share}[0.5, 1.0]. Leave this strategy out.",
+        f"strategies.progressive.select_by: expected last {none}, got 'loss'.",
+        f"train.select_by: expected last {none}, got 'accuracy'.",
+    ]
+    plateau = {"schedule": "plateau", "patience": 2, "warmup": 0}
+    changes = [(f"strategies.frozen.{key}", value) for key, value in plateau.items()]
+    (found_plateau,) = [it for it in problems(edited(NOTHING, LAST, *changes)) if ".frozen." in it]
+    assert f"frozen.schedule: expected another one {none} to watch, got 'plateau'." in found_plateau
+
+
+def test_what_all_strategies_share_is_refused_once_where_it_was_set() -> None:
+    batch = [(f"strategies.{it}.norm_statistics", "batch") for it in ("frozen", "progressive")]
+    found = problems(edited(("train.batch_size", 1), *batch))
+    expected = "train.batch_size: expected 2 or more where norm layers see the batch, got 1."
+    assert found == [f"params.yaml: {expected}"]
+
+
+def test_few_images_of_a_class_are_no_part_of_other_divisions() -> None:
+    named = {"strategies": ["probe"], "each": {"probe": "probe"}, "fractions": [0.5]}
+    found = problems(edited(("images_per_class", 5), ("learning_curve", named)))
+    (line,) = found
+    assert line.startswith("params.yaml: learning_curve.strategies: expected none with images_per")
+
+
 PROBE = {"log10_c": [-6, 5], "c_values": 3, "folds": 2}
 
 

@@ -364,6 +364,7 @@ def test_the_source_task_of_the_weights_is_named(results: Any) -> None:
     ("section", "key", "value", "caveat"),
     [
         ("train", "max_epochs", 4, "capped at 4 epochs"),
+        ("train", "validation_fraction", 0, "Nothing was set aside to validate on: the last"),
         ("backbone", "weights", "none", "nothing was transferred"),
         (None, "seeds", [0], "With one seed nothing is known"),
     ],
@@ -375,6 +376,35 @@ def test_what_weakens_the_result_is_a_caveat(
     assert caveat not in render(results(params))
     (params[section] if section else params)[key] = value
     assert caveat in render(results(params))
+
+
+@pytest.mark.parametrize(
+    ("few", "share", "said"),
+    [
+        (
+            None,
+            0.2,
+            "sets 20 % of each class's training images aside: 195 images to fit, 49 images",
+        ),
+        (5, 0.2, "draws 5 images of each class's training images and sets 20 % of them aside: 195"),
+        (None, 0, "fits all training images, 195 images, and sets none aside to validate on"),
+        (
+            5,
+            0,
+            "draws 5 images of each class's training images and fits them, 195 images, and sets",
+        ),
+    ],
+)
+def test_what_each_seed_fits_and_sets_aside_is_said(
+    few: int | None, share: float, said: str, results: Any
+) -> None:
+    params = parameters(images_per_class=few)
+    params["train"]["validation_fraction"] = share
+    text = render(results(params))
+    assert f"**Splits.** Every seed (0 and 1) {said}" in text
+    chosen = "**Selection.** By validation alone: the epoch that is kept has the best validation"
+    nothing = "**Selection.** Nothing was set aside to validate on: the epoch that"
+    assert (chosen if share else nothing) in text
 
 
 def paired(results: Any, **values: Any) -> Results:

@@ -69,6 +69,7 @@ def history(seeds: int, epochs: int) -> pd.DataFrame:
             "seed": seed,
             "epoch": epoch,
             "train_loss": 1 / (epoch + 1),
+            "train_accuracy": 1 - 0.4 / (epoch + 1),
             "validation_loss": 1.2 / (epoch + 1) + seed / 50,
             "validation_accuracy": 1 - 0.5 / (epoch + 1) - seed / 50,
             "chosen": int(epoch == epochs),
@@ -255,12 +256,25 @@ def test_the_probe_is_a_line_across_all_epochs() -> None:
 
 def test_a_strategy_without_a_finite_value_has_a_panel_and_no_line() -> None:
     nothing = history(1, 3).assign(
-        validation_accuracy=np.nan, validation_loss=np.inf, train_loss=np.nan, chosen=0
+        validation_accuracy=np.nan,
+        train_accuracy=np.nan,
+        validation_loss=np.inf,
+        train_loss=np.nan,
+        chosen=0,
     )
     empty = pd.DataFrame({column: [] for column in nothing.columns}, dtype=object)
     figure = training.curves({"frozen": nothing, "partial": empty})
     assert {"frozen", "partial"} <= set(words(figure))
     assert not figure.axes[0].lines
+
+
+def test_without_validation_images_the_curves_are_those_of_training_and_say_so() -> None:
+    alone = history(2, 3).assign(validation_accuracy=np.nan, validation_loss=np.nan)
+    figure = training.curves({"frozen": alone, "partial": alone})
+    upper = figure.axes[0]
+    assert upper.get_ylabel() == "accuracy in training"
+    (line, _) = upper.lines
+    assert np.asarray(line.get_ydata()).tolist() == [80, pytest.approx(260 / 3), 90]
 
 
 def test_an_exploding_loss_does_not_flatten_the_others() -> None:

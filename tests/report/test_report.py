@@ -452,9 +452,10 @@ def test_the_tables_for_dvc_plots_are_long(reported: Path) -> None:
     assert {row["measure"] for row in curves} == {
         "validation_accuracy",
         "validation_loss",
+        "train_accuracy",
         "train_loss",
     }
-    assert len(curves) == 3 * 2 * (2 + 2 + 1)
+    assert len(curves) == 4 * 2 * (2 + 2 + 1)
 
 
 @pytest.mark.parametrize("template", ["strategy_curves", "strategy_confusion"])

@@ -8,6 +8,7 @@ import numpy.typing as npt
 PURPOSES = (
     "test",  # images that are held out of an archive without a test folder
     "validation",  # images that a training sets aside
+    "few images",  # of every class, where a seed takes no more
     "cross-validation",  # the order in which groups go to folds
     "learning curve",  # the part of the training images
     "probe/folds",  # of the regression's own cross-validation

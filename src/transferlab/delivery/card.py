@@ -7,7 +7,7 @@ from typing import Any
 from ..evidence.intervals import wilson
 from ..pipeline.files import read_csv, read_json
 from ..report import words
-from .model import Facts
+from .model import Facts, Known
 
 FILES = {
     "archive": "data/raw/archive.json",
@@ -65,15 +65,22 @@ def _what(facts: Facts) -> str:
     classes = words.listed(map(words.escaped, facts.classes), "")
     return (
         f"Tells {classes} apart, one label a picture: `{facts.backbone}`, "
-        f"{words.escaped(facts.title)}; seed {facts.seed}, which validated best."
+        f"{words.escaped(facts.title)}; seed {facts.seed}, which "
+        f"{'validated best' if facts.known.validation_images else 'is the first'}."
     )
 
 
 def _own_numbers(facts: Facts) -> str:
     known, unsure = facts.known, facts.unsure
     low, high = wilson(known.test_right, known.test_images, CONFIDENCE)
+    nothing = "No probability was high enough, so every answer is unsure."
+    if not known.validation_images:
+        nothing = (
+            "Nothing was set aside to validate on: its probabilities are not calibrated, and every "
+            "answer is unsure, since no threshold could be chosen."
+        )
     said = (
-        "No probability was high enough, so every answer is unsure."
+        nothing
         if unsure.threshold is None
         else f"An answer below a calibrated probability of {unsure.threshold:.4g} is unsure: of "
         f"{unsure.predictions} predictions about validation images {unsure.answered} were not, "
@@ -83,10 +90,16 @@ def _own_numbers(facts: Facts) -> str:
     return (
         f"This very model has {known.test_right} of {known.test_images} test images right "
         f"({words.percent(known.test_right / known.test_images)}, 95 % interval "
-        f"{words.interval(low, high)}, over images), and "
-        f"{words.percent(known.validation_accuracy)} of the {known.validation_images} validation "
-        f"images that chose it. No test image had a part in any choice.\n\n{said}"
+        f"{words.interval(low, high)}, over images){_validated(known)}. No test image had a part "
+        f"in any choice.\n\n{said}"
     )
+
+
+def _validated(known: Known) -> str:
+    if known.validation_accuracy is None:
+        return ""
+    share = words.percent(known.validation_accuracy)
+    return f", and {share} of the {known.validation_images} validation images that chose it"
 
 
 def _numbers(facts: Facts, files: Mapping[str, Any]) -> Iterator[str]:

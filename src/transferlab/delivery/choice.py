@@ -30,11 +30,14 @@ def strategy_of(
 
 
 def best_seed(seeds: Mapping[str, Mapping[str, Any]]) -> str:
-    """The seed that validates best; between equal accuracies the lowest loss decides.
+    """The seed that validates best; between equal accuracies the lowest loss decides. The first one
+    where nothing was set aside to validate on.
 
     Args:
         seeds: Of a strategy's `facts.json`, all of them finished.
     """
+    if any(seed["validation_accuracy"] is None for seed in seeds.values()):
+        return min(seeds, key=int)
     return min(
         seeds,
         key=lambda seed: (

@@ -151,10 +151,13 @@ def in_words(facts: Facts) -> str:
     """Which model it is and what is known of it, in a line."""
     known, threshold = facts.known, facts.unsure.threshold
     unsure = "every answer is unsure" if threshold is None else f"unsure below {threshold:.4g}"
+    validated = "no validation images"
+    if known.validation_accuracy is not None:
+        share = f"{known.validation_accuracy:.1%}"
+        validated = f"{share} of {known.validation_images} validation images"
     return (
-        f"{facts.strategy}, seed {facts.seed}: {known.validation_accuracy:.1%} of "
-        f"{known.validation_images} validation images, {known.test_right} of {known.test_images} "
-        f"test images right; {unsure}"
+        f"{facts.strategy}, seed {facts.seed}: {validated}, {known.test_right} of "
+        f"{known.test_images} test images right; {unsure}"
     )
 
 
@@ -187,10 +190,11 @@ def _answers(
     """
     rows = read_csv(path, columns(classes))
     chances = np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows])
+    chances = chances.reshape(-1, len(classes))  # of no rows, too
     return (
         np.array([int(row["seed"]) for row in rows]),
         calibrated(chances, temperature).max(axis=1),
-        np.array([row["label"] == row["predicted"] for row in rows]),
+        np.array([row["label"] == row["predicted"] for row in rows], dtype=bool),
     )
 
 

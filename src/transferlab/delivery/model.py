@@ -53,7 +53,7 @@ class Known:
     """What is known of this very model, from images that did not train it."""
 
     validation_images: Number
-    validation_accuracy: Share
+    validation_accuracy: Share | None  # None: nothing was set aside
     test_images: Number
     test_right: Number
     test_answered: Number  # not unsure

@@ -15,7 +15,8 @@ def headline(summary: Mapping[str, Line], comparison: Comparison) -> dict[str, A
     `use` holds the recommended `strategy`, its mean test `accuracy` with the ends `low` and `high`
     of the interval over images, its `lead` over the runner-up and the `seconds` of its training,
     all seeds together. The runner-up is the one of the others that validates best, so no test image
-    chose it; between equals it is the better one in the test. All but seconds are in percent or
+    chose it; between equals it is the better one in the test. Without validation images there is
+    none. All but seconds are in percent or
     points. What does not exist is None.
 
     Args:
@@ -46,7 +47,7 @@ def _runner_up(name: str, summary: Mapping[str, Line]) -> str | None:
     others = {
         other: (line["validation_accuracy"], line["accuracy"])
         for other, line in summary.items()
-        if other != name and line["accuracy"] is not None
+        if other != name and None not in (line["accuracy"], line["validation_accuracy"])
     }
     return max(others, key=lambda other: others[other], default=None)
 

@@ -247,9 +247,9 @@ def _check_trained(name: str, table: pd.DataFrame, facts: Facts) -> None:
         )
 
 
-def validation_scores(facts: Facts) -> dict[str, float]:
+def validation_scores(facts: Facts) -> dict[str, float | None]:
     """Mean over seeds of `accuracy` and `loss` on the validation images, from a finished strategy's
-    `facts.json`.
+    `facts.json`; None where nothing was set aside.
     """
     seeds = facts["seeds"].values()
     return {
@@ -258,9 +258,10 @@ def validation_scores(facts: Facts) -> dict[str, float]:
     }
 
 
-def _mean(scores: Iterable[float | None]) -> float:
-    """Of seeds that finished, each of which has one."""
-    return float(np.mean([score for score in scores if score is not None]))
+def _mean(scores: Iterable[float | None]) -> float | None:
+    """Of seeds that finished, each of which has one, or none has."""
+    given = [score for score in scores if score is not None]
+    return float(np.mean(given)) if given else None
 
 
 def summarise(

@@ -71,7 +71,7 @@ def evidence(
 
 def recommend(
     may_be_best: Sequence[str],
-    validation: Mapping[str, Mapping[str, float]],
+    validation: Mapping[str, Mapping[str, float | None]],
     operations: Mapping[str, int],
 ) -> Recommended | None:
     """The cheapest strategy of the set that may be best.
@@ -84,7 +84,8 @@ def recommend(
     Args:
         may_be_best: Of `comparison.compare`.
         validation: Mean `accuracy` and `loss` on the validation images by strategy that finished,
-            see `numbers.validation_scores`; equal accuracies are decided by the lower loss.
+            see `numbers.validation_scores`; equal accuracies are decided by the lower loss. None
+            where nothing was set aside: then none is the best there, and the names decide.
         operations: Counted work of training by strategy, all seeds together: the same strategy is
             the cheapest on every machine and in every run, where seconds would let noise decide. Of
             equal ones the one that validates better.
@@ -94,16 +95,23 @@ def recommend(
     """
     if not may_be_best:
         return None
-    # Rounded, so that the order in which seeds are summed does not break a tie.
-    ranked = sorted(
-        validation,
-        key=lambda name: (-round(validation[name]["accuracy"], 9), validation[name]["loss"]),
-    )
-    candidates = [name for name in ranked if name in may_be_best]
+    ranked = _ranked(validation)
+    candidates = [name for name in ranked or sorted(validation) if name in may_be_best]
     return {
         "strategy": min(candidates, key=lambda name: operations[name]),
-        "best_validation": ranked[0],
+        "best_validation": ranked[0] if ranked else None,
     }
+
+
+def _ranked(validation: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """By validation, the best first; nothing where nothing was set aside."""
+    scores = {
+        # Rounded, so that the order in which seeds are summed does not break a tie.
+        name: (-round(score["accuracy"], 9), score["loss"])
+        for name, score in validation.items()
+        if score["accuracy"] is not None and score["loss"] is not None
+    }
+    return sorted(scores, key=lambda name: scores[name])
 
 
 def fronts(summary: Mapping[str, Line]) -> Front:

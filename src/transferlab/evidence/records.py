@@ -182,7 +182,7 @@ class Recommended(TypedDict):
     """The strategy to use, see `recommendation.recommend`."""
 
     strategy: str
-    best_validation: str
+    best_validation: str | None  # None where nothing was set aside to validate on
 
 
 class CrossValidated(Compared):

@@ -62,9 +62,13 @@ def temperature_of(name: str, validation: pd.DataFrame, seeds: Sequence[int]) ->
         validation: Its table of validation images, see `read_predictions`.
         seeds: Those that need one.
 
+    Where nothing was set aside to validate on it is 1 as well: the table has no rows.
+
     Raises:
-        ValueError: A seed without validation images.
+        ValueError: A seed without validation images, where others have some.
     """
+    if validation.empty:
+        return 1.0
     found = set(validation["seed"])
     if not set(seeds) <= found:
         raise ValueError(

@@ -144,7 +144,9 @@ def _trial(one: Trained) -> Trial:
 def _score(one: Trained) -> tuple[bool, tuple[float, float]]:
     """How well the kept epoch validates, larger is better."""
     ended, strategy = outcome(one.done), one.task.recipe.strategy
-    measure = strategy.select_by if isinstance(strategy, GradientStrategy) else "accuracy"
+    measure = one.task.recipe.train.select_by
+    if isinstance(strategy, GradientStrategy):
+        measure = strategy.select_by or measure
     if ended["status"] != "finished" or ended["validation_accuracy"] is None:
         return False, (0.0, 0.0)
     return True, rank(ended, "loss" if measure == "loss" else "accuracy")

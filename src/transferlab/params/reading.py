@@ -56,8 +56,6 @@ def parse(data: Any, where: str = "params.yaml") -> Params:
         return TypeAdapter(Params).validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         problems = {sentence for item in error.errors() for sentence in _sentences(item, data)}
-        # What strategies take from `train` is said once, where it was set.
-        problems = {it for it in problems if _in_train(it) == it or _in_train(it) not in problems}
         raise ValueError("\n".join(f"{where}: {problem}" for problem in sorted(problems))) from None
 
 
@@ -92,11 +90,6 @@ def _sentences(error: Any, data: Any) -> Iterator[str]:
     else:
         expected = re.sub(r"^\w+ should (be|have) (a valid )?", "", error["msg"])
         yield f"{key}: expected {expected}, got {value!r}."
-
-
-def _in_train(problem: str) -> str:
-    """A problem of a strategy's key as that of the key of `train` with the same name."""
-    return re.sub(r"^strategies\.\w+\.", "train.", problem)
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

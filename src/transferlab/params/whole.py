@@ -10,10 +10,10 @@ from .champion import Champion
 from .compare import Compare
 from .dataset import Dataset
 from .learning.engine import Engine
-from .learning.strategies import Strategy
+from .learning.strategies import GradientStrategy, Strategy
 from .learning.training import Train
 from .protocols import CrossValidation, Evaluate, LearningCurve
-from .record import Name, Seed, section
+from .record import Count, Name, Seed, section
 from .tuning import Tuning
 
 RESERVED = (
@@ -34,6 +34,7 @@ class Params:
     dataset: Dataset
     backbone: Backbone
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    images_per_class: Count | None  # of the training images, drawn by each seed; null: all
     train: Train
     engine: Engine
     strategies: dict[Name, Strategy]
@@ -58,7 +59,27 @@ class Params:
             yield f"seeds: expected different numbers, got {list(self.seeds)}."
         for key in (key for key in self.strategies if key in RESERVED):
             yield f"strategies.{key}: expected another name, since {key!r} is taken. Rename it."
+        yield from self._problems_of_training()
+        yield from self._problems_of_protocols()
+        if self.champion.strategy not in (None, *self.strategies):
+            yield (
+                f"champion.strategy: expected null or one of {', '.join(self.strategies)}, got "
+                f"{self.champion.strategy!r}."
+            )
+        if not self.strategies:
+            yield (
+                "strategies: expected at least one, got none. Choose with -S strategy=frozen or "
+                "-S strategy=all."
+            )
+
+    def _problems_of_protocols(self) -> Iterator[str]:
+        """Of other divisions of the images."""
         for protocol in ("cross_validation", "learning_curve"):
+            if self.images_per_class is not None and getattr(self, protocol).strategies:
+                yield (
+                    f"{protocol}.strategies: expected none with images_per_class, which it knows "
+                    f"nothing of, got {', '.join(getattr(self, protocol).strategies)}."
+                )
             for key in (
                 key for key in getattr(self, protocol).strategies if key not in self.strategies
             ):
@@ -71,13 +92,26 @@ class Params:
                     f"tuning.trials: expected 1 with {protocol}.strategies, whose trainings have "
                     f"no choice of settings, got {self.tuning.trials}. Leave one of them out."
                 )
-        if self.champion.strategy not in (None, *self.strategies):
+
+    def _problems_of_training(self) -> Iterator[str]:
+        """Of what strategies take from `train`, and of what needs validation images; what stands in
+        `train` is named there.
+        """
+        descending = {
+            f"strategies.{key}": strategy
+            for key, strategy in self.strategies.items()
+            if isinstance(strategy, GradientStrategy)
+        }
+        if self.backbone.weights == "source" and self.backbone.source is not None:
+            descending["backbone.source.strategy"] = self.backbone.source.strategy
+        for key, own in descending.items():
+            strategy = own.filled(self.train)
+            needs = () if self.train.validation_fraction else strategy.chosen_by_validation()
+            for problem in (*strategy.problems(), *needs):
+                shared = getattr(own, problem.partition(":")[0]) is None
+                yield f"{'train' if shared else key}.{problem}"
+        if self.tuning.trials > 1 and not self.train.validation_fraction:
             yield (
-                f"champion.strategy: expected null or one of {', '.join(self.strategies)}, got "
-                f"{self.champion.strategy!r}."
-            )
-        if not self.strategies:
-            yield (
-                "strategies: expected at least one, got none. Choose with -S strategy=frozen or "
-                "-S strategy=all."
+                "tuning.trials: expected 1 with train.validation_fraction=0, since nothing is set "
+                f"aside to choose among settings on, got {self.tuning.trials}."
             )

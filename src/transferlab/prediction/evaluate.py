@@ -62,8 +62,9 @@ def evaluate(root: Path, recipe: Recipe, tta_views: int) -> None:
         fit, validation = division.training
         shown = shown or pictures(observer, recipe, int(seed), test=test, train=train, fit=fit)
         rows[""] += table(name, seed, test, everything, observer.predict(test, everything))
-        held = observer.predict(train, validation)
-        rows["validation/"] += table(name, seed, train, validation, held)
+        if len(validation):
+            held = observer.predict(train, validation)
+            rows["validation/"] += table(name, seed, train, validation, held)
         if tta_views:
             averaged = observer.predict(test, everything, tta_views)
             rows["tta/"] += table(name, seed, test, everything, averaged)

@@ -14,18 +14,12 @@ CLASSES = 10  # that a sentence names
 def caveats(results: Results) -> str:
     """What the numbers do not say."""
     params, summary = results.params, results.summary
-    optimistic = (
-        "Validation accuracy is that of each seed's best epoch, hence optimistic; test "
-        "accuracy is not."
-    )
-    caveats = [optimistic, *_majority(results), *_too_few(results), *_about_weights(results)]
-    if len(summary) > 1:
-        caveats[:1] = [
-            (
-                f"{optimistic} The more epochs a strategy has, the more so, which can tip a close "
-                "recommendation."
-            )
-        ]
+    caveats = [
+        _of_validation(params["train"]["validation_fraction"], len(summary)),
+        *_majority(results),
+        *_too_few(results),
+        *_about_weights(results),
+    ]
     if params["dataset"]["textures"]:
         caveats.append(
             "The images are drawn by a program; accuracies on them say nothing about photographs."
@@ -45,6 +39,25 @@ def caveats(results: Results) -> str:
                 "has no accuracy here."
             )
     return "\n".join(["## Caveats\n", *(f"- {caveat}" for caveat in caveats)])
+
+
+def _of_validation(fraction: float, strategies: int) -> str:
+    """What validation accuracies are worth."""
+    if not fraction:
+        return (
+            "Nothing was set aside to validate on: the last epoch is kept, whatever it is worth, "
+            "and probabilities are as they came out of training."
+        )
+    optimistic = (
+        "Validation accuracy is that of each seed's best epoch, hence optimistic; test "
+        "accuracy is not."
+    )
+    if strategies == 1:
+        return optimistic
+    return (
+        f"{optimistic} The more epochs a strategy has, the more so, which can tip a close "
+        "recommendation."
+    )
 
 
 def _majority(results: Results) -> Iterator[str]:

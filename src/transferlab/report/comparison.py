@@ -141,6 +141,8 @@ def _validated(results: Findings) -> str:
     found, able = results.comparison["recommended"], results.comparison["may_be_best"]
     assert found is not None
     top = found["best_validation"]
+    if top is None:
+        return "Nothing was set aside to validate on."
     share = words.percent(results.summary[top]["validation_accuracy"])
     if top == found["strategy"]:
         return f"It also validates best ({share}), which decides nothing."
@@ -159,6 +161,13 @@ def _resolution(found: Compared) -> str:
         f"With {images} and {words.counted(found['seeds'], 'seed')} about {span} "
         "apart can be told. Indistinguishable does not mean equal."
     )
+
+
+def _fitted(results: Findings) -> str:
+    """What the temperatures were fitted on."""
+    if results.params["train"]["validation_fraction"]:
+        return "fitted on the validation images of all seeds"
+    return "which is 1 here: there are no validation images to fit it on"
 
 
 def _folds(results: Findings) -> str:
@@ -222,7 +231,6 @@ def _measures(results: Findings) -> str:
         "`metrics/numbers.json`. Log loss in nats; Brier summed over classes; ECE, the expected "
         "calibration error, "
         f"with {bins} of equal width. Scaled: after temperature scaling, one temperature per "
-        "strategy, "
-        "fitted on the validation images of all seeds."
+        f"strategy, {_fitted(results)}."
     )
     return f"{words.table(header, rows, left=(0,))}\n\n{note}"

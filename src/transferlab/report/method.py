@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..settings.changes import override_value
+from ..training.records import SeedFacts
 from . import words
 from .command import again, changed_settings, quoted
 from .results import Results, WeightsFile, shared_by
@@ -16,14 +17,11 @@ def method(results: Results) -> str:
         results.params,
         [seed for fact in results.facts.values() for seed in fact["seeds"].values()],
     )
-    fit = words.span((record["fit_images"] for record in records), "image")
-    validation = words.span((record["validation_images"] for record in records), "image")
-    aside, found = f"{100 * params['train']['validation_fraction']:g} %", results.comparison
+    found = results.comparison
     lines = [
-        f"**Splits.** Every seed ({words.listed(params['seeds'], '')}) sets {aside} of each "
-        "class's training images "
-        f"aside: {fit} to fit, {validation} to validate, the same for every strategy.",
-        f"**Selection.** By validation alone: {_selection(params)}.",
+        f"**Splits.** Every seed ({words.listed(params['seeds'], '')}) {_splits(params, records)}, "
+        "the same for every strategy.",
+        f"**Selection.** {_selection(params)}.",
         *_weighted(params),
         f"**Tuning.** {budget(results)}",
         (
@@ -64,17 +62,37 @@ def _weighted(params: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _splits(params: Mapping[str, Any], records: Sequence[SeedFacts]) -> str:
+    """What a seed does with the training images."""
+    fit = words.span((record["fit_images"] for record in records), "image")
+    validation = words.span((record["validation_images"] for record in records), "image")
+    few, share = params["images_per_class"], params["train"]["validation_fraction"]
+    drawn = f"draws {words.counted(few, 'image')} of each class's training images" if few else ""
+    if not share:
+        said = f"{drawn} and fits them" if few else "fits all training images"
+        return f"{said}, {fit}, and sets none aside to validate on"
+    whose = "them" if few else "each class's training images"
+    aside = f"sets {100 * share:g} % of {whose} aside: {fit} to fit, {validation} to validate"
+    return f"{drawn} and {aside}" if few else aside
+
+
 def _selection(params: Mapping[str, Any]) -> str:
+    """What is chosen, and on which images."""
     sections, said = params["strategies"], []
+    by = {
+        name: section["select_by"] or params["train"]["select_by"]
+        for name, section in sections.items()
+        if section["learner"] == "gradient"
+    }
     for measure, other in (("accuracy", "loss"), ("loss", "accuracy")):
-        names = [name for name, section in sections.items() if section.get("select_by") == measure]
+        names = [name for name in by if by[name] == measure]
         if names:
             ties = f"(ties go to the {other})"
             said.append(
                 f"the epoch that is kept has the best validation {measure} {ties} in "
                 f"{words.listed(names)}"
             )
-    last = [name for name, section in sections.items() if section.get("select_by") == "last"]
+    last = [name for name in by if by[name] == "last"]
     if last:
         said.append(f"the last epoch is kept in {words.listed(last)}")
     solved = [
@@ -93,7 +111,13 @@ def _selection(params: Mapping[str, Any]) -> str:
             f"the share of the trained weights in {words.listed(mixed)} has the best validation "
             "score"
         )
-    return "; ".join(said)
+    chosen = "; ".join(said) or "nothing is chosen"
+    if params["train"]["validation_fraction"]:
+        return f"By validation alone: {chosen}"
+    return (
+        f"Nothing was set aside to validate on: {chosen}; temperatures are 1 and no threshold for "
+        "unsure answers is chosen"
+    )
 
 
 def settings(results: Results) -> str:

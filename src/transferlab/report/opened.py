@@ -196,7 +196,8 @@ def _comparison(path: Path, done: Sequence[str]) -> Comparison:
         raise unreadable(path, f"every pair of {', '.join(done) or 'none'}", short(said))
     best = found["recommended"]
     front = [*found["front"]["operations"], *found["front"]["trainable_parameters"]]
-    named = [*((best["strategy"], best["best_validation"]) if best else ()), *front]
+    named = [*((best["strategy"],) if best else ()), *front]
+    named += [best["best_validation"]] if best and best["best_validation"] else []
     named += [*found["best"], *found["may_be_best"]]
     if strangers := [name for name in named if name not in done]:
         raise unreadable(path, f"strategies of {', '.join(done)}", short(strangers[0]))

@@ -12,7 +12,7 @@ from ..prediction.reading import confusion_counts, read_parts, seed_accuracies
 from ..prediction.spreadsheet import cell
 from .label_errors import Candidate
 
-CURVES = ("validation_accuracy", "validation_loss", "train_loss")
+CURVES = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
 
 LEARNING = ("strategy", "fraction", "images", "seed", "accuracy")
 

@@ -41,7 +41,8 @@ def divide(found: Found, values: Params) -> None:
     fraction = values.train.validation_fraction
     with TemporaryDirectory(prefix="transferlab-") as folder:
         path = Path(folder) / "division.csv"
-        draw.write_validation(path, images[0], bonds, seeds, fraction)
+        few = values.images_per_class
+        draw.write_validation(path, images[0], bonds, seeds, fraction, per_class=few)
         draw.write_folds(path, images, bonds, values.cross_validation, fraction)
         curve = values.learning_curve
         draw.write_parts(path, images[0], bonds, curve, seeds=seeds, fraction=fraction)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..params.learning.training import SelectBy
 from ..pipeline import awaited, disk
 from ..pipeline.files import atomic
 
@@ -53,7 +54,10 @@ class Progress:
         self.shared |= shared
 
     def add(
-        self, row: dict[str, Any], select_by: str, tensors: Callable[[], dict[str, Tensor]]
+        self,
+        row: dict[str, Any],
+        select_by: SelectBy | None,
+        tensors: Callable[[], dict[str, Tensor]],
     ) -> None:
         """Append a row of the history, and keep the model when it is the best so far."""
         self.history.append(row)
@@ -62,10 +66,11 @@ class Progress:
             self.best, self.best_epoch, self.best_tensors = reached, row["epoch"], tensors()
 
 
-def rank(row: Mapping[str, Any], select_by: str) -> tuple[float, float]:
+def rank(row: Mapping[str, Any], select_by: SelectBy | None) -> tuple[float, float]:
     """What selects an epoch, larger is better: "accuracy" or "loss", and the other one between
     equals; or "last".
     """
+    assert select_by is not None  # `GradientStrategy.filled` says it
     if select_by == "last":
         return float(row["epoch"]), 0.0
     accuracy, loss = row["validation_accuracy"], row["validation_loss"]

@@ -92,7 +92,7 @@ def fit(
                     upper, source, examples, now=now, optimizer=optimizer, strategy=strategy
                 )
                 progress.passed(plan.name, seconds, source.shared.seconds if source.shared else {})
-                if not all(math.isfinite(measured[loss]) for loss in LOSSES):
+                if not all(_finite(measured[loss]) for loss in LOSSES):
                     progress.status = "diverged"
                     break
                 row = {"phase": plan.name, "epoch": epoch + 1, **measured}
@@ -107,6 +107,11 @@ def fit(
     return progress
 
 
+def _finite(loss: float | None) -> bool:
+    """Whether it is a number, or nothing was there to measure it on."""
+    return loss is None or math.isfinite(loss)
+
+
 def one_epoch(
     upper: nn.Module,
     source: Activations,
@@ -115,7 +120,7 @@ def one_epoch(
     now: Moment,
     optimizer: torch.optim.Optimizer,
     strategy: GradientStrategy,
-) -> tuple[dict[str, float], float]:
+) -> tuple[dict[str, float | None], float]:
     """Every row to fit once, in an order of its own, and what comes of it on those to validate on.
 
     Returns:
@@ -127,7 +132,7 @@ def one_epoch(
     batches = list(batches_of(order, examples.batch_size))
     torch.manual_seed(drawn_seed(examples.seed, f"dropout/{now.epoch}"))
     set_modes(upper, strategy.norm_statistics)
-    measured = descend(
+    measured: dict[str, float | None] = descend(
         upper,
         source,
         examples.labels,
@@ -151,7 +156,7 @@ def descend(
     now: Moment,
     optimizer: torch.optim.Optimizer,
     strategy: GradientStrategy,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """One epoch of steps; gives the rate of the last one, and loss and accuracy on the way.
 
     Args:
@@ -259,8 +264,12 @@ def set_modes(model: nn.Module, norm_statistics: str) -> None:
 @torch.no_grad()
 def validate(
     upper: nn.Module, source: Activations, targets: Tensor, rows: np.ndarray
-) -> dict[str, float]:
-    """Loss and accuracy on the test view of the given rows: sums over images, divided once."""
+) -> dict[str, float | None]:
+    """Loss and accuracy on the test view of the given rows: sums over images, divided once; None
+    without any.
+    """
+    if not len(rows):
+        return {"validation_loss": None, "validation_accuracy": None}
     upper.eval()
     loss, correct = 0.0, 0
     for batch in batches_of(rows, IMAGES_A_PASS):
@@ -302,7 +311,7 @@ def interpolate(
     start: Mapping[str, Tensor],
     progress: Progress,
     strategy: GradientStrategy,
-    measure: Callable[[], Mapping[str, float]],
+    measure: Callable[[], Mapping[str, float | None]],
 ) -> dict[str, Any]:
     """Average the trained weights with those at the start, and keep the best share (Wortsman et al.
     2022, WiSE-FT).

@@ -143,9 +143,10 @@ def learn(
     """Train one seed of one strategy; gives the result and the number of values that could
     change.
     """
-    strategy = task.recipe.strategy
-    if not isinstance(strategy, GradientStrategy):
-        return solve(model, strategy, task, log)
+    if not isinstance(task.recipe.strategy, GradientStrategy):
+        return solve(model, task.recipe.strategy, task, log)
+    strategy = task.recipe.strategy.filled(task.recipe.train)
+    assert strategy.batch_size is not None
     plans = strategies.plan(model, strategy, task.recipe.train.max_epochs)
     trainable = strategies.trainable_parameters(model, strategy)
     probe_seconds = 0.0 if strategy.probe is None else probe_head(model, strategy.probe, task)[1]
@@ -167,7 +168,8 @@ def learn(
     )
     done.seconds += probe_seconds
     if strategy.interpolate is not None and done.status == "finished":
-        average(model, start, done, task=task, cut=min(plan.cut for plan in plans), log=log)
+        cut = min(plan.cut for plan in plans)
+        average(model, start, done, strategy=strategy, task=task, cut=cut, log=log)
     return done, trainable
 
 
@@ -176,6 +178,7 @@ def average(
     start: Mapping[str, Tensor],
     done: Progress,
     *,
+    strategy: GradientStrategy,
     task: Task,
     cut: int,
     log: Log,
@@ -186,12 +189,11 @@ def average(
         model: As trained.
         start: The tensors that training could change, as they were before it.
         done: Of the training.
+        strategy: The shares to try, and what selects among them.
         task: What the seed works on.
         cut: Number of leading parts that never trained.
         log: Receives the row of the history that stands for the average.
     """
-    strategy = task.recipe.strategy
-    assert isinstance(strategy, GradientStrategy)
     begun = time.perf_counter()
     source = task.source(model, None, 1, cut)
     measure = partial(loop.validate, model[cut:], source, task.labels, task.rows[1])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from torch import Tensor, nn
 
 from ..data.archive import bring
@@ -56,8 +57,9 @@ def train_on_source(
             "backbone.source.strategy: expected losses that are numbers, got one in epoch "
             f"{done['diverged_epoch']} that is none. Lower backbone.source.strategy.lr."
         )
-    accuracy = f"validation accuracy {done['validation_accuracy']:.3f}"
-    origin = f"trained on {source.dataset.name} ({', '.join(images.classes)}), {accuracy}"
+    origin = f"trained on {source.dataset.name} ({', '.join(images.classes)})"
+    if (accuracy := done["validation_accuracy"]) is not None:
+        origin += f", validation accuracy {accuracy:.3f}"
     return model.state_dict(), origin, key
 
 
@@ -67,6 +69,13 @@ def source_images(dataset: Dataset, folder: Path) -> Images:
     preprocess(folder / "archive.zip", dataset, folder / "processed")
     classes = read_json(folder / "processed/classes.json")["classes"]
     return load_images(folder / "processed/train", classes)
+
+
+def _rows(images: Images, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """What to fit and what to validate on."""
+    if not fraction:
+        return np.arange(len(images)), np.arange(0)
+    return stratified_split(images.labels, fraction, SEED, "validation")
 
 
 def train_once(
@@ -79,7 +88,7 @@ def train_once(
         recipe=recipe,
         setup=setup_for(recipe, compute),
         images=images,
-        rows=stratified_split(images.labels, train.validation_fraction, SEED, "validation"),
+        rows=_rows(images, train.validation_fraction),
         seed=SEED,
     )
     model = starting_model({}, task)

@@ -169,6 +169,58 @@ def test_too_few_of_a_class_is_refused_with_class_count_and_setting(root: Path, 
         draw.write_parts(out, train, alone(train), parts, seeds=[0], fraction=fraction)
 
 
+def test_few_images_are_drawn_by_the_seed_and_more_of_them_hold_all_of_fewer(root: Path) -> None:
+    train = load_images(root / "data/processed/train", ["stripes", "dots"])
+    seen = {}
+    for count in (3, 5):
+        draw.write_validation(root / "out.csv", train, alone(train), [0, 1], 0.2, per_class=count)
+        for seed, division in read_divisions(root / "out.csv", train.ids).items():
+            rows = np.sort(np.concatenate(division.training))
+            assert np.bincount(train.labels[rows]).tolist() == [count, count]
+            assert np.bincount(train.labels[division.validation]).tolist() == [1, 1]
+            seen[seed, count] = set(rows.tolist())
+    assert seen["seed=0", 3] < seen["seed=0", 5] != seen["seed=1", 5]
+
+
+@pytest.mark.parametrize(
+    "count, fraction, message",
+    [
+        (9, 0.2, "images_per_class=9: expected so many training images of class 'stripes', got 8"),
+        (2, 0.2, "images_per_class=2: expected 2 images .* 1 to validate on, got 1 and 1. Take"),
+        (1, 0, "images_per_class=1: expected 2 images .* none to validate on, got 1 and 0. Take"),
+    ],
+)
+def test_too_few_for_a_few_are_refused_with_class_and_count(
+    count: int, fraction: float, message: str, root: Path
+) -> None:
+    train = load_images(root / "data/processed/train", ["stripes", "dots"])
+    with pytest.raises(ValueError, match=message):
+        draw.write_validation(root / "out.csv", train, alone(train), [0], fraction, per_class=count)
+
+
+def test_with_nothing_set_aside_every_image_is_fitted_in_every_kind_of_division(root: Path) -> None:
+    params = with_protocols(small_params(), cross_validation=ON, learning_curve=ON)
+    train, out = load_images(root / "data/processed/train", ["stripes", "dots"]), root / "out.csv"
+    draw.write_validation(out, train, alone(train), [0], 0)
+    draw.write_folds(root / "folds.csv", [train], alone(train), params.cross_validation, 0)
+    draw.write_parts(
+        root / "parts.csv", train, alone(train), params.learning_curve, seeds=[0], fraction=0
+    )
+    (whole,) = read_divisions(out, train.ids).values()
+    assert whole.fit.tolist() == list(range(len(train)))
+    for name in ("folds", "parts"):
+        for division in read_divisions(root / f"{name}.csv", train.ids).values():
+            assert len(division.fit) and not len(division.validation)
+
+
+def test_validation_images_of_ones_own_are_refused_where_none_are_wanted(root: Path) -> None:
+    train = load_images(root / "data/processed/train", ["stripes", "dots"])
+    bonds = replace(alone(train), validation=np.arange(len(train)) % 4 == 0)
+    said = r"expected no validation images, got 4 of your own.*validation=join.*validation=ignore"
+    with pytest.raises(ValueError, match=said):
+        draw.write_validation(root / "out.csv", train, bonds, [0], 0)
+
+
 def test_three_images_of_every_class_are_enough_to_train_by_default(root: Path) -> None:
     train = few(load_images(root / "data/processed/train", ["stripes", "dots"]), 3)
     draw.write_validation(root / "out.csv", train, alone(train), [0], 0.2)

@@ -12,6 +12,7 @@ from ...pipeline.files import read_csv
 from ..divisions import Division, write_divisions
 from ..images import Images
 from .enough import FIT, require_enough, require_fit, require_groups
+from .few import few
 from .folds import folds
 from .grouped import grouped_split, leading_part
 from .near_duplicates import groups
@@ -56,35 +57,65 @@ def _pairs(pairs: Sequence[tuple[int, int]]) -> Rows:
 
 
 def write_validation(
-    path: Path, train: Images, bonds: Bonds, seeds: Iterable[int], fraction: float
+    path: Path,
+    train: Images,
+    bonds: Bonds,
+    seeds: Iterable[int],
+    fraction: float,
+    *,
+    per_class: int | None = None,
 ) -> None:
-    """Write which training images each seed sets aside to validate on, stratified.
+    """Write which training images each seed fits and which it sets aside to validate on.
 
     Args:
         path: Of the table, see `divisions.write_divisions`.
         train: The training split.
         bonds: What is not parted; the user's own validation images are those of every seed.
         seeds: One division for each.
-        fraction: Share of every class that is set aside, in (0, 1).
+        fraction: Share of every class that is set aside, stratified, in [0, 1).
+        per_class: So many images of every class are drawn by each seed, beside the user's own
+            validation images, and the rest is nobody's; None: all of them.
 
     Raises:
-        ValueError: Too few images of a class are left to fit.
+        ValueError: Too few images of a class, or validation images where there should be none.
     """
-    everything = np.arange(len(train))
-    if not bonds.validation.any():
-        require_enough(
-            train.labels,
-            train.classes,
-            fraction,
-            where="training images",
-            advice="Add images of it, leave fewer to the test (dataset.test_fraction), or lower "
-            "train.validation_fraction.",
+    if bonds.validation.any() and not fraction:
+        raise ValueError(
+            "train.validation_fraction=0: expected no validation images, got "
+            f"{bonds.validation.sum()} of your own. Train on them: -S dataset.validation=join, or "
+            "leave them out: -S dataset.validation=ignore"
         )
     divisions = {}
     for seed in seeds:
-        fit, validation = _set_aside(train, bonds, everything, seed, fraction)
+        rows = _taken(train, bonds, seed, per_class)
+        if not bonds.validation.any():
+            _require_enough(train, rows, fraction, per_class)
+        fit, validation = _set_aside(train, bonds, rows, seed, fraction)
         divisions[f"seed={seed}"] = Division(fit=fit, validation=validation, asked=NOBODY)
     write_divisions(path, train.ids, names(train), divisions)
+
+
+def _taken(train: Images, bonds: Bonds, seed: int, per_class: int | None) -> Rows:
+    """The training images that a seed works on."""
+    if per_class is None:
+        return np.arange(len(train))
+    own = bonds.validation[: len(train)]
+    drawn = few(train.labels, train.classes, np.flatnonzero(~own), per_class, seed)
+    return np.sort(np.concatenate([drawn, np.flatnonzero(own)]))
+
+
+def _require_enough(train: Images, rows: Rows, fraction: float, per_class: int | None) -> None:
+    where, advice = (
+        "training images",
+        (
+            "Add images of it, leave fewer to the test (dataset.test_fraction), or lower "
+            "train.validation_fraction."
+        ),
+    )
+    if per_class is not None:
+        where = f"images_per_class={per_class}"
+        advice = "Take more, or lower train.validation_fraction."
+    require_enough(train.labels[rows], train.classes, fraction, where=where, advice=advice)
 
 
 def write_parts(
@@ -132,6 +163,8 @@ def _set_aside(
     train: Images, bonds: Bonds, rows: Rows, seed: int, fraction: float
 ) -> tuple[Rows, Rows]:
     """What to fit and what to validate on, of some training images."""
+    if not fraction:
+        return rows, NOBODY
     own = bonds.validation[rows]
     if own.any():
         _require_fit(train, rows[~own])
@@ -211,7 +244,10 @@ def _fold(
 ) -> Division:
     """The division that asks about one fold; inner folds say what validates."""
     labels, together, classes = everything
-    inside, count = np.flatnonzero(~asked), max(2, round(1 / fraction))
+    inside = np.flatnonzero(~asked)
+    if not fraction:
+        return Division(fit=inside, validation=NOBODY, asked=np.flatnonzero(asked))
+    count = max(2, round(1 / fraction))
     require_groups(
         labels[inside],
         together[inside],

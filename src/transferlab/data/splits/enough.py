@@ -26,11 +26,12 @@ def require_enough(
         ValueError: A class has too few.
     """
     for name, count in zip(classes, np.bincount(labels, minlength=len(classes)), strict=True):
-        held_out = min(max(round(fraction * count), 1), max(count - 1, 0))
+        held_out = min(max(round(fraction * count), 1), max(count - 1, 0)) if fraction else 0
         if count - held_out < FIT:
             raise ValueError(
-                f"{where}: expected {FIT} images or more of class {name!r} to fit and 1 to "
-                f"validate on, got {count - held_out} and {held_out}. {advice}"
+                f"{where}: expected {FIT} images or more of class {name!r} to fit and "
+                f"{1 if fraction else 'none'} to validate on, got {count - held_out} and "
+                f"{held_out}. {advice}"
             )
 
 

@@ -2,13 +2,14 @@
 
 import fnmatch
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ..record import Count, Name, NotNegative, Positive, PositiveShare, Share, section
 from .network import PARTS
-from .training import Augment
+from .training import Augment, SelectBy, Train
 
 
 @section
@@ -97,7 +98,7 @@ class GradientStrategy:
     # start: the backbone decays towards its starting weights (L2-SP), the head towards zero
     decay_to: Literal["zero", "start"]
     trains: Literal["all", "norms"]  # norms: below the head only norm layers and biases do
-    batch_size: Count
+    batch_size: Count | None  # null: as train.batch_size
     augment: Augment | None  # null: as train.augment
     schedule: Literal["constant", "cosine", "step", "plateau"]
     step_epochs: Count | None  # of `step`: the rate is multiplied by 0.1 every so many epochs
@@ -108,8 +109,7 @@ class GradientStrategy:
     clip_norm: Positive | None
     # nll: LogSoftmax and NLLLoss, the same function in two steps
     loss: Literal["cross_entropy", "nll"]
-    # the best epoch on the validation images, ties go to the other one; or the last
-    select_by: Literal["accuracy", "loss", "last"]
+    select_by: SelectBy | None  # null: as train.select_by
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     # of norm layers that train; those of frozen parts never move, unless `everywhere`: the mistake
     # of leaving a frozen network in training mode
@@ -119,6 +119,15 @@ class GradientStrategy:
     images is kept.
     """
     phases: Annotated[dict[Name, Phase], Field(min_length=1)]
+
+    def filled(self, train: Train) -> "GradientStrategy":
+        """The same with what all share where it says nothing itself."""
+        return replace(
+            self,
+            batch_size=self.batch_size or train.batch_size,
+            augment=self.augment or train.augment,
+            select_by=self.select_by or train.select_by,
+        )
 
     def problems(self) -> Iterator[str]:
         """Contradictions, each with its key."""
@@ -163,6 +172,19 @@ class GradientStrategy:
             yield (
                 f"interpolate: expected null with norm_statistics {self.norm_statistics!r}, since "
                 "statistics do not interpolate."
+            )
+
+    def chosen_by_validation(self) -> Iterator[str]:
+        """What cannot be chosen without validation images, each with its key."""
+        none = "with train.validation_fraction=0, since nothing is set aside"
+        if self.select_by != "last":
+            yield f"select_by: expected last {none}, got {self.select_by!r}."
+        if self.schedule == "plateau":
+            yield f"schedule: expected another one {none} to watch, got 'plateau'."
+        if self.interpolate is not None:
+            yield (
+                f"interpolate: expected null {none} to choose the share on, got "
+                f"{list(self.interpolate)}. Leave this strategy out."
             )
 
 

@@ -5,7 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..record import Count, Fraction, NotNegative, Positive, PositiveShare, Share, section
+from ..record import Count, NotNegative, Positive, PositiveShare, Share, section
+
+SelectBy = Literal["accuracy", "loss", "last"]
+"""The best epoch on the validation images, ties go to the other one; or the last."""
 
 
 @section
@@ -39,12 +42,11 @@ class Augment:
 class Train:
     """What all gradient strategies share."""
 
-    validation_fraction: Fraction  # of the training images, stratified, drawn per seed
+    # of the training images, stratified, drawn per seed; 0: none, and the last epoch is kept
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)]
     batch_size: Count
     max_epochs: Count | None  # cap on every strategy's epochs
-    select_by: Literal[
-        "accuracy", "loss", "last"
-    ]  # of the strategies that do not choose for themselves
+    select_by: SelectBy  # of the strategies that do not choose for themselves
     # of the loss in training; balanced: images to fit / (classes * images of the class)
     class_weights: Literal["none", "balanced"]
     augment: Augment

@@ -28,8 +28,8 @@ from .style import DPI, GREY, INK, LEADER, WIDTH, Look, looks, styled
 
 @styled
 def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Validation accuracy of all strategies in one panel, and the losses of each in a panel of its
-    own.
+    """Validation accuracy of all strategies in one panel, or that in training where nothing was set
+    aside, and the losses of each in a panel of its own.
 
     Args:
         histories: `history.csv` by strategy; cells without a number are NaN.
@@ -62,8 +62,10 @@ def _accuracy_curves(
 ) -> None:
     ends: list[tuple[float, str, Look]] = []
     lines: list[tuple[Look, Any, pd.DataFrame]] = []
+    validated = any(history["validation_accuracy"].notna().any() for history in histories.values())
+    phase = "validation" if validated else "train"
     for name, history in histories.items():
-        seeds = 100 * _over_seeds(history, "validation_accuracy")
+        seeds = 100 * _over_seeds(history, f"{phase}_accuracy")
         if seeds.empty:
             continue
         epochs = int(history["epoch"].max())
@@ -83,7 +85,7 @@ def _accuracy_curves(
     axes.set(
         xlim=(0, 100),
         xlabel="training done (share of each strategy's own epochs)",
-        ylabel="validation accuracy",
+        ylabel="validation accuracy" if validated else "accuracy in training",
     )
     axes.xaxis.set_major_formatter(percent_ticks())
     accuracy_ticks(axes)
