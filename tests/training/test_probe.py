@@ -134,11 +134,23 @@ def test_problems_taken_at_once_are_as_many_as_there_is_room_for() -> None:
     features, labels = blobs(60, 10, classes=3)
     parts = [np.arange(60)] * 7
     problems = regressions(Design(features, labels, 3), parts, torch.float32)
-    one = 3 * 4 * (30 * 11 + 8 * 60) / 1e6  # outputs, bytes, and what 30 vectors and 8 logits hold
+    one = 3 * 8 * (30 * 11 + 8 * 60) / 1e6  # outputs, bytes, and what 30 vectors and 8 logits hold
     for room, expected in ((0.0, [1] * 7), (2.5 * one, [2, 2, 2, 1]), (100 * one, [7])):
         groups = list(probe._together(problems, room))
         assert [len(some) for some in groups] == expected
         assert torch.cat(groups).tolist() == list(range(7))
+
+
+def test_minimum_that_single_precision_cannot_tell_from_its_rounding_is_reached() -> None:
+    features, labels = blobs(120, 300, classes=60)
+    design, values = Design(features, labels, 60), {}
+    exact = regressions(design, [np.arange(120)], torch.float64).at([1e4])
+    for precision in (torch.float32, torch.float64):
+        problem = regressions(design, [np.arange(120)], precision).at([1e4])
+        found = solved(problem, problem.zeros(), probe.ROUGH)
+        assert found.dtype == precision
+        values[precision] = float(exact.objective(found.double())[0])
+    assert values[torch.float32] == pytest.approx(values[torch.float64], rel=5e-6)
 
 
 def test_separable_data_and_huge_c_stay_finite() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 MEMORY = 6  # pairs that L-BFGS keeps
 ITERATIONS = 300
-HALVINGS = 20
+HALVINGS = 10  # of a step, at most: one that is shorter goes down by no more than rounding
 CROWD = 0.8  # share of the problems still at work from which the others are dropped
 
 
@@ -32,8 +32,10 @@ inner product of the first two.
 """
 
 
-def minimise(problems: Problems, points: Tensor, tolerance: float) -> Tensor:
-    """The points of the minima.
+def minimise(problems: Problems, points: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+    """The points of the minima, and which of the problems are done: bool [Q].
+
+    A problem that is not has come down to rounding, or to the last iteration.
 
     Args:
         problems: What is minimised.
@@ -44,9 +46,10 @@ def minimise(problems: Problems, points: Tensor, tolerance: float) -> Tensor:
     ahead = problems.precondition(slope)
     pairs: list[_Pair] = []
     solved, left = points.clone(), torch.arange(len(points), device=points.device)
-    stuck = torch.zeros_like(left, dtype=torch.bool)
+    stuck, done = (torch.zeros_like(left, dtype=torch.bool) for _ in range(2))
     for turn in range(ITERATIONS + 1):
-        going = (above(slope, ahead) > tolerance * value) & ~stuck
+        done[left] = above(slope, ahead) <= tolerance * value
+        going = ~done[left] & ~stuck
         if turn == ITERATIONS or not going.any():
             solved[left] = points
             break
@@ -65,7 +68,7 @@ def minimise(problems: Problems, points: Tensor, tolerance: float) -> Tensor:
         ahead = problems.precondition(slope)
         moves = (now - then for now, then in zip((points, slope, ahead), before, strict=True))
         pairs = [*pairs, _pair(*moves)][-MEMORY:]
-    return solved
+    return solved, done
 
 
 def above(slopes: Tensor, preconditioned: Tensor) -> Tensor:

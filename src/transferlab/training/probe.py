@@ -1,8 +1,8 @@
 """The linear probe: L2-regularised logistic regression, its strength chosen by cross-validation.
 
 All folds go up the values of C side by side, each from where it stood at the last one, and stop
-behind the minimum. What cross-validation compares is solved in single precision, the result in
-double.
+behind the minimum. What cross-validation compares is solved in single precision as far as that
+tells the objective from its rounding, the result in double.
 """
 
 from collections.abc import Iterator, Sequence
@@ -122,11 +122,13 @@ def _climb(
 
 
 def _together(problems: Regressions, room: float) -> Iterator[Tensor]:
-    """Indices of as many of the problems at once as there is room for, in MB."""
+    """Indices of as many of the problems at once as there is room for, in MB, in double precision:
+    some may end in it.
+    """
     vectors, logits = 3 * MEMORY + 12, 8  # that are held at the same time
     count, rows = problems.member.shape
     numbers = problems.outputs * (vectors * (problems.mean.shape[1] + 1) + logits * rows)
-    at_once = max(1, int(room * 1e6 / (numbers * problems.dtype.itemsize)))
+    at_once = max(1, int(room * 1e6 / (numbers * torch.float64.itemsize)))
     yield from torch.split(torch.arange(count, device=problems.member.device), at_once)
 
 

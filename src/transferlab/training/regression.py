@@ -237,10 +237,17 @@ def solved(problems: Regressions, points: Tensor, tolerance: float) -> Tensor:
     """The points of the minima, up to a share of the objective, from a start [Q, K, F + 1].
 
     What is left is judged by the curvature, which falls on the way: it is taken anew until nothing
-    moves.
+    moves. What single precision cannot tell from its rounding goes on in double: where C is large,
+    the slope is a difference of large numbers.
     """
+    exactly = problems.dtype == torch.float64
     for _ in range(ROUNDS):
-        before, points = points, minimise(problems.curving(points), points, tolerance)
-        if torch.equal(before, points):
+        before = points
+        points, done = minimise(problems.curving(points), points, tolerance)
+        if torch.equal(before, points) or not (exactly or done.all()):
             break
+    if exactly or done.all():
+        return points
+    exact = replace(problems.only(~done), dtype=torch.float64)
+    points[~done] = solved(exact, points[~done].double(), tolerance).to(points.dtype)
     return points
