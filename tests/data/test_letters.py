@@ -12,7 +12,7 @@ from matplotlib import font_manager
 from PIL import Image
 
 from transferlab.data import letters
-from transferlab.data.ingest.sheet import write_sheet
+from transferlab.data.ingest.sheet import heading, write_sheet
 from transferlab.report.figures import confusion
 from transferlab.report.figures.labels import told_apart
 from transferlab.report.figures.sheet import save, shown
@@ -113,6 +113,11 @@ def test_a_name_from_the_right_leaves_the_number_behind_it_where_it_is() -> None
     left, right = "\u200e", "\u200f"
     assert shown(ARABIC, 9) == f"{left}{ARABIC}{right}{left}"
     assert shown("robin", 9) == "robin"
+
+
+def test_a_long_name_leaves_room_for_its_count_and_keeps_its_end() -> None:
+    assert heading("robin") == "robin"
+    assert heading(f"{'long ' * 40}name 01") == f"{'long ' * 10}\u2026g long long name 01"
 
 
 def test_the_report_says_which_classes_figures_write_otherwise() -> None:

@@ -389,6 +389,15 @@ def test_the_features_of_a_network_that_collapsed_lie_at_one_place() -> None:
     assert not in_two_dimensions(np.full((18, 5), 0.25, np.float32)).any()
 
 
+def test_good_learning_curves_are_not_pressed_flat_by_a_bad_one_which_is_named() -> None:
+    some = growth(["probe", "frozen", "scratch"], 2)
+    some.loc[some["strategy"] == "scratch", "accuracy"] -= 0.5
+    figure = training.learning_curve(some)
+    low, high = figure.axes[0].get_ylim()
+    assert 80 < low < 85 and high < 93
+    assert any(text.endswith("below this axis: scratch to 40 %") for text in words(figure))
+
+
 def test_a_learning_curve_has_the_mean_over_seeds_at_every_size() -> None:
     some = growth(["probe", "gone"], 2)
     some.loc[some["strategy"] == "gone", "accuracy"] = np.nan

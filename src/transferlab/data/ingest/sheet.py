@@ -15,6 +15,7 @@ COLUMNS, ROWS = 6, 2  # of images of a class
 CLASSES = 5  # that are shown
 SIDE = 152  # of an image, pixels
 GAP, HEADING = 8, 34
+SIGNS = 70  # of a name
 
 
 def write_samples(images: Images, path: Path) -> None:
@@ -23,8 +24,13 @@ def write_samples(images: Images, path: Path) -> None:
     for number, name in enumerate(images.classes[:CLASSES]):
         members = np.flatnonzero(images.labels == number)
         chosen = [images[index] for index in members[spread(len(members))]]
-        rows.append((f"{apart(name)} ({len(members)} training images)", chosen))
+        rows.append((f"{heading(name)} ({len(members)} training images)", chosen))
     write_sheet(rows, len(images.classes) - len(rows), path)
+
+
+def heading(name: str) -> str:
+    """A name that leaves room for what stands behind it."""
+    return apart(name if len(name) <= SIGNS else f"{name[: SIGNS - 20]}\u2026{name[-19:]}")
 
 
 def spread(count: int) -> list[int]:

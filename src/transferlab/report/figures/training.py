@@ -89,25 +89,26 @@ def _accuracy_curves(
     )
     axes.xaxis.set_major_formatter(percent_ticks())
     accuracy_ticks(axes)
-    _from_the_good_ones(axes, ends, [(look, seeds) for look, _, seeds in lines])
+    _from_the_good_ones(axes, ends, [seeds for _, _, seeds in lines], since=25)
     _name_ends(axes, ends)
 
 
 def _from_the_good_ones(
     axes: Axes,
     ends: Sequence[tuple[float, str, Look]],
-    lines: Sequence[tuple[Look, pd.DataFrame]],
+    lines: Sequence[pd.DataFrame],
+    since: float,
 ) -> None:
-    """Let the axis begin where the good curves lie once a quarter of their training is done, and
-    name what ends below it.
+    """Let the axis begin where the good curves lie from x = `since` on, and name what ends below
+    it.
     """
     far = outlying({text: end for end, text, _ in ends})
     high = min(axes.get_ylim()[1], 101)
     axes.set_ylim(top=high)
     if not far:
         return
-    good = [seeds for (_, text, _), (_, seeds) in zip(ends, lines, strict=True) if text not in far]
-    low = min(float(seeds.loc[seeds.index >= 25, "min"].min()) for seeds in good)
+    good = [seeds for (_, text, _), seeds in zip(ends, lines, strict=True) if text not in far]
+    low = min(float(seeds.loc[seeds.index >= since, "min"].min()) for seeds in good)
     axes.set_ylim(low - 0.06 * (high - low), high)
     accuracy_ticks(axes)
     said = ", ".join(
@@ -236,18 +237,13 @@ def learning_curve(table: pd.DataFrame) -> Figure:
         (float(rows["mean"].iloc[-1]), shown(name, 18), look[name]) for name, rows in seeds.items()
     ]
     axes = axes_at(figure, 0.65, 0.1, WIDTH - 0.65 - _room(ends), 3.25)
+    far = outlying({name: float(rows["mean"].iloc[-1]) for name, rows in seeds.items()})
     for name, rows in groups.items():
         images = rows.groupby("fraction")["images"].mean().to_numpy(float)
-        spread = seeds[name].set_axis(images)
-        _band(axes, look[name], look[name].dash, spread, few=len(groups) < 7)
-        axes.plot(
-            images,
-            spread["mean"],
-            look[name].marker,
-            color=look[name].color,
-            markersize=4.5,
-            clip_on=False,
-        )
+        spread, its = seeds[name].set_axis(images), look[name]
+        _band(axes, its, its.dash, spread, few=len(groups) < 7)
+        dots: dict[str, Any] = {"color": its.color, "markersize": 4.5, "clip_on": name in far}
+        axes.plot(images, spread["mean"], its.marker, **dots)
     counts = sorted({round(float(images)) for images in table.groupby("fraction")["images"].mean()})
     axes.set(xscale="log", xlabel="training images", ylabel="test accuracy")
     logarithmic(
@@ -257,7 +253,7 @@ def learning_curve(table: pd.DataFrame) -> Figure:
         (0.1, 0.1),
     )
     accuracy_ticks(axes)
-    axes.set_ylim(top=min(axes.get_ylim()[1], 101))
+    _from_the_good_ones(axes, ends, list(seeds.values()), since=0)
     if len(counts) > 1:
         axes.set_xlim(right=counts[-1])
     _name_ends(axes, ends)
