@@ -8,6 +8,7 @@ import shlex
 import shutil
 import tarfile
 import threading
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -107,7 +108,7 @@ ONE_GROUP = "path,label,patient\n" + "".join(f"{path},{label},{label}\n" for pat
         ),
         ("set", animations, "of class 'wren', and one to test on, got 0 (left out: 5 GIF)."),
         ("set", line_end, r"unsafe path 'wren/0\n1.png'. Nothing was read. Rename or remove it."),
-        ("set", case_alone, "two files are named 'wren/a.png' (A and a count as equal)."),
+        ("set", case_alone, "two files are named 'wren/a.png' (A and a count as equal, "),
         ("set.tar", links_in_a_tar, "link or special file 'birds/wren/again.png'; pack the files"),
         ("set.7z", named(".7z", b"7z\xbc\xaf'\x1c"), "found a 7z archive at "),
         ("set.rar", named(".rar", b"Rar!"), "found a rar archive at "),
@@ -201,6 +202,24 @@ def test_tables_as_spreadsheets_write_them_are_read(
     images(quick.parent / "img", 10)
     (quick.parent / "set.csv").write_bytes(text.encode(encoding))
     assert "a table of 10 images in 2 classes" in said(capsys, "init", "set.csv")[0]
+
+
+MAC, ELSE = (unicodedata.normalize(form, "V\u00f6gel") for form in ("NFD", "NFC"))
+
+
+def test_accents_as_a_mac_spells_them_are_the_same_letters(
+    quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for first, name in ((0, MAC), (100, "wren")):
+        images(quick.parent / "set" / name, 5, first)
+    assert f"  {ELSE}: 5" in said(capsys, "init", "set")
+    rows = [(ELSE, number, [MAC, ELSE][number % 2]) for number in range(5)]
+    rows += [("wren", number, "wren") for number in range(5)]
+    lines = [f"set/{name}/{number}.png,{label}\n" for name, number, label in rows]
+    (quick.parent / "birds.csv").write_text("path,label\n" + "".join(lines))
+    assert f"  {ELSE}: 5" in said(capsys, "init", "birds.csv")
+    images(quick.parent / "set" / ELSE, 5, 200)
+    assert "count as equal, and an accent in either spelling" in failure("init", "set")
 
 
 def test_a_table_in_a_code_page_is_refused_with_what_to_save(quick: Path) -> None:

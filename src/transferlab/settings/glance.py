@@ -82,9 +82,10 @@ def reader(path: Path, found: Found, dataset: Dataset) -> Iterator[Read | None]:
             yield lambda entry: read_entry(opened, entry.info)
     elif found.kind == "table":
         lines = table.read_table(path, plain(dataset.columns), dataset.images_folder)
-        yield lambda entry: lines[entry.info.filename].file.read_bytes()
+        yield lambda entry: lines[entry.info.orig_filename].file.read_bytes()
     else:
-        yield lambda entry: (path / entry.info.filename).read_bytes()
+        # not as it is spelled everywhere else: a Mac's accents are signs of their own
+        yield lambda entry: (path / entry.info.orig_filename).read_bytes()
 
 
 def refuse_twice(read: Read, found: Found, dataset: Dataset) -> Twice:

@@ -54,6 +54,8 @@ CLUTTER = [
     "d/train/.DS_Store",
     "d/train/ants/._a.png",
     "d/val/bees/Thumbs.db",
+    "d/@eaDir/a.png",
+    "d/train/$RECYCLE.BIN/a.png",
 ]
 
 
@@ -74,14 +76,16 @@ def test_a_top_folder_is_taken_off_and_clutter_is_counted(
     assert place.skipped() == {
         "LICENSE": "ignored: outside the class folders",
         "README.txt": "ignored: outside the class folders",
+        "@eaDir/a.png": "ignored: @eaDir",
         "__MACOSX/train/ants/._0.png": "ignored: __MACOSX",
+        "train/$RECYCLE.BIN/a.png": "ignored: $RECYCLE.BIN",
         "train/.DS_Store": "ignored: .DS_Store",
         "train/.ipynb_checkpoints/a.png": "ignored: .ipynb_checkpoints",
         "train/ants/._a.png": "ignored: ._*",
         "val/bees/Thumbs.db": "ignored: Thumbs.db",
     }
     assert (
-        "Ignored 7 files (2 outside the class folders, 1 __MACOSX, 1 .DS_Store"
+        "Ignored 9 files (2 outside the class folders, 1 __MACOSX, 1 .DS_Store"
         in capsys.readouterr().out
     )
 
@@ -180,11 +184,15 @@ def test_too_few_files_to_split_are_refused(place: Place) -> None:
             tree(splits=("training", "testing")),
             "found the folders: testing/ants, testing/bees, training/ants",
         ),
+        (
+            {f"..{name}/0.png": picture(place) for place, name in enumerate(("ants", "bees"))},
+            "found the folders: none; files at the top: 0; left out by their names: ..ants, ..bees",
+        ),
         (tree(splits=("train",)), "found the folders: train/ants, train/bees; files at the top: 0"),
         ({"a/b/c/train/ants/x.png": picture()}, "found the folders: a/b/c/train/ants"),
         ({}, "found the folders: none"),
     ],
-    ids=["flat", "other names", "no test", "too deep", "empty"],
+    ids=["flat", "other names", "hidden", "no test", "too deep", "empty"],
 )
 def test_a_wrong_layout_shows_what_was_expected_and_what_was_found(
     place: Place, members: dict[str, bytes], found: str

@@ -170,12 +170,18 @@ def _is_cached(target: Path) -> bool:
     return bool(re.search(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$", target.as_posix()))
 
 
+CLUTTER = (
+    *("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *("lost+found", "@eadir", "#recycle"),  # the last two of network drives
+)
+
+
 def clutter(path: str) -> str | None:
     """What kind of clutter a path is, as operating systems and editors leave it behind; None for
     what a person put.
     """
     for part in path.rstrip("/").split("/"):
-        if part == "__MACOSX" or part.lower() in ("thumbs.db", "desktop.ini"):
+        if part.lower() in CLUTTER:
             return part
         if part.startswith("."):
             return "._*" if part.startswith("._") else part

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shlex
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def read_table(path: Path, columns: Columns | None, folder: str | None) -> dict[
         file = _file(root, value["path"])
         line = Line(
             file=file,
-            label=value["label"],
+            label=unicodedata.normalize("NFC", value["label"]),
             split=value.get("split", ""),
             group=value.get("group", ""),
         )
@@ -122,11 +123,13 @@ def pack_table(path: Path, columns: Columns | None, folder: str | None, archive:
 
 
 def _file(root: Path, name: str) -> Path:
-    """The file of a path, which Windows writes with backslashes."""
-    file = Path(os.path.normpath(root / name))
-    if "\\" in name and not file.is_file():
-        return Path(os.path.normpath(root / name.replace("\\", "/")))
-    return file
+    """The file of a path, which Windows writes with backslashes, and a Mac with accents of their
+    own.
+    """
+    slashed = name.replace("\\", "/")
+    spelled = [name, slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))]
+    files = [Path(os.path.normpath(root / each)) for each in spelled]
+    return next((file for file in files if file.is_file()), files[0])
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -76,7 +76,8 @@ def checked_members(
         key = path.casefold()
         if key in taken and not info.is_dir():
             raise ValueError(
-                f"{where}: two files are named {path!r} (A and a count as equal). Rename one."
+                f"{where}: two files are named {path!r} (A and a count as equal, and an accent in "
+                "either spelling). Rename one."
             )
         taken.add(key)
         members.append((path, info))

@@ -277,7 +277,9 @@ def _wrong_layout(
     where: str, dataset: Dataset, paths: Sequence[str], folders: Mapping[str, set[str]]
 ) -> str:
     below_top = {path.rsplit("/", 1)[0] for path in paths if "/" in path and not clutter(path)}
-    top_files = sum("/" not in path for path in paths)
+    tops = {path.partition("/")[0] for path in paths if "/" in path}
+    top_files = sum("/" not in path and path not in tops for path in paths)
+    hidden = {path.partition("/")[0] for path in paths if "/" in path and clutter(path)}
     image = "<class>.<number>.jpg" if dataset.labels == "names" else "<class>/<image>.jpg"
     named = [
         name
@@ -296,6 +298,7 @@ def _wrong_layout(
         )
     tree = "".join(f"\n  {line}" for line in expected)
     found = f"found the folders: {few(below_top) or 'none'}; files at the top: {top_files}"
+    found += f"; left out by their names: {few(hidden)}" if hidden else ""
     return f"{where}: expected{tree}\n{found}. {advice}"
 
 
