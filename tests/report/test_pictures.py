@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from transferlab.report.figures import photographs
+from transferlab.report.figures import photographs, predicted
 from transferlab.report.figures.sheet import save
 
 AWKWARD = [
@@ -203,3 +203,28 @@ def test_a_heat_map_leaves_cold_places_as_they_are() -> None:
 def test_views_say_which_is_which() -> None:
     said = words(photographs.views([photo(8, 8)], [[photo(8, 8)] * 3]))
     assert {"test view", "training views, by chance and different every time"} <= set(said)
+
+
+def test_few_images_are_taken_evenly_from_all_and_no_more_than_there_are() -> None:
+    assert predicted.evenly([str(i) for i in range(11)], 3) == ["0", "5", "10"]
+    assert predicted.evenly(["a", "b"], 6) == ["a", "b"]
+    assert predicted.evenly([]) == []
+
+
+def test_what_each_strategy_says_stands_below_each_image() -> None:
+    said = {"frozen": [("ants", 0.99), ("bees", 0.57)], "probe": [("ants", 1.0), ("ants", 0.6)]}
+    figure = predicted.draw([photo(), photo()], ["ants", "ants"], said)
+    shown = words(figure)
+    assert [text for text in shown if "%" in text] == [
+        *("✓ ants 99 %", "✓ ants 100 %"),
+        *("✗ bees 57 %", "✓ ants 60 %"),
+    ]
+    assert {"frozen", "probe"} <= set(shown)
+    assert shown.count("ants") == 2
+
+
+def test_awkward_names_are_drawn_below_images_without_a_warning(tmp_path: Path) -> None:
+    said = {f"a_long_strategy_{name}": [(name, 0.5)] * 6 for name in AWKWARD}
+    save(predicted.draw([photo()] * 6, AWKWARD[:6], said), tmp_path / "predicted.png")
+    with Image.open(tmp_path / "predicted.png") as image:
+        assert image.width == 1032

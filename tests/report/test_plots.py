@@ -25,7 +25,7 @@ from transferlab.report.figures import (
 )
 from transferlab.report.figures.sheet import save
 from transferlab.report.figures.style import KNOWN, looks
-from transferlab.report.layout import in_two_dimensions
+from transferlab.report.layout import in_two_dimensions, recognised
 
 # strategies, classes, seeds
 SIZES = [(1, 2, 1), (6, 2, 5), pytest.param(12, 20, 2, marks=pytest.mark.slow), (2, 130, 1)]
@@ -516,3 +516,19 @@ def test_no_text_is_cut_or_covered_by_another(strategies: int) -> None:
     }
     found = {name: overlapping(figure) for name, figure in figures.items()}
     assert found == {name: [] for name in figures}
+
+
+def test_features_are_counted_right_where_their_nearest_others_vote_for_the_class() -> None:
+    angles = np.radians([0, 1, 2, 3, 90, 91, 92, 4])  # the last one lies among the others
+    points, labels = np.stack([np.cos(angles), np.sin(angles)], 1), np.array(list("aaaabbbb"))
+    assert recognised(points * np.arange(1, 9)[:, None], labels, 3) == 7 / 8  # by direction alone
+    assert recognised(points[:2], np.array(["a", "b"])) == 0
+    assert recognised(np.ones((3, 2)), np.array(["a", "b", "b"])) is None
+    tied = np.radians([0, 1, 3])
+    two = np.stack([np.cos(tied), np.sin(tied)], 1)
+    assert recognised(two, np.array(["a", "a", "b"]), 2) == 2 / 3  # the nearer of two decides
+
+
+def test_what_is_said_of_features_stands_in_its_panel() -> None:
+    layouts = {name: (np.eye(2), np.array(["a", "b"])) for name in ("before", "after")}
+    assert "93.4 %" in words(features.draw(layouts, said={"after": "93.4 %"}))

@@ -38,6 +38,7 @@ class Textures:
     test_per_class: Count
     px: Pixels  # side of the square images
     noise: Share  # standard deviation of the pixel noise, as a share of the full range
+    plain: bool  # upright, black on white, in even light
     seed: Seed
 
 

@@ -17,12 +17,13 @@ from .figures import (
     cost,
     features,
     photographs,
+    predicted,
     reliability,
     training,
     verdicts,
 )
 from .figures.photographs import centre
-from .layout import in_two_dimensions
+from .layout import in_two_dimensions, recognised
 from .opened import DOUBTS_SHOWN, Tables
 from .results import Results, excluded
 
@@ -68,6 +69,7 @@ def draw_photographs(results: Results, tables: Tables) -> dict[str, Figure]:
         views = photographs.views([seen[0] for seen in shown], [list(seen[1:]) for seen in shown])
     drawn = {
         "features": _features(kept, labels, _kept(results, tables)),
+        "predicted": _predicted(tables, places),
         "gallery": gallery,
         "attributions": _attributions(results, tables, places),
         "views": views,
@@ -107,7 +109,32 @@ def _features(
             for name, found in sets.items()
         },
         named,
+        {
+            name: words.percent(recognised(found[rows].astype(float), labels[rows]))
+            for name, found in sets.items()
+        },
     )
+
+
+def _predicted(tables: Tables, places: Mapping[str, int]) -> Figure | None:
+    """What the first seed of every strategy says about a few test images."""
+    first = {
+        name: table[table["seed"] == table["seed"].iloc[0]].set_index("id")
+        for name, table in tables.predictions.items()
+        if len(table)
+    }
+    if not first:
+        return None
+    ids = predicted.evenly(list(next(iter(first.values())).index))
+    said = {
+        name: [
+            (row["predicted"], float(row[f"p_{row['predicted']}"])) for _, row in rows.iterrows()
+        ]
+        for name, rows in ((name, table.loc[ids]) for name, table in first.items())
+    }
+    test = tables.test
+    labels = [test.classes[test.labels[places[id]]] for id in ids]
+    return predicted.draw([test[places[id]] for id in ids], labels, said)
 
 
 def _attributions(results: Results, tables: Tables, places: Mapping[str, int]) -> Figure | None:

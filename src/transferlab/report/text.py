@@ -48,7 +48,11 @@ CAPTIONS = {
     "with the same "
     "settings everywhere: for the starting weights, and for the first seed of each strategy that "
     "changed them. Only "
-    "neighbourhoods mean something; distances, sizes and places of the clouds do not.",
+    "neighbourhoods mean something; distances, sizes and places of the clouds do not. The number "
+    "in each corner does not depend on the layout: the share of these images whose five nearest "
+    "others, by the cosine of the features themselves, vote for their class.",
+    "predicted": "A few test images at even distances in the order of their files, which nobody "
+    "chose, and what the first seed of each strategy takes them for, with its probability.",
     "gallery": "Test images that tell the strategies apart, no fair sample; beside each strategy "
     "the mean probability "
     "that its seeds gave to the true class.",

@@ -28,6 +28,7 @@ def drawn(path: Path, **changes: Any) -> dict[str, bytes]:
         "test_per_class": 1,
         "px": 16,
         "noise": 0.1,
+        "plain": False,
     }
     textures.write_archive(Textures(**{**values, "seed": 0, **changes}), path)
     with zipfile.ZipFile(path) as archive:
@@ -148,3 +149,13 @@ def test_colour_alone_does_not_tell_the_class() -> None:
 
     values = [means(pattern) for pattern in TARGET]
     assert max(values) - min(values) < 20
+
+
+@pytest.mark.parametrize("pattern", TARGET)
+def test_plain_ones_are_upright_black_on_white_and_differ_by_seed(pattern: str) -> None:
+    seeds = [named_generator(seed, pattern) for seed in range(2)]
+    first, second = (textures.draw(pattern, 64, 0.0, seed, plain=True) for seed in seeds)
+    assert (first == first[..., :1]).all() and not np.array_equal(first, second)
+    assert first.min() < 30 and first.max() > 225
+    if pattern == "stripes":
+        assert (first == first[:1]).all()

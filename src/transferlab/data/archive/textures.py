@@ -3,7 +3,7 @@ from.
 
 A pattern is a function of the plane: from coordinates in which it repeats about once per unit to
 ink between 0 and 1. Orientation, scale, phase, colours, light and noise are drawn anew for every
-image and tell nothing about the class.
+image and tell nothing about the class; plain ones have scale, phase and noise alone.
 """
 
 import io
@@ -26,6 +26,9 @@ OVERSAMPLING = 2
 """Ink is drawn on a grid this much finer and averaged, against jagged edges."""
 
 
+WHITE_AND_BLACK = np.array([[1.0] * 3, [0.0] * 3])
+
+
 def write_archive(textures: Textures, archive: Path) -> None:
     """Draw a data set into a zip of train/<class>/000.png and test/<class>/000.png, the same bytes
     every time.
@@ -38,16 +41,15 @@ def write_archive(textures: Textures, archive: Path) -> None:
         for name in textures.classes:
             for index in range(count):
                 generator = named_generator(textures.seed, f"texture/{split}/{name}/{index}")
-                content = io.BytesIO()
-                Image.fromarray(draw(name, textures.px, textures.noise, generator)).save(
-                    content, "PNG"
-                )
+                content, plain = io.BytesIO(), textures.plain
+                image = draw(name, textures.px, textures.noise, generator, plain=plain)
+                Image.fromarray(image).save(content, "PNG")
                 members[f"{split}/{name}/{index:03d}.png"] = content.getvalue()
     pack.write_zip(archive, members)
 
 
 def draw(
-    pattern: str, px: int, noise: float, generator: np.random.Generator
+    pattern: str, px: int, noise: float, generator: np.random.Generator, *, plain: bool = False
 ) -> npt.NDArray[np.uint8]:
     """Draw one image.
 
@@ -56,6 +58,7 @@ def draw(
         px: side of the image.
         noise: standard deviation of the pixel noise, as a share of the full range.
         generator: the only source of chance.
+        plain: upright, black on white and in even light.
 
     Returns:
         uint8 [px, px, 3].
@@ -64,15 +67,17 @@ def draw(
     line = (np.arange(fine) + 0.5) / fine - 0.5
     x, y = np.meshgrid(line, line)
     angle, repeats = generator.uniform(0, 2 * np.pi), generator.uniform(3.0, 6.0)
+    angle = 0.0 if plain else angle
     phase_u, phase_v = generator.uniform(-1.2, 1.2, 2)
     u = (np.cos(angle) * x - np.sin(angle) * y) * repeats + phase_u
     v = (np.sin(angle) * x + np.cos(angle) * y) * repeats + phase_v
     ink = (
         PATTERNS[pattern](u, v, generator).reshape(px, OVERSAMPLING, px, OVERSAMPLING).mean((1, 3))
     )
-    colours = _two_colours(generator)
+    colours = WHITE_AND_BLACK if plain else _two_colours(generator)
     image = colours[0] + ink[..., None] * (colours[1] - colours[0])
-    image += _light(px, generator)[..., None] + noise * generator.standard_normal((px, px, 3))
+    light = np.zeros((px, px)) if plain else _light(px, generator)
+    image += light[..., None] + noise * generator.standard_normal((px, px, 3))
     return np.asarray(np.clip(image * 255, 0, 255).round(), dtype=np.uint8)
 
 

@@ -15,7 +15,9 @@ from .style import DPI, PALETTE, WIDTH, styled
 
 @styled
 def draw(
-    layouts: Mapping[str, tuple[np.ndarray, np.ndarray]], named: Sequence[str] | None = None
+    layouts: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    named: Sequence[str] | None = None,
+    said: Mapping[str, str] | None = None,
 ) -> Figure:
     """Images as points, one panel per model, coloured by class.
 
@@ -23,6 +25,7 @@ def draw(
         layouts: By the panel's title: points float `[N, 2]`, see `layout.in_two_dimensions`, and
             the class of each, `[N]`.
         named: The classes that have a colour; images of others are grey. Default: all.
+        said: By the panel's title, what stands in its corner.
     """
     known = list(dict.fromkeys(str(name) for _, labels in layouts.values() for name in labels))
     classes = [name for name in known if named is None or name in named]
@@ -43,6 +46,7 @@ def draw(
         )
         axes.set(title=shown(title, int(side / 0.08)), xticks=[], yticks=[])
         axes.spines[:].set_visible(True)
+        axes.text(0.03, 0.03, (said or {}).get(title, ""), transform=axes.transAxes, **CORNER)
         rest = ~np.isin(np.asarray(labels).astype(str), classes)
         axes.plot(*np.asarray(points)[rest].T, linestyle="none", **OTHERS)
         for i, name in enumerate(classes):
@@ -56,6 +60,12 @@ def draw(
         write(figure, left + 0.18, y, text, fontsize=8)
     return figure
 
+
+CORNER: dict[str, Any] = {
+    "fontsize": 8,
+    "zorder": 4,
+    "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
+}
 
 OTHERS: dict[str, Any] = {"marker": ".", "color": "#C8C8C8", "markersize": 4, "zorder": 1}
 
