@@ -128,6 +128,7 @@ def results(root: Path, seeds: int = 2, epochs: int = 3) -> Path:
                 "phase": "main",
                 "epoch": epoch,
                 "train_loss": 1 / epoch,
+                "gradient_norm": 4 / epoch,
                 "chosen": 0,
             }
             for seed in range(seeds)

@@ -611,5 +611,7 @@ def test_provenance_names_commit_data_and_weights(root: Path) -> None:
         "https://example.org/w.pth",
         "| weights, from the file | 102 of 103 tensors of w.pth; opened &#39;state_dict&#39; |",
         "python 3.11, torch 2.13",
+        "| in MLflow, the tag | `transferlab.params_sha256` = "
+        f"`{files.file_hash(root / 'params.yaml')}` |",
     ):
         assert value in text

@@ -64,7 +64,7 @@ def no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_groups_have_exactly_the_files_that_are_promised() -> None:
-    assert choices("dataset") == ["cifar10", "folder", "hymenoptera", "textures"]
+    assert choices("dataset") == ["cifar10", "folder", "hymenoptera", "textures", "textures_plain"]
     assert choices("preset") == ["default", "demo", "quick"]
     assert choices("protocol") == ["cross_validation", "holdout"]
     assert choices("kind") == ["adam", "gradient", "published", "sgd_steps"]

@@ -10,11 +10,13 @@ from typing import Any
 
 import psutil
 import pytest
+import requests
 from tracked import PARENT, ROW, SRC, TAGS, every_run, sync, train
 
 from transferlab.tracking import sender
 from transferlab.tracking.mlflow_runs import Store
 from transferlab.tracking.sender import Tracker, parent_identity
+from transferlab.tracking.store import ANSWER_SECONDS
 
 # The server
 
@@ -52,6 +54,39 @@ def test_a_dead_server_is_one_warning_and_nothing_that_a_training_waits_for(
     assert "secret" not in warning
     assert "Traceback" in sender.log_file().read_text()
     assert "secret" not in sender.log_file().read_text()
+
+
+@pytest.mark.slow
+def test_a_hanging_server_costs_a_run_of_many_trainings_a_single_wait(
+    hanging_port: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    communicate = subprocess.Popen.communicate
+
+    def patient(child: Any, given: Any, timeout: float) -> Any:
+        assert timeout <= sender.LEAVING_SECONDS
+        answer = communicate(child, given, timeout=60)
+        ended.append(child.returncode)
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess.Popen, "communicate", patient)
+        for _ in range(6):
+            with Tracker(patience=0) as tracked:  # as `train` has it
+                tracked.start("a" * 64, {}, TAGS, PARENT)
+                tracked.log("a" * 64, 1, ROW)
+                tracked.end("a" * 64, "FINISHED")
+    assert ended == [0] * 6  # with the training, not with the server's answer: that would be 1
+    asked: list[float] = []
+
+    def hangs(*_: Any, timeout: float, **__: Any) -> Any:
+        asked.append(timeout)
+        raise requests.ReadTimeout
+
+    monkeypatch.setattr(requests, "get", hangs)
+    assert not sync(checkout)
+    assert asked == [ANSWER_SECONDS]
+    assert sum(asked) < 10
 
 
 # Runs

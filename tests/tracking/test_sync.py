@@ -28,7 +28,7 @@ from tracked import (
 )
 
 from transferlab.pipeline import files
-from transferlab.tracking import address
+from transferlab.tracking import address, shown
 from transferlab.tracking import sync as syncing
 from transferlab.tracking.mlflow_runs import Store
 from transferlab.tracking.sender import parent_identity
@@ -162,6 +162,7 @@ def test_sync_makes_every_run_from_the_files(store: Store, checkout: Path) -> No
     }
     assert runs["frozen · seed 1"].data.metrics == {
         "train_loss": 1 / 3,
+        "gradient_norm": 4 / 3,
         "test_accuracy": 0.875,
         "test_accuracy_low": pytest.approx(0.5291, abs=1e-4),
         "test_accuracy_high": pytest.approx(0.9776, abs=1e-4),
@@ -173,6 +174,13 @@ def test_sync_makes_every_run_from_the_files(store: Store, checkout: Path) -> No
         "train_seconds": 2.5,
         "images_per_second": 10 * 3 / 2.5,
     }
+    # the tag that the report names its comparison by
+    tag = f"tags.`transferlab.params_sha256` = '{files.file_hash(checkout / 'params.yaml')}'"
+    (found,) = store.client.search_runs([store.experiment], f"{tag} and {COMPARISONS}")
+    assert found.info.run_id == comparison.info.run_id
+    norms = store.client.get_metric_history(runs["frozen · seed 1"].info.run_id, "gradient_norm")
+    assert [(point.step, point.value) for point in norms] == [(1, 4), (2, 2), (3, 4 / 3)]
+    assert "metrics.`gradient_norm`" in shown.VIEW_TAGS["mlflow.sharedViewState.transferlab"]
     repeated = {"strategy": "frozen", "seed": "1", "dataset": "textures", "backbone": "tiny"}
     assert repeated.items() <= runs["frozen · seed 1"].data.params.items()
     assert repeated.items() <= runs["frozen · seed 1"].data.tags.items()

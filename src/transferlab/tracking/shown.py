@@ -19,7 +19,10 @@ WRITTEN = re.compile(
 VIEW = "transferlab"
 """Name of the view of an experiment's runs that people are shown."""
 
-_COLUMNS = ("test_accuracy", "test_accuracy_low", "test_accuracy_high", "train_seconds")
+_COLUMNS = (
+    *("test_accuracy", "test_accuracy_low", "test_accuracy_high", "train_seconds"),
+    "gradient_norm",  # of a training's last epoch
+)
 VIEW_TAGS = {
     f"mlflow.sharedViewState.{VIEW}": json.dumps(
         {
