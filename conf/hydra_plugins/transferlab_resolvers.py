@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from transferlab.settings import inside_dvc
+from transferlab.settings import between_stages, inside_dvc
 
 inside_dvc.register()
+between_stages.speak()

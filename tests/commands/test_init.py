@@ -178,11 +178,11 @@ def test_archives_and_tables_are_taken_too(
             tar.add(folder, "all")
     else:
         rows = [f"{image.relative_to(quick.parent)},{image.parent.name}" for image in images]
-        path.write_text("\n".join(["path,label", *rows, ""]))
+        path.write_text("\n".join(["path,Species", *rows, ""]))
     lines = said(capsys, "init", str(path), "--name", "birds")
     found = {"csv": "table"}.get(kind, kind)
     assert lines[0].startswith(f"{path}: a {found} of 10 images in 2 classes, ")
-    assert ("path is the path, label is the label" in lines) == (kind == "csv")
+    assert ("Species is the label" in lines) == (kind == "csv")
     assert any(line.startswith("preview: ") for line in lines) == (kind != "tar")
     text = (quick / "conf/dataset/birds.yaml").read_text()
     assert ("\ncolumns: " in text, "\nzip_encoding: " in text) == (kind == "csv", kind == "zip")
@@ -322,7 +322,7 @@ def test_a_full_disk_leaves_everything_as_it_was(quick: Path) -> None:
         tar.add(quick.parent / "my birds", "all")
     before = state(quick)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3500, hard))
     try:
         told = failure("init", "full.tar")
     finally:

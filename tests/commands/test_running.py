@@ -14,6 +14,7 @@ from transferlab.settings import compose
 
 pytestmark = pytest.mark.slow
 
+DVC = ("-m", "transferlab.settings.between_stages", "dvc")
 COMMITTED = ("seeds=[7]", "train.batch_size=16")
 KEPT = "params.yaml is run as it stands (dvc repro); conf/ would give "
 
@@ -66,7 +67,7 @@ def test_a_clone_runs_what_was_committed_and_both_commands_are_named(
         "dvc repro",
     ]
     assert (clone / "params.yaml").read_bytes() == before
-    assert ran == [["-m", "dvc", "repro"]]
+    assert ran == [[*DVC, "repro"]]
 
 
 def test_an_edit_of_conf_is_composed_and_the_committed_settings_are_named(
@@ -150,7 +151,13 @@ def test_a_second_experiment_accuses_nobody_of_hand_edits(
             main.main(["experiment", seeds])
         assert "instead" not in capsys.readouterr().out
         said(capsys, "compose", seeds)  # as DVC does
-    assert ran[-1] == ["-m", "dvc", "exp", "run", "-S", "seeds=[9]"]
+    assert ran[-1] == [
+        *DVC,
+        "exp",
+        "run",
+        "-S",
+        "seeds=[9]",
+    ]
     edit(clone / "params.yaml", "batch_size: 32", "batch_size: 17")
     with pytest.raises(Became):
         main.main(["experiment", "seeds=[9]"])
@@ -171,14 +178,24 @@ def test_without_git_there_is_one_line_with_the_remedy(
     )
     assert ran == []
     repro(capsys)  # DVC needs no commit for it
-    assert ran == [["-m", "dvc", "repro"]]
+    assert ran == [[*DVC, "repro"]]
 
 
 def test_settings_of_an_experiment_reach_dvc_as_they_are(clone: Path, ran: list[list[str]]) -> None:
     setting = "strategies.frozen.title='a b, c'"
     with pytest.raises(Became):
         main.main(["experiment", "seeds=[3]", setting])
-    assert ran == [["-m", "dvc", "exp", "run", "-S", "seeds=[3]", "-S", setting]]
+    assert ran == [
+        [
+            *DVC,
+            "exp",
+            "run",
+            "-S",
+            "seeds=[3]",
+            "-S",
+            setting,
+        ]
+    ]
 
 
 def test_an_experiment_beside_another_run_is_refused_before_dvc_puts_anything_aside(

@@ -235,8 +235,8 @@ def _in_words(plan: Plan, found: Found, dataset: Dataset) -> str:
     if found.groups:
         told.append(f"{found.groups} groups stay undivided")
     lines += [", ".join(told)] if told else []
-    if found.columns:
-        lines.append(", ".join(f"{it} is the {kind}" for kind, it in found.columns.items()))
+    columns = [f"{it} is the {kind}" for kind, it in found.columns.items() if it != kind]
+    lines += [", ".join(columns)] if columns else []
     if found.ignored:
         lines.append(f"left out: {_of_kinds(found.ignored)}")
     lines += [f"  {name}: {_of_class(found, name)}" for name in list(found.counts)[:30]]

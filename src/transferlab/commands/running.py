@@ -10,7 +10,7 @@ import yaml
 
 from ..params.reading import load_params
 from ..pipeline.places import checkout
-from ..settings import at_work, compose, composed
+from ..settings import at_work, between_stages, compose, composed
 from ..settings.changes import differences
 from .doctor import history
 from .parameters import current, in_words, preview, take
@@ -106,4 +106,4 @@ def become_dvc(*words: str) -> NoReturn:
     folder = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", "")])
     print("dvc", *words, flush=True)
-    os.execv(sys.executable, [sys.executable, "-m", "dvc", *words])
+    os.execv(sys.executable, [sys.executable, "-m", between_stages.__name__, "dvc", *words])

@@ -85,7 +85,7 @@ def read_table(path: Path, columns: Columns | None, folder: str | None) -> dict[
             twice.append(value["path"] + two)
         lines[str(file)] = line
     _refuse(path, "lines without a path or a label", empty, "Complete them.")
-    advice = f"Paths count from {root}; else set dataset.images_folder."
+    advice = f"Paths count from {root}; else name their folder: -S dataset.images_folder=FOLDER."
     _refuse(path, "files that are not there", missing, advice)
     _refuse(path, "files that are listed twice", twice, "Leave one line of each.")
     return _named(lines, root)
