@@ -59,6 +59,11 @@ def network(head: Sequence[float] | None = None) -> nn.Sequential:
     return net
 
 
+def maps(net: nn.Sequential, views: Views, place: Compute = CPU) -> np.ndarray:
+    """Of all images."""
+    return attribution.maps(net, views, np.arange(len(views.images)), place)
+
+
 @torch.no_grad()
 def by_hand(net: nn.Sequential, views: Views) -> np.ndarray:
     """A linear head behind the mean over places: the gradient of a logit is the head's weight at
@@ -76,7 +81,7 @@ def test_map_is_the_head_s_weights_on_the_last_maps() -> None:
     net.get_parameter(
         "head.0.weight"
     ).data += 0.05  # else hardly any place speaks for a class that was not learnt
-    found = attribution.maps(net, views, CPU)
+    found = maps(net, views)
     assert found.shape == (5, 4, 4) and found.dtype == np.float32
     np.testing.assert_allclose(found, by_hand(net, views), atol=1e-5)
     assert np.ptp(found, axis=(1, 2)).min() > 0.05, "a map, not a constant"
@@ -85,18 +90,18 @@ def test_map_is_the_head_s_weights_on_the_last_maps() -> None:
 def test_map_is_of_the_predicted_class() -> None:
     net, views = network([-1, 1, -1]), views_of(2)
     assert net(entering(views)).argmax(1).tolist() == [1, 1]
-    assert attribution.maps(net, views, CPU).max() == 1
+    assert maps(net, views).max() == 1
 
 
 def test_largest_value_is_1_and_none_is_below_0() -> None:
-    found = attribution.maps(network(), views_of(8), CPU)
+    found = maps(network(), views_of(8))
     assert found.min() >= 0
     largest = found.max((1, 2))
     assert set(largest.tolist()) <= {0.0, 1.0} and largest.any()
 
 
 def test_map_is_0_where_nothing_speaks_for_the_class() -> None:
-    found = attribution.maps(network([-3, -1, -2]), views_of(2), CPU)
+    found = maps(network([-3, -1, -2]), views_of(2))
     assert found.shape == (2, 4, 4)
     assert not found.any()
 
@@ -106,24 +111,22 @@ def test_maps_do_not_depend_on_how_many_images_are_looked_at_together(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net, views = network(), views_of(5)
-    expected = attribution.maps(net, views, CPU)
+    expected = maps(net, views)
     monkeypatch.setattr(attribution, "CHUNK", chunk)
-    np.testing.assert_allclose(attribution.maps(net, views, CPU), expected, atol=1e-5)
+    np.testing.assert_allclose(maps(net, views), expected, atol=1e-5)
 
 
 def test_maps_are_in_fp32_whatever_the_place_says() -> None:
     net, views = network(), views_of(3)
     coarse = Compute(device=CPU.device, precision="bf16", memory_format="contiguous")
-    np.testing.assert_allclose(
-        attribution.maps(net, views, coarse), attribution.maps(net, views, CPU), atol=1e-5
-    )
+    np.testing.assert_allclose(maps(net, views, coarse), maps(net, views), atol=1e-5)
 
 
 @pytest.mark.parametrize("trains", [True, False])
 def test_nothing_is_left_behind_in_the_network(trains: bool) -> None:
     net = network().requires_grad_(trains)
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    attribution.maps(net, views_of(2), CPU)
+    maps(net, views_of(2))
     assert all(value.grad is None and value.requires_grad == trains for value in net.parameters())
     assert not any(module.training for module in net.modules())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
@@ -179,7 +182,7 @@ def test_last_maps_are_those_before_the_pooling(name: str) -> None:
 
 def test_network_without_maps_gives_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attribution, "last_maps", lambda net, pixels: None)
-    found = attribution.maps(network(), views_of(2), CPU)
+    found = maps(network(), views_of(2))
     assert found.shape == (0, 1, 1) and found.dtype == np.float32
 
 

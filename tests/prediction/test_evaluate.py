@@ -25,6 +25,7 @@ from transferlab.params.learning.strategies import GradientStrategy, head_shape
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import file_hash, read_csv, read_json, write_json
 from transferlab.pipeline.places import cache_folder
+from transferlab.prediction import sample
 from transferlab.prediction.observer import TTA_SEED, Observer
 from transferlab.prediction.reading import read_predictions
 from transferlab.training import task
@@ -236,6 +237,24 @@ def test_pictures_hold_features_maps_and_views_of_the_first_seed(root: Path) -> 
     with torch.no_grad():
         after = whole_model(root, "scratch", 0)[:HEAD](pixels)
     np.testing.assert_allclose(tuned["after"], after.numpy(), rtol=2e-3, atol=1e-3)
+
+
+def test_of_many_test_images_some_are_looked_at_more_closely_and_all_are_counted(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = root / "predictions/pictures/scratch.npz"
+    evaluated(root, "scratch", small_params())
+    everything, lines = np.load(path), read_csv(root / "predictions/scratch.csv")
+    monkeypatch.setattr(sample, "FIGURES", 3)
+    monkeypatch.setattr(sample, "AUGMENTED", 5)
+    evaluated(root, "scratch", small_params())
+    some = np.load(path)
+    for kept in ("before", "after", "maps"):
+        np.testing.assert_allclose(some[kept], everything[kept][[0, 4, 8]], rtol=2e-3, atol=1e-3)
+    ids = [line["id"] for line in lines[:9]]
+    augmented = [line["id"] for line in read_csv(root / "predictions/tta/scratch.csv")]
+    assert augmented == [ids[row] for row in (0, 2, 4, 6, 8)] * len(small_params().seeds)
+    assert read_csv(root / "predictions/scratch.csv") == lines
 
 
 @pytest.mark.parametrize("name", ["frozen", "finetune"])

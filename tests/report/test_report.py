@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from finished import CLASSES, TEST, compare, diverge, parameters, rows_of, write
 
 from transferlab.evidence.records import Line
 from transferlab.pipeline import files, places
+from transferlab.prediction import sample
 from transferlab.report import words, write
 from transferlab.report.drawn import attributed
+from transferlab.report.figures import photographs
 from transferlab.report.figures.photographs import centre
 from transferlab.report.opened import read_results
 from transferlab.report.tables import write_confusion, write_sheet
@@ -355,6 +358,24 @@ def test_heat_maps_show_the_surest_hit_of_each_class_and_the_surest_mistakes() -
     ]
 
 
+def test_of_many_test_images_heat_maps_and_features_are_shown_of_a_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, path = parameters("probe"), tmp_path / "predictions/pictures/probe.npz"
+    write_all(tmp_path, params)
+    monkeypatch.setattr(sample, "FIGURES", 4)
+    drawn: list[Sequence[np.ndarray]] = []
+    monkeypatch.setattr(photographs, "attributions", lambda _, maps, __: drawn.append(maps))
+    maps = np.arange(4, dtype=np.float16)[:, None, None] * np.ones((4, 2, 2), np.float16)
+    views = np.zeros((2, 1, 8, 8, 3), np.uint8)
+    features = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float16)
+    np.savez(path, before=features, after=2 * features, maps=maps, views=views)
+    write_report(tmp_path, params, params, None)
+    assert {float(seen.flat[0]) for seen in drawn[0]} <= {0.0, 1.0, 2.0, 3.0}
+    said = " ".join((tmp_path / "reports/report.md").read_text(encoding="utf-8").split())
+    assert "for 4 of the test images, evenly spread, laid out" in said
+
+
 def test_photographs_under_heat_maps_are_cut_to_what_the_network_saw() -> None:
     image = np.arange(80 * 100 * 3, dtype=np.uint32).reshape(80, 100, 3)
     assert np.array_equal(centre(image, 0.5), image[20:60, 30:70])
@@ -379,6 +400,7 @@ def test_numbers_below_zero_stay_numbers(tmp_path: Path) -> None:
 
 STARVED = """
 import importlib.util, resource, sys, yaml
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from transferlab.params.compare import Compare

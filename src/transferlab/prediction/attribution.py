@@ -13,16 +13,17 @@ from ..network.views import Views
 CHUNK = 16  # images at once: captum keeps the whole graph of a pass
 
 
-def maps(net: nn.Sequential, views: Views, place: Compute) -> np.ndarray:
-    """Attribution to the last maps before they are pooled, for the test view of every image.
+def maps(net: nn.Sequential, views: Views, rows: np.ndarray, place: Compute) -> np.ndarray:
+    """Attribution to the last maps before they are pooled, for the test view of some images.
 
     Args:
         net: All parts, in eval mode.
         views: The images.
+        rows: Those that are looked at, [n].
         place: Where the arithmetic runs; in fp32, whatever it says of precision.
 
     Returns:
-        float32 [N, h, w] in 0 to 1, the largest value of each image being 1 (0 where nothing spoke
+        float32 [n, h, w] in 0 to 1, the largest value of each image being 1 (0 where nothing spoke
         for the class). No rows for a network that has no maps before the pooling, such as a vision
         transformer.
     """
@@ -32,8 +33,8 @@ def maps(net: nn.Sequential, views: Views, place: Compute) -> np.ndarray:
     if layer is None:
         return np.zeros((0, 1, 1), dtype=np.float32)
     gradcam, found = LayerGradCam(net, layer), []
-    for start in range(0, len(views.images), CHUNK):
-        pixels = _pixels(views, list(range(len(views.images)))[start : start + CHUNK], place)
+    for some in np.split(rows, range(CHUNK, len(rows), CHUNK)):
+        pixels = _pixels(views, some.tolist(), place)
         with torch.no_grad():
             predicted = net(pixels).argmax(1)
         found.append(gradcam.attribute(pixels, predicted, relu_attributions=True).detach()[:, 0])

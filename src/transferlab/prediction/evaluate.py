@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
 
 from ..data.divisions import division_of
-from ..data.images import read_classes
+from ..data.images import Images, read_classes
 from ..network import backbones, models
 from ..network.activations import Shared
 from ..network.setup import (
@@ -28,17 +27,21 @@ from ..pipeline.files import atomic, read_json, write_csv
 from ..training.facts import require_same
 from ..training.records import Facts
 from .observer import Observer, first_part
+from .sample import in_figures, in_random_views
 from .shown import pictures
 from .table import columns, table
+
+Said = tuple[str, Images, np.ndarray, np.ndarray]
+"""Seed, images, their rows, and probabilities float32 [n, K]."""
 
 
 def evaluate(root: Path, recipe: Recipe, tta_views: int) -> None:
     """Write what a strategy's models say about images that did not train them.
 
     `predictions/<name>.csv` is about the test images, `predictions/validation/<name>.csv` about
-    those that each seed set aside, `predictions/tta/<name>.csv` about the test images in random
-    views, and `predictions/pictures/<name>.npz` holds what figures show of the first seed, and the
-    features `before` training.
+    those that each seed set aside, `predictions/tta/<name>.csv` about a sample of the test images
+    in random views, and `predictions/pictures/<name>.npz` holds what figures show of the first
+    seed, and the features `before` training, of a sample as well.
 
     Args:
         root: Checkout that holds data/, models/ and runs/.
@@ -52,23 +55,25 @@ def evaluate(root: Path, recipe: Recipe, tta_views: int) -> None:
     setup = setup_for(recipe, settled_compute(root, recipe.engine))
     train, test = (images_of(root, split, setup.compute) for split in ("train", "test"))
     shared, net = Shared(), starting_network(root, recipe, setup, classes)
-    before = Observer(net=net, cut=HEAD, setup=setup, shared=shared).features(test)
-    everything = np.arange(len(test))
-    rows: dict[str, list[dict[str, Any]]] = {"": [], "validation/": [], "tta/": []}
+    everything, augmented = np.arange(len(test)), in_random_views(len(test))
+    observer = Observer(net=net, cut=HEAD, setup=setup, shared=shared)
+    before = observer.features(test, in_figures(len(test)))
+    said: dict[str, list[Said]] = {"": [], "validation/": [], "tta/": []}
     shown: dict[str, np.ndarray] = {}
     seeds = trained(root, name, net, setup, shared)
     for seed, observer in heartbeat.each(seeds, "seeds", len(recipe.seeds)):
         division = division_of(root / "data/splits/validation.csv", train.ids, int(seed))
         fit, validation = division.training
         shown = shown or pictures(observer, recipe, int(seed), test=test, train=train, fit=fit)
-        rows[""] += table(name, seed, test, everything, observer.predict(test, everything))
+        said[""].append((seed, test, everything, observer.predict(test, everything)))
         if len(validation):
             held = observer.predict(train, validation)
-            rows["validation/"] += table(name, seed, train, validation, held)
+            said["validation/"].append((seed, train, validation, held))
         if tta_views:
-            averaged = observer.predict(test, everything, tta_views)
-            rows["tta/"] += table(name, seed, test, everything, averaged)
-    for kind, lines in rows.items():
+            averaged = observer.predict(test, augmented, tta_views)
+            said["tta/"].append((seed, test, augmented, averaged))
+    for kind, of_seeds in said.items():
+        lines = (line for of_seed in of_seeds for line in table(name, *of_seed))
         write_csv(root / f"predictions/{kind}{name}.csv", columns(classes), lines)
     with atomic(root / f"predictions/pictures/{name}.npz", "wb") as file:
         np.savez_compressed(file, allow_pickle=False, before=before.astype(np.float16), **shown)

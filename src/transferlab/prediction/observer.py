@@ -49,11 +49,10 @@ class Observer:
         return mean
 
     @torch.no_grad()
-    def features(self, images: Images) -> np.ndarray:
-        """What enters the head, float32 [N, F], for the test view of every image."""
+    def features(self, images: Images, rows: np.ndarray) -> np.ndarray:
+        """What enters the head, float32 [n, F], for the test view of the given rows."""
         self.net.eval()
-        everything = np.arange(len(images))
-        features = self._source(images, everything, HEAD, 0).test(everything)
+        features = self._source(images, rows, HEAD, 0).test(rows)
         as_array: np.ndarray = features.float().cpu().numpy()
         return as_array
 

@@ -11,6 +11,7 @@ from ..params.learning.recipe import Recipe
 from ..params.learning.strategies import GradientStrategy
 from . import attribution
 from .observer import Observer
+from .sample import in_figures
 
 VIEWED_IMAGES, VIEWED_EPOCHS = 3, 7
 
@@ -29,15 +30,15 @@ def pictures(
         fit: Rows of it that the model was fitted to.
 
     Returns:
-        `after`: features float16 [N, F] of the test images in the order of their manifest, `maps`:
-        where the predicted class was seen in them, float16 [N, h, w], and `views`: what training
-        saw, uint8 [I, V, S, S, 3].
+        `after`: features float16 [n, F] of a sample of the test images (see `sample`) in the order
+        of their manifest, `maps`: where the predicted class was seen in them, float16 [n, h, w],
+        and `views`: what training saw, uint8 [I, V, S, S, 3].
     """
-    setup = observer.setup
+    setup, rows = observer.setup, in_figures(len(test))
     seen = Views(images=test, preprocessing=setup.preprocessing, ranges=None, seed=0, side=0)
     return {
-        "after": observer.features(test).astype(np.float16),
-        "maps": attribution.maps(observer.net, seen, setup.compute).astype(np.float16),
+        "after": observer.features(test, rows).astype(np.float16),
+        "maps": attribution.maps(observer.net, seen, rows, setup.compute).astype(np.float16),
         "views": training_views(train, recipe, seed, fit),
     }
 

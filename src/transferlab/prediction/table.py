@@ -1,6 +1,6 @@
 """The predictions table, the narrow waist: its columns and its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,13 @@ def columns(classes: Sequence[str]) -> list[str]:
 
 def table(
     name: str, seed: str, images: Images, rows: np.ndarray, probabilities: np.ndarray
-) -> list[dict[str, Any]]:
-    """Lines of a predictions table, one for each of the given rows of the manifest."""
+) -> Iterator[dict[str, Any]]:
+    """Lines of a predictions table, one for each of the given rows of the manifest; made one at a
+    time, for with a thousand classes each is a thousand numbers in words.
+    """
     predicted = probabilities.argmax(1)
-    return [
-        {
+    for i, row in enumerate(rows.tolist()):
+        yield {
             "strategy": name,
             "seed": seed,
             "id": images.ids[row],
@@ -33,5 +35,3 @@ def table(
                 for label, p in zip(images.classes, probabilities[i], strict=True)
             },
         }
-        for i, row in enumerate(rows.tolist())
-    ]

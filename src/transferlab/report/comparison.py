@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from ..evidence.records import Compared, Line, Pair, Short, between
+from ..prediction.sample import AUGMENTED
 from . import words
 from .classes import of_classes
 from .results import Findings, confidence_of, shared_by, those_finished
@@ -224,6 +225,8 @@ def _measures(results: Findings) -> str:
         )
         rows.append([*cells, *([both] if views else [])])
     bins = words.counted(results.params["compare"]["calibration_bins"], "bin")
+    most = max((line["images"] for line in results.summary.values()), default=0)
+    sampled = f" The accuracy over views is of {AUGMENTED:,} of the images, evenly spread."
     note = (
         f"Means over seeds with {confidence_of(results)} intervals over images (none where "
         "resampling them changes nothing); those over seeds "
@@ -231,6 +234,6 @@ def _measures(results: Findings) -> str:
         "`metrics/numbers.json`. Log loss in nats; Brier summed over classes; ECE, the expected "
         "calibration error, "
         f"with {bins} of equal width. Scaled: after temperature scaling, one temperature per "
-        f"strategy, {_fitted(results)}."
+        f"strategy, {_fitted(results)}.{sampled if views and most > AUGMENTED else ''}"
     )
     return f"{words.table(header, rows, left=(0,))}\n\n{note}"

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ..data.letters import apart
 from ..prediction.reading import seed_accuracies
+from ..prediction.sample import in_figures
 from . import words
 from .confused import most_confused
 from .figures import (
@@ -28,8 +29,6 @@ from .opened import DOUBTS_SHOWN, Tables
 from .results import Results, excluded
 
 ATTRIBUTED = 6  # test images under heat maps
-
-LAID_OUT = 500  # test images whose features are shown at most: t-SNE takes the square of their time
 
 
 def draw_numbers(results: Results, tables: Tables) -> dict[str, Figure]:
@@ -102,15 +101,15 @@ def _features(
         return None
     sets = {"before training": next(iter(changed.values()))["before"]}
     sets |= {name: arrays["after"] for name, arrays in changed.items()}
-    rows = np.unique(np.linspace(0, len(labels) - 1, LAID_OUT).astype(int))
+    labels = labels[in_figures(len(labels))]
     return features.draw(
         {
-            name: (in_two_dimensions(found[rows].astype(np.float32)), labels[rows])
+            name: (in_two_dimensions(found.astype(np.float32)), labels)
             for name, found in sets.items()
         },
         named,
         {
-            name: words.percent(recognised(found[rows].astype(float), labels[rows]))
+            name: words.percent(recognised(found.astype(float), labels))
             for name, found in sets.items()
         },
     )
@@ -143,12 +142,13 @@ def _attributions(results: Results, tables: Tables, places: Mapping[str, int]) -
     if name is None or not len(kept[name]["maps"]):
         return None
     table = tables.predictions[name]
-    rows = attributed(table[table["seed"] == table["seed"].iloc[0]])
+    mapped = {test.ids[row]: place for place, row in enumerate(in_figures(len(test)))}
+    rows = attributed(table[(table["seed"] == table["seed"].iloc[0]) & table["id"].isin(mapped)])
     seen = results.params["backbone"]["preprocessing"]
     share = seen["crop_px"] / seen["resize_px"]  # of the central square
     return photographs.attributions(
         [centre(test[places[row["id"]]], share) for row in rows],
-        [kept[name]["maps"][places[row["id"]]] for row in rows],
+        [kept[name]["maps"][mapped[row["id"]]] for row in rows],
         [
             f"{apart(row['label'])}\n"
             f"seen as {apart(row['predicted'])}, {words.percent(row['sure'], 0)}"

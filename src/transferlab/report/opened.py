@@ -17,6 +17,7 @@ from ..pipeline.files import file_hash, read_csv, read_json, read_rows
 from ..pipeline.makers import unreadable
 from ..pipeline.shapes import short
 from ..prediction.reading import read_history, read_predictions, read_tables
+from ..prediction.sample import in_figures
 from ..settings.changes import differences, override_value
 from ..training.records import Facts
 from .label_errors import candidates
@@ -55,7 +56,7 @@ def read_tables_of(root: Path, results: Results) -> Tables:
     names, classes = list(results.params["strategies"]), read_classes(root)
     predictions = read_tables(root / "predictions", names, classes)
     test = load_images(root / "data/processed/test", classes)
-    known = set(test.ids)
+    known, shown = set(test.ids), len(in_figures(len(test)))
     for name, table in predictions.items():
         for id in table["id"]:
             if id not in known:
@@ -67,7 +68,7 @@ def read_tables_of(root: Path, results: Results) -> Tables:
         histories={name: read_history(root / f"runs/{name}/history.csv") for name in names},
         learned=learning_rows(root, results.params, results.counts, classes, predictions),
         pictures={
-            name: read_pictures(root / f"predictions/pictures/{name}.npz", len(test))
+            name: read_pictures(root / f"predictions/pictures/{name}.npz", shown)
             for name, table in predictions.items()
             if len(table)
         },
@@ -110,7 +111,7 @@ def read_pictures(path: Path, images: int) -> dict[str, np.ndarray]:
 
     Args:
         path: Of the npz file.
-        images: Number of test images.
+        images: Number of test images in figures.
 
     Raises:
         ValueError: It is damaged, or of other images.

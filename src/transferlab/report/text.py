@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from ..data.ingest.sheet import CLASSES
 from ..data.letters import legible
+from ..prediction import sample
 from . import words
 from .answer import answer
 from .caveats import caveats
@@ -44,7 +45,7 @@ CAPTIONS = {
     "per seed (mean over seeds), shades the share of the row. A faultless strategy has the "
     "diagonal alone. Of more than 16 classes those are shown that are confused most, the "
     "recommended strategy's mistakes first.",
-    "features": "What enters the head, for every test image, laid out in two dimensions by t-SNE "
+    "features": "What enters the head, for {tested}, laid out in two dimensions by t-SNE "
     "with the same "
     "settings everywhere: for the starting weights, and for the first seed of each strategy that "
     "changed them. Only "
@@ -58,8 +59,8 @@ CAPTIONS = {
     "that its seeds gave to the true class.",
     "attributions": "Where the first seed of `{shown}` saw the class that it predicts (Grad-CAM, "
     "at the last layer "
-    "with maps): its surest hits of each class, and its surest mistakes. A map shows where, not "
-    "why.",
+    "with maps): its surest hits of each class, and its surest mistakes{among}. A map shows "
+    "where, not why.",
     "views": "Training images as a test would show them, and as `{viewed}` sees them in its first "
     "epochs. Every "
     "strategy draws the same views; those that train on the features of the test view see no "
@@ -98,6 +99,9 @@ def _figures(results: Results, figures: Sequence[str]) -> str:
         "bins": words.counted(results.params["compare"]["calibration_bins"], "bin"),
     }
     values |= {"shown": results.recommended, "viewed": results.viewed}
+    tested = sum(int(row["test"]) for row in results.counts)
+    some = f"{sample.FIGURES} of the test images, evenly spread" if tested > sample.FIGURES else ""
+    values |= {"tested": some or "every test image", "among": some and f" among {some}"}
     shown = [
         f"![{name}](figures/{name}.png)\n\n{CAPTIONS[name].format(**values)}" for name in figures
     ]
