@@ -151,13 +151,7 @@ def test_a_second_experiment_accuses_nobody_of_hand_edits(
             main.main(["experiment", seeds])
         assert "instead" not in capsys.readouterr().out
         said(capsys, "compose", seeds)  # as DVC does
-    assert ran[-1] == [
-        *DVC,
-        "exp",
-        "run",
-        "-S",
-        "seeds=[9]",
-    ]
+    assert ran[-1] == [*DVC, "exp", "run", "-S", "seeds=[9]"]
     edit(clone / "params.yaml", "batch_size: 32", "batch_size: 17")
     with pytest.raises(Became):
         main.main(["experiment", "seeds=[9]"])
@@ -185,17 +179,7 @@ def test_settings_of_an_experiment_reach_dvc_as_they_are(clone: Path, ran: list[
     setting = "strategies.frozen.title='a b, c'"
     with pytest.raises(Became):
         main.main(["experiment", "seeds=[3]", setting])
-    assert ran == [
-        [
-            *DVC,
-            "exp",
-            "run",
-            "-S",
-            "seeds=[3]",
-            "-S",
-            setting,
-        ]
-    ]
+    assert ran == [[*DVC, "exp", "run", "-S", "seeds=[3]", "-S", setting]]
 
 
 def test_an_experiment_beside_another_run_is_refused_before_dvc_puts_anything_aside(

@@ -23,7 +23,12 @@ def escaped(value: Any) -> str:
     line = apart(" ".join(str(value).split()))
     # Entities are shown as characters but mean nothing to Markdown; an underscore inside a word is
     # harmless as it is.
-    return re.sub(r"(?<!\w)_|_(?!\w)|[^\w\s.,/()%:;+-]", lambda sign: f"&#{ord(sign[0])};", line)
+    return re.sub(r"(?<!\w)_|_(?!\w)|[^\w\s.,/()%:;+-]", lambda sign: _entity(sign[0]), line)
+
+
+def _entity(sign: str) -> str:
+    """Of a sign that may mean something, or is not seen; vowels of Devanagari and emoji do not."""
+    return sign if sign.isprintable() and not sign.isascii() else f"&#{ord(sign)};"
 
 
 def listed(items: Iterable[Any], mark: str = "`") -> str:
