@@ -83,7 +83,7 @@ audit: setup ## known vulnerabilities of the locked dependencies; asks a databas
 	grep '^No known' .cache/audit.txt
 
 lock: setup ## compile requirements.lock anew from pyproject.toml
-	uv pip compile pyproject.toml --extra dev --extra export --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra export --extra ray --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements.lock
 
 clean: ## remove caches that are safe to delete; data, models and results stay

@@ -17,6 +17,9 @@ from checkout import ROOT
 from nbclient import NotebookClient
 from repository import SMALL, TWO, Repository, ran
 
+from transferlab.commands.cluster import jobs
+from transferlab.params.reading import load_params
+
 pytestmark = pytest.mark.slow
 
 
@@ -58,6 +61,20 @@ def test_the_same_seed_gives_the_same_bytes_again_without_any_cache(repository: 
     shutil.rmtree(repository.root / ".cache")
     repository("dvc", "repro", "--force", "--no-run-cache", "evaluate")
     assert [repository.digest(pattern) for pattern in patterns] == before
+
+
+def test_what_would_be_sent_to_a_cluster_is_what_dvc_would_train_from_inputs_that_are_there(
+    repository: Repository,
+) -> None:
+    def outdated(*settings: str) -> list[tuple[str, str]]:
+        repository.compose(*TWO, *settings)
+        return jobs.outdated(repository.root, load_params(repository.root / "params.yaml"))
+
+    assert outdated() == []
+    assert outdated("strategies.frozen.lr=0.02") == [("train", "frozen")]
+    with pytest.raises(ValueError, match=r"split would run first\. Run: dvc repro split weights"):
+        outdated("seeds=[0,1,2]")
+    repository.compose(*TWO)
 
 
 @pytest.mark.drill

@@ -74,6 +74,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "check",
         "repro",
         "experiment",
+        "train",
         "predict",
         "export",
         "compare",

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from checkout import ROOT
+from finished import costs_of, facts_of, parameters
 from scipy.stats import binomtest, norm, t  # type: ignore[import-untyped]
 
 from transferlab.evidence import comparison
 from transferlab.evidence.crossed import Crossed, alone, among_all, being_best, crossed
 from transferlab.evidence.mcnemar import holm, mcnemar
-from transferlab.evidence.recommendation import front, fronts, recommend
+from transferlab.evidence.recommendation import front, fronts, recommend, require_one_device
 from transferlab.evidence.records import Needed, Pair, between
 from transferlab.evidence.seeds import over_seeds
 
@@ -570,3 +571,11 @@ def test_each_cost_has_its_own_front_and_the_diverged_are_in_none() -> None:
         )
     }
     assert fronts(lines) == {"operations": ["light"], "trainable_parameters": ["small", "light"]}
+
+
+def test_files_of_one_strategy_from_two_kinds_of_device_are_refused() -> None:
+    facts: Any = facts_of("probe", parameters())
+    costs: Any = costs_of("probe")
+    require_one_device({"probe": facts}, {"probe": costs})
+    with pytest.raises(ValueError, match=r"got CPU and GPU X\. .* dvc repro -f -s train@probe$"):
+        require_one_device({"probe": facts}, {"probe": {**costs, "device": "GPU X"}})

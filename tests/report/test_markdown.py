@@ -437,6 +437,14 @@ def test_what_is_short_is_said_in_the_table_and_a_caveat(
     assert "Too few" not in render(paired(results, short=None))
 
 
+def test_strategies_of_different_kinds_of_device_are_a_caveat(results: Any) -> None:
+    assert "different kinds of device" not in render(results())
+    facts = dict(results().facts)
+    facts["frozen"] = {**facts["frozen"], "device": "GPU X"}
+    text = render(results(facts=facts))
+    assert "of device: CPU (scratch, probe); GPU X (frozen). Rounding differs there" in text
+
+
 def test_a_majority_that_is_nearly_as_good_is_a_caveat_that_says_what_to_look_at(
     results: Any,
 ) -> None:

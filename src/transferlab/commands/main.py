@@ -10,6 +10,7 @@ from pathlib import Path
 from ..pipeline import heartbeat
 from ..pipeline.places import checkout
 from ..pipeline.terminal import message
+from .cluster.train import train, train_arguments
 from .compare import compare, compare_arguments
 from .demo import demo
 from .doctor.examine import doctor
@@ -56,6 +57,7 @@ COMMANDS = {
     "check": Command(check, "check"),
     "repro": Command(repro, "repro"),
     "experiment": Command(experiment, "experiment strategy=frozen preset=quick", _settings),
+    "train": Command(train, "train --on ray --cpus 2", train_arguments),
     "predict": Command(predict, "predict photos --csv answers.csv", predict_arguments, speaks=True),
     "export": Command(export, "export --format onnx --out model.onnx", export_arguments),
     "compare": Command(compare, "compare main mobilenet workspace", compare_arguments),

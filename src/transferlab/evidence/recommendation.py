@@ -32,7 +32,11 @@ def evidence(
         facts: `facts.json` by strategy.
         costs: `costs.json` by strategy.
         settings: Confidence, resamples, margin and bins.
+
+    Raises:
+        ValueError: The files of one strategy come from several devices.
     """
+    require_one_device(facts, costs)
     done, confidence, resamples = (
         finished(predictions, facts),
         settings.confidence,
@@ -67,6 +71,19 @@ def evidence(
         "comparison": comparison,
         "headline": headline(summary, comparison),
     }
+
+
+def require_one_device(facts: Mapping[str, Facts], costs: Mapping[str, Costs]) -> None:
+    """Refuse a strategy whose files were made on different kinds of device: they are not of one
+    training, and its seeds would differ by more than chance.
+    """
+    for name, fact in facts.items():
+        if fact["device"] != costs[name]["device"]:
+            raise ValueError(
+                f"runs/{name}: expected facts.json and costs.json of one device, got "
+                f"{fact['device']} and {costs[name]['device']}. Train all seeds on one of them: "
+                f"dvc repro -f -s train@{name}"
+            )
 
 
 def recommend(

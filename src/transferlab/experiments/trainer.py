@@ -80,6 +80,15 @@ class Trainer:
         """What a training of this recipe is trained with."""
         return describe(recipe, self.images, self.start, self.compute)
 
+    def key(self, recipe: Recipe, seed: int, rows: tuple[np.ndarray, np.ndarray]) -> str:
+        """Names a training for ever; the arguments are those of `train`."""
+        identity: list[Any] = [
+            *what_names(self.describe(recipe)),
+            self.images.digest,
+            self.code,
+        ]
+        return content_hash([*identity, seed, *(part.tolist() for part in rows)])
+
     def train(
         self, recipe: Recipe, seed: int, rows: tuple[np.ndarray, np.ndarray], begins: Begins
     ) -> Trained:
@@ -91,9 +100,7 @@ class Trainer:
             rows: Indices of the images to fit and of those to validate on.
             begins: Hears of it.
         """
-        facts = self.describe(recipe)
-        identity: list[Any] = [*what_names(facts), self.images.digest, self.code]
-        key = content_hash([*identity, seed, *(part.tolist() for part in rows)])
+        facts, key = self.describe(recipe), self.key(recipe, seed, rows)
         checkpoint = checkpoint_of(key, recipe.engine.checkpoint_seconds)
         task = Task(
             recipe=recipe,

@@ -6,7 +6,7 @@ from typing import Any
 from ..evidence.intervals import wilson
 from ..evidence.records import Short, between
 from . import words
-from .results import Results, those_finished
+from .results import Results, shared_by, those_finished
 
 CLASSES = 10  # that a sentence names
 
@@ -18,6 +18,7 @@ def caveats(results: Results) -> str:
         _of_validation(params["train"]["validation_fraction"], len(summary)),
         *_majority(results),
         *_too_few(results),
+        *_devices(results),
         *_about_weights(results),
     ]
     if params["dataset"]["textures"]:
@@ -128,6 +129,17 @@ def _open(halves: Sequence[float]) -> str:
     """Such as `6.1 points to either side`, or the ends of several."""
     low, high = (words.points(end) for end in (min(halves), max(halves)))
     return f"{low} to either side" if low == high else f"{low.split()[0]} to {high} to either side"
+
+
+def _devices(results: Results) -> Iterator[str]:
+    """Where some strategies were trained on another kind of device than others."""
+    if len({fact["device"] for fact in results.facts.values()}) > 1:
+        yield (
+            "The strategies were trained on different kinds of device: "
+            f"{words.escaped(shared_by(results, 'device'))}. Rounding differs there, so a small "
+            "difference between two of them may be the devices', and their seconds do not compare. "
+            "To train all on one, there: `dvc repro -f -s train`, then `dvc repro`."
+        )
 
 
 def _about_weights(results: Results) -> list[str]:

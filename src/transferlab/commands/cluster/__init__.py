@@ -1,0 +1,1 @@
+"""The trainings of params.yaml on many machines, through Ray."""
