@@ -223,6 +223,15 @@ def test_what_each_strategy_says_stands_below_each_image() -> None:
     assert shown.count("ants") == 2
 
 
+def test_classes_whose_long_names_end_differently_are_told_apart_below_images() -> None:
+    names = ["a species of the order 01", "a species of the order 02"]
+    shown = words(predicted.draw([photo(), photo()], names, {"probe": [(it, 0.5) for it in names]}))
+    assert [text for text in shown if "\u2026" in text] == [
+        *("a specie\u2026r 01", "\u2713 a spe\u202601 50 %"),
+        *("a specie\u2026r 02", "\u2713 a spe\u202602 50 %"),
+    ]
+
+
 def test_awkward_names_are_drawn_below_images_without_a_warning(tmp_path: Path) -> None:
     said = {f"a_long_strategy_{name}": [(name, 0.5)] * 6 for name in AWKWARD}
     save(predicted.draw([photo()] * 6, AWKWARD[:6], said), tmp_path / "predicted.png")

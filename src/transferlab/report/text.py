@@ -54,12 +54,12 @@ CAPTIONS = {
     "others, by the cosine of the features themselves, vote for their class.",
     "predicted": "A few test images at even distances in the order of their files, which nobody "
     "chose, and what the first seed of each strategy takes them for, with its probability.",
-    "gallery": "Test images that tell the strategies apart, no fair sample; beside each strategy "
-    "the mean probability "
-    "that its seeds gave to the true class.",
+    "gallery": "Test images that tell the strategies apart, nine at most and no fair sample; "
+    "beside each strategy the mean probability that its seeds gave to the true class.",
     "attributions": "Where the first seed of `{shown}` saw the class that it predicts (Grad-CAM, "
     "at the last layer "
-    "with maps): its surest hits of each class, and its surest mistakes{among}. A map shows "
+    "with maps): its surest hits, one of a class, and its surest mistakes{among}, six images at "
+    "most. A map shows "
     "where, not why.",
     "views": "Training images as a test would show them, and as `{viewed}` sees them in its first "
     "epochs. Every "

@@ -6,11 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .. import words
+from .labels import told_apart
 from .photographs import centre
 from .sheet import axes_at, inches, shown, write
 from .style import BAD, DPI_PHOTOS, GOOD, WIDTH, styled
 
 SIDE, GAP, LINE = 1.15, 0.08, 0.19  # inches
+ROOM = (13, 8)  # letters of a class, alone and beside a mark and a probability
 
 
 def evenly(ids: Sequence[str], count: int = 6) -> list[str]:
@@ -34,7 +36,8 @@ def draw(
     """
     left = 0.15 + max(inches(shown(name, 14)) for name in said)
     top = 0.05 + SIDE + 0.4
-    letters = int(SIDE / 0.075)
+    names = list(dict.fromkeys([*labels, *(it for row in said.values() for it, _ in row)]))
+    long, short = (dict(zip(names, told_apart(names, room), strict=True)) for room in ROOM)
     figure = Figure(figsize=(WIDTH, top + LINE * len(said) + 0.05), dpi=DPI_PHOTOS)
     write(figure, 0.05, SIDE + 0.2, "is", fontsize=8)
     for column, (image, label) in enumerate(zip(images, labels, strict=True)):
@@ -43,12 +46,12 @@ def draw(
         axes.imshow(centre(image), interpolation="antialiased")
         axes.set_axis_off()
         bold = {"fontsize": 8, "fontweight": "bold"}
-        write(figure, x, SIDE + 0.2, shown(label, letters - 2), **bold)
+        write(figure, x, SIDE + 0.2, long[label], **bold)
         for line, answers in enumerate(said.values()):
             predicted, probability = answers[column]
             right = predicted == label
             mark = "\N{CHECK MARK}" if right else "\N{BALLOT X}"
-            text = f"{mark} {shown(predicted, letters - 7)} {words.percent(probability, 0)}"
+            text = f"{mark} {short[predicted]} {words.percent(probability, 0)}"
             y = top + LINE * line
             write(figure, x, y, text, fontsize=7.5, color=GOOD if right else BAD)
     for line, name in enumerate(said):
