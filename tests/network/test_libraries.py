@@ -55,10 +55,12 @@ def test_parts_in_a_row_compute_what_the_whole_computes_for_every_cut(name: str)
     ("name", "why"),
     [
         ("torchvision/squeezenet1_1", "got one of squeezenet, whose parts are not known here"),
+        ("torchvision/maxvit_t", "got one of maxvit, whose parts are not known here"),
         ("torchvision/resnet19", "Similar ones: resnet18, resnet152, resnet101."),
         ("torchvision/fcn_resnet50", "expected a classifier of torchvision"),
         ("timm/deit_tiny_distilled_patch16_224", "expected a head that is one linear layer"),
         ("timm/eva02_tiny_patch14_224", "expected blocks that take tokens alone"),
+        ("timm/vit_base_patch16_siglip_224", "expected pooling by the class token or by the mean"),
         ("timm/resnet18_nonsense", "expected a network of timm"),
     ],
 )

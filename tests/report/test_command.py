@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 from checkout import ROOT
+from finished import parameters
 
-from transferlab.report.command import again, changed_settings, quoted
+from transferlab.report.command import again, changed_settings, different, quoted
 from transferlab.report.opened import read_defaults
 from transferlab.settings import compose
 from transferlab.settings.changes import override_value
@@ -93,3 +94,12 @@ def test_a_backbone_without_a_file_of_its_own_composes_from_other() -> None:
     words, lost = again(params, read_defaults(ROOT / "conf/defaults.yaml"))
     assert lost == [] and words[1:3] == ["backbone=other", "backbone.name=torchvision/resnet34"]
     assert composed(*through_a_shell(words)) == params
+
+
+def test_two_recorded_settings_differ_by_single_keys_of_which_all_is_known() -> None:
+    mine, theirs = parameters(), parameters()
+    mine["backbone"] |= {"name": "torchvision/shufflenet_v2_x0_5", "weights": "none"}
+    theirs["backbone"] |= {"name": "tiny", "weights": "none"}
+    assert different(mine, theirs) == [
+        ("backbone.name", "tiny", "torchvision/shufflenet_v2_x0_5"),
+    ]

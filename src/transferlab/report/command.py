@@ -42,18 +42,25 @@ def changed_settings(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
     What composition writes by itself is left out. Keys of another data set or backbone are compared
     with what that one says.
     """
-    names, usual = list(params["strategies"]), list(defaults["strategies"])
+    choices = _choices(params, defaults)
+    groups = [(it.group, it.usual, it.option) for it in choices if it.option != it.usual]
+    found = different(params, {**defaults, **{it.group: it.says for it in choices}})
+    strategy = [change for change in found if change[0] == "strategy"]
+    return [*strategy, *groups, *(it for it in found if it[0] not in ("strategy", "options"))]
+
+
+def different(params: Mapping[str, Any], others: Mapping[str, Any]) -> list[Change]:
+    """What differs from other parameters, all of them known: the strategies, then single keys."""
+    names, usual = list(params["strategies"]), list(others["strategies"])
     found: list[Change] = []
     if names != usual:
         found.append(("strategy", usual, names if len(names) > 1 else names[0]))
-    choices = _choices(params, defaults)
-    found += [(it.group, it.usual, it.option) for it in choices if it.option != it.usual]
     both = [name for name in names if name in usual]
     old, new = (
         {**side, "strategies": {name: side["strategies"][name] for name in both}}
-        for side in ({**defaults, **{it.group: it.says for it in choices}}, params)
+        for side in (others, params)
     )
-    return found + [change for change in _differences(old, new, "") if change[0] != "options"]
+    return found + list(_differences(old, new, ""))
 
 
 def _choices(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Choice]:

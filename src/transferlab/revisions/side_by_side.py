@@ -12,7 +12,7 @@ from ..pipeline import files
 from ..prediction.reading import seed_accuracies
 from ..report import page, words
 from ..report.answer import sentences
-from ..report.command import changed_settings, quoted
+from ..report.command import different, quoted
 from ..report.comparison import numbers_of
 from ..report.figures import accuracy, cost, verdicts
 from ..report.figures.sheet import save
@@ -116,7 +116,7 @@ def _entries(entries: Sequence[Entry]) -> str:
     header = ("experiment", "strategy", "backbone", "images to fit")
     parts = [words.table(header, rows, left=(0, 1, 2))]
     for entry in entries[1:]:
-        changed = changed_settings(entry.params, entries[0].params)
+        changed = different(entry.params, entries[0].params)
         lines = [
             f"    -S {quoted(f'{key}={override_value(value)}')}  # there: {override_value(usual)}"
             for key, usual, value in changed
