@@ -512,6 +512,13 @@ def test_models_of_different_machines_are_told_apart(results: Any) -> None:
     assert "| device | CPU (scratch, frozen); GPU (probe) |" in render(some)
 
 
+def test_views_that_followed_the_images_are_said(results: Any) -> None:
+    some = results()
+    assert "**Views.**" not in render(some)
+    some.facts["frozen"]["views"] = 3
+    assert "`views: auto` came to 3 in `frozen`, in cross-validation" in render(some)
+
+
 FOREIGN = [
     "<img src=x onerror=alert(1)>",
     "<script>alert(1)</script>",

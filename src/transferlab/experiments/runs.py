@@ -13,6 +13,7 @@ from ..network.activations import Shared
 from ..network.device import Compute
 from ..network.setup import images_of, settled_compute
 from ..params.learning.recipe import Recipe
+from ..params.learning.strategies import GradientStrategy, views_of
 from ..params.tuning import Tuning
 from ..pipeline import heartbeat
 from ..pipeline.awaited import await_record
@@ -105,11 +106,13 @@ def run(root: Path, recipe: Recipe, tuning: Tuning, code: str, listener: Listene
     """
     compute = settled_compute(root, recipe.engine)
     images = images_of(root, "train", compute)
-    trainer = Trainer(root=root, recipe=recipe, images=images, code=code)
+    trainer = Trainer(root=root, recipe=recipe, images=images, split=len(images), code=code)
     table = root / "data/splits/validation.csv"
     rows = {seed: division_of(table, images.ids, seed).training for seed in recipe.seeds}
     data = read_json(root / "data/processed/classes.json", Classes)["dataset"]
     facts: Facts = {"dataset": data, **trainer.describe(recipe)}
+    if isinstance(recipe.strategy, GradientStrategy) and recipe.strategy.views == "auto":
+        facts["views"] = views_of(recipe.strategy, len(images))
     ledger = Ledger(facts=facts, shared=trainer.shared)
     for seed in heartbeat.each(recipe.seeds, "seeds", len(recipe.seeds)):
 

@@ -58,6 +58,7 @@ class Trainer:
         root: Checkout that holds data/.
         recipe: The strategy, and what else its training depends on.
         images: To learn from.
+        split: Number of images of the training split.
         code: Digest of the code that trains.
         shared: What the activations of all trainings have in common.
     """
@@ -65,6 +66,7 @@ class Trainer:
     root: Path
     recipe: Recipe
     images: Images
+    split: int
     code: str
     shared: Shared = field(default_factory=Shared)
 
@@ -103,7 +105,7 @@ class Trainer:
         facts, key = self.describe(recipe), self.key(recipe, seed, rows)
         checkpoint = checkpoint_of(key, recipe.engine.checkpoint_seconds)
         task = Task(
-            recipe=recipe,
+            recipe=recipe.settled(self.split),
             setup=self.setup,
             images=self.images,
             rows=rows,

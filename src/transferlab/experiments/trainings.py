@@ -59,9 +59,14 @@ class Trainings:
         self.recipe, self.log = recipe, log
         classes = read_classes(root)
         splits = (load_images(root / f"data/processed/{split}", classes) for split in SPLITS)
-        self.images, shared = join(*splits), Shared(only_full_tables=True)
+        self.images = join(*splits)
         self.trainer = Trainer(
-            root=root, recipe=recipe, images=self.images, code=code, shared=shared
+            root=root,
+            recipe=recipe,
+            images=self.images,
+            split=len(self.images.first),
+            code=code,
+            shared=Shared(only_full_tables=True),
         )
         self.keys: list[str] = []
         """Of the trainings so far."""

@@ -30,7 +30,7 @@ def operations(recipe: Recipe, parts_at: Callable[[int], Parts], fit: int, valid
     depend on the machine.
 
     Args:
-        recipe: The strategy, and what else its training depends on.
+        recipe: The strategy, and what else its training depends on; settled.
         parts_at: Side of an image in pixels -> operations of each part, see `of_parts`.
         fit: Number of images to learn from.
         validation: Number of images to validate on.
@@ -43,7 +43,7 @@ def operations(recipe: Recipe, parts_at: Callable[[int], Parts], fit: int, valid
     total = features if strategy.probe is not None else 0
     cuts = [first_trained(strategy, phase.rates) for phase in strategy.phases.values()]
     for first, epochs in zip(cuts, _epochs(recipe, strategy), strict=True):
-        views = min(strategy.views or epochs, epochs)
+        views = min(strategy.counted_views or epochs, epochs)
         total += fit * (views * sum(seen[:first]) + 3 * epochs * sum(seen[first:]))
         total += validation * (min(epochs, 1) * sum(tested[:first]) + epochs * sum(tested[first:]))
     shares = len(strategy.interpolate or ())

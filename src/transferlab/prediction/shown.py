@@ -8,7 +8,7 @@ from ..data.images import Images
 from ..network.augment import training_side
 from ..network.views import Views
 from ..params.learning.recipe import Recipe
-from ..params.learning.strategies import GradientStrategy
+from ..params.learning.strategies import GradientStrategy, views_of
 from . import attribution
 from .observer import Observer
 from .sample import in_figures
@@ -53,7 +53,8 @@ def training_views(train: Images, recipe: Recipe, seed: int, fit: np.ndarray) ->
     rows = fit[np.linspace(0, len(fit) - 1, VIEWED_IMAGES).astype(int)].tolist()
     resolution, count = 1.0, 0
     if isinstance(strategy, GradientStrategy):
-        resolution, count = strategy.resolution, min(strategy.views or VIEWED_EPOCHS, VIEWED_EPOCHS)
+        views = views_of(strategy, len(train)) or VIEWED_EPOCHS
+        resolution, count = strategy.resolution, min(views, VIEWED_EPOCHS)
     seen = Views(
         images=train,
         preprocessing=preprocessing,

@@ -23,6 +23,7 @@ def method(results: Results) -> str:
         "the same for every strategy.",
         f"**Selection.** {_selection(params)}.",
         *_weighted(params),
+        *_viewed(results),
         f"**Tuning.** {budget(results)}",
         (
             "**Test.** The test images are evaluated once, with the models that were kept; no "
@@ -59,6 +60,18 @@ def _weighted(params: Mapping[str, Any]) -> list[str]:
     return [
         "**Class weights.** In training each class counts the same, however many images it has "
         "(`train.class_weights`); validation and test count images."
+    ]
+
+
+def _viewed(results: Results) -> list[str]:
+    """What `views: auto` came to, one number for a whole run."""
+    found = {name: facts["views"] for name, facts in results.facts.items() if "views" in facts}
+    if not found:
+        return []
+    views = words.listed([f"{count} in `{name}`" for name, count in found.items()], "")
+    return [
+        f"**Views.** By the number of training images, `views: auto` came to {views}, in "
+        "cross-validation and learning curves as well."
     ]
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..params.backbone import Backbone
 from ..params.dataset import Dataset
-from ..params.learning.strategies import GradientStrategy, Strategy
+from ..params.learning.strategies import GradientStrategy, Strategy, views_of
 from ..params.whole import Params
 from ..pipeline.places import home
 
@@ -52,7 +52,7 @@ def expectation(values: Params, known: int | None = None) -> str:
     name, models = values.backbone.name, len(values.strategies) * len(values.seeds)
     images, max_epochs = known or training_images(values.dataset), values.train.max_epochs
     forward = sum(
-        passes(strategy, max_epochs)
+        passes(strategy, max_epochs, images or 1000)
         * (values.tuning.trials if isinstance(strategy, GradientStrategy) else 1)
         for strategy in values.strategies.values()
     )
@@ -77,17 +77,17 @@ def _source_work(backbone: Backbone, max_epochs: int | None) -> float:
     if backbone.source is None or backbone.weights != "source":
         return 0.0
     images = training_images(backbone.source.dataset) or 1000
-    return passes(backbone.source.strategy, max_epochs) * images
+    return passes(backbone.source.strategy, max_epochs, images) * images
 
 
-def passes(strategy: Strategy, max_epochs: int | None) -> float:
-    """Forward passes of each image through the whole network per seed; a backward pass costs
-    two.
+def passes(strategy: Strategy, max_epochs: int | None, images: int) -> float:
+    """Forward passes of each of the training images through the whole network per seed; a backward
+    pass costs two.
     """
     if not isinstance(strategy, GradientStrategy):
         return 1
     epochs = min(strategy.epochs, max_epochs or strategy.epochs)
-    views = min(strategy.views or epochs, epochs)
+    views = min(views_of(strategy, images) or epochs, epochs)
     phases = strategy.phases.values()
     trained = sum(phase.share for phase in phases if all(phase.rates.values()))
     trained /= sum(phase.share for phase in phases)

@@ -54,6 +54,7 @@ class Described(TypedDict):
     memory_format: str
     versions: dict[str, str]
     seeds: dict[str, SeedFacts]
+    views: NotRequired[int | None]  # that `views: auto` came to
 
 
 class Facts(Described):

@@ -43,7 +43,7 @@ class Task:
     """What one seed works on.
 
     Args:
-        recipe: The strategy, and what else its training depends on.
+        recipe: The strategy, and what else its training depends on; settled.
         setup: How networks run and see images here.
         images: The training split.
         rows: Indices of the images to fit and of those to validate on.
@@ -155,7 +155,7 @@ def learn(
         model,
         plans,
         strategy,
-        partial(task.source, model, strategy.views, strategy.resolution),
+        partial(task.source, model, strategy.counted_views, strategy.resolution),
         examples=loop.Examples(
             labels=task.labels,
             rows=task.rows,

@@ -85,7 +85,7 @@ def train_once(
     train, engine = recipe.train, recipe.engine
     compute = device.prepare(engine, engine.pinned())
     task = Task(
-        recipe=recipe,
+        recipe=recipe.settled(len(images)),
         setup=setup_for(recipe, compute),
         images=images,
         rows=_rows(images, train.validation_fraction),

@@ -66,7 +66,8 @@ def trainings_of(
     recipe = recipe_of(params, name)
     if stage == "train":
         images = images_of(root, "train", settled_compute(root, recipe.engine))
-        trainer = Trainer(root=root, recipe=recipe, images=images, code=code)
+        split = len(images)
+        trainer = Trainer(root=root, recipe=recipe, images=images, split=split, code=code)
         return trainer, dict(_of_seeds(root, trainer, params))
     trainings = Trainings(root, recipe, code, lambda row: None)
     folds = stage == "cross_validate"

@@ -1,13 +1,13 @@
 """All that a strategy's training depends on, as one record."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..record import plain
 from .engine import Engine
 from .network import Preprocessing
-from .strategies import GradientStrategy, Strategy
+from .strategies import GradientStrategy, Strategy, views_of
 from .training import Augment, Train
 
 
@@ -38,6 +38,13 @@ class Recipe:
         """The ranges of the random views: the strategy's own, or what all share."""
         own = self.strategy.augment if isinstance(self.strategy, GradientStrategy) else None
         return own or self.train.augment
+
+    def settled(self, images: int) -> "Recipe":
+        """With a number in the place of `views: auto`, for a training split of so many images."""
+        if not isinstance(self.strategy, GradientStrategy):
+            return self
+        views = views_of(self.strategy, images)
+        return replace(self, strategy=replace(self.strategy, views=views))
 
     def plain(self) -> dict[str, Any]:
         """The parameters as they stand in the facts of a training."""
