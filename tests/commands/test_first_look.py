@@ -308,6 +308,19 @@ def test_too_few_images_for_the_folds_that_conf_asks_for_are_refused(own: Path) 
     assert {path: path.read_bytes() for path in own.rglob("*.yaml")} == before
 
 
+def test_a_class_that_is_nearly_all_images_is_said(
+    quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for count, name in ((20, "robin"), (5, "wren")):
+        images(quick.parent / "set" / name, count, 100 * count)
+    told = "80% of the images are of class robin: always answering it is right as often. See "
+    assert f"{told}balanced accuracy, and dvc exp run -S train.class_weights=balanced" in said(
+        capsys, "init", "set"
+    )
+    images(quick.parent / "set" / "wren", 6, 900)
+    assert not [line for line in said(capsys, "init", "set") if "always answering" in line]
+
+
 def test_parts_inside_the_classes_are_said_to_decide_nothing(
     quick: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

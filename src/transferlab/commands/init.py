@@ -32,6 +32,9 @@ CONFIG = "conf/config.yaml"
 TINY = 20
 """Images of a class below which a report hardly tells strategies apart."""
 
+UNEVEN = 0.8
+"""Share of one class from which on accuracy alone says little."""
+
 LEAST = 3
 """Training images of every class: two to fit and one to validate on."""
 
@@ -97,7 +100,7 @@ def init(*, path: str, name: str | None, settings: Sequence[str], force: bool) -
     except ValueError as error:
         more = " Settings go behind this command, too." if "-S " in str(error) else ""
         raise ValueError(f"{error}{more}") from error
-    for note in [*_parts_inside(found), *_tiny(found), *notes]:
+    for note in [*_parts_inside(found), *_tiny(found), *_uneven(found), *notes]:
         print(note)
     if not plan.kept:
         known = replace(values.dataset, sha256=sha256)
@@ -268,6 +271,19 @@ def _tiny(found: Found) -> list[str]:
     if not small:
         return []
     return [printable(f"fewer than {TINY} images, which show little: {_listed(small)}")]
+
+
+def _uneven(found: Found) -> list[str]:
+    """That one class is so frequent that always answering it is right most of the time."""
+    sizes = {name: sum(count.values()) for name, count in found.counts.items()}
+    most = max(sizes, key=lambda name: sizes[name])
+    share = sizes[most] / sum(sizes.values())
+    if share < UNEVEN:
+        return []
+    says = f"{share:.0%} of the images are of class {most}: always answering it is right as often"
+    return [
+        printable(f"{says}. See balanced accuracy, and dvc exp run -S train.class_weights=balanced")
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:
