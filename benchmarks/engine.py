@@ -117,7 +117,8 @@ def main() -> None:
         seconds["decode"] = time.perf_counter() - begun
     begun = time.perf_counter()
     divide(given.root, values)
-    runs.run(given.root, recipe_of(values, given.strategy), "benchmark", Silence())
+    recipe = recipe_of(values, given.strategy)
+    runs.run(given.root, recipe, values.tuning, "benchmark", Silence())
     seconds["train"] = time.perf_counter() - begun
     accuracy = None
     if not given.no_test:

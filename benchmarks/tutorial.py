@@ -78,6 +78,7 @@ def network(given: argparse.Namespace, classes: int) -> nn.Module:
     for part, modules in zip(PARTS, backbones.divided(given.backbone, net), strict=True):
         for module in modules:
             module.requires_grad_(part in TRAINED[given.strategy])
+    net = net.to(given.device)
     return net.to(memory_format=torch.channels_last) if given.channels_last else net
 
 
@@ -96,12 +97,15 @@ def epoch(
         layout: Of the images; None: as they are loaded.
     """
     row: dict[str, float] = {}
+    device = next(model.parameters()).device
     for phase, loader in batches.items():
         model.train(phase == "train")
         correct = passes = 0
-        for loaded, labels in loader:
+        for loaded, named in loader:
             optimizer.zero_grad()
-            images = loaded if layout is None else loaded.contiguous(memory_format=layout)
+            images, labels = loaded.to(device), named.to(device)
+            if layout is not None:
+                images = images.contiguous(memory_format=layout)
             with torch.set_grad_enabled(phase == "train"):
                 logits = model(images)
                 loss = nn.functional.cross_entropy(logits, labels)
@@ -124,6 +128,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--strategy", choices=TRAINED, default="frozen")
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", type=torch.device, default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--decoded", action="store_true", help="decode every image once")
@@ -157,7 +162,7 @@ def main() -> None:
     found = {
         "prepared_seconds": prepared,
         "epochs": epochs,
-        "peak_memory_mb": device.peak_memory_mb(torch.device("cpu")),
+        "peak_memory_mb": device.peak_memory_mb(given.device),
         "workers": given.workers,
     }
     print(json.dumps(found))

@@ -121,3 +121,35 @@ def test_table_says_what_was_extrapolated() -> None:
     ) in text
     assert "| bf16 | contiguous | 0.500 | 0.99000 | no, or cosine < 0.999 |" in text
     assert "| decoded once | 125.00 | 2.0 |" in text
+
+
+ABSENT = {"captum", "dotenv", "dvc", "hydra", "imagehash", "matplotlib", "mlflow", "omegaconf"}
+
+
+def test_what_is_measured_on_a_gpu_runs_on_the_cpu_without_most_of_our_packages(
+    tmp_path: Path,
+) -> None:
+    script = str(ROOT / "benchmarks/gpu.py")
+    packing = [sys.executable, script, "pack", str(tmp_path / "luggage"), "--tiny"]
+    subprocess.run(packing, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    words = ["run", str(tmp_path / "luggage"), "--device", "cpu", "--batch", "2"]
+    words += ["--seconds", "0.01", "--out", str(tmp_path / "cpu.json")]
+    code = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT / "benchmarks")!r})
+sys.modules |= dict.fromkeys({ABSENT})  # an import of one of them fails
+sys.argv = [{script!r}, *{words}]
+runpy.run_path({script!r}, run_name="__main__")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    found = json.loads((tmp_path / "cpu.json").read_text())
+    assert [*found] == ["machine", "torch", "command", "sanity", "ratio", "profile", "speed"]
+    assert list(found["sanity"]) == ["probe", "frozen", "finetune"]
+    assert all(row["same bytes"] for row in found["sanity"].values())
+    assert found["ratio"]["tiny"]["ratio"] > 0
+    assert "aten::mkldnn_convolution" in found["profile"]
+    kinds = [
+        f"tiny {kind} {how}" for how in ("fp32", "tf32", "bf16") for kind in ("forward", "step")
+    ]
+    assert list(found["speed"]) == kinds
+    assert all(rates.keys() == {"eager"} for rates in found["speed"].values())
