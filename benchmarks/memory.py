@@ -8,6 +8,7 @@ any time.
 
 import argparse
 import csv
+import hashlib
 import json
 import re
 import subprocess
@@ -21,7 +22,7 @@ import torch
 import yaml
 
 from transferlab.data.images import load_images
-from transferlab.data.ingest.pixels import COLUMNS
+from transferlab.data.ingest.pixels import MANIFEST
 from transferlab.network.views import Views
 from transferlab.params.reading import parse
 from transferlab.settings import compose
@@ -40,10 +41,11 @@ def held() -> dict[str, float]:
 def write(folder: Path, count: int) -> None:
     """A processed split of so many black images."""
     size = HEIGHT * WIDTH * 3
+    black = hashlib.sha256(bytes(size)).hexdigest()
     with (folder / "images.bin").open("wb") as file:
         file.truncate(count * size)
     with (folder / "manifest.csv").open("w", newline="") as file:
-        rows = csv.DictWriter(file, COLUMNS)
+        rows = csv.DictWriter(file, MANIFEST)
         rows.writeheader()
         shape = {"width": WIDTH, "height": HEIGHT, "stored_width": WIDTH, "stored_height": HEIGHT}
         for i in range(count):
@@ -53,6 +55,7 @@ def write(folder: Path, count: int) -> None:
                 "label": "a",
                 "sha256": f"{i:064x}",
                 "offset": i * size,
+                "stored_sha256": black,
             }
             rows.writerow({**place, **shape})
 
