@@ -29,8 +29,8 @@ CAPTIONS = {
     "the left the operations that training takes, counted for all seeds together and named with "
     "the time that was measured, on the right the parameters that training may change. A "
     "strategy below the stepped line is beaten by one that costs no more.",
-    "curves": "Above: validation accuracy while training, mean of the seeds with their range as a "
-    "band; the axis "
+    "curves": "Above: validation accuracy while training (accuracy in training where nothing was "
+    "set aside to validate on), mean of the seeds with their range as a band; the axis "
     "counts each strategy's own epochs. Below: loss on validation images (solid) and training "
     "images (dotted); where "
     "the solid line rises while the dotted one falls, the network learns its training images by "
@@ -50,7 +50,7 @@ CAPTIONS = {
     "settings everywhere: for the starting weights, and for the first seed of each strategy that "
     "changed them. Only "
     "neighbourhoods mean something; distances, sizes and places of the clouds do not. The number "
-    "in each corner does not depend on the layout: the share of these images whose five nearest "
+    "beside each name does not depend on the layout: the share of these images whose five nearest "
     "others, by the cosine of the features themselves, vote for their class.",
     "predicted": "A few test images at even distances in the order of their files, which nobody "
     "chose, and what the first seed of each strategy takes them for, with its probability.",

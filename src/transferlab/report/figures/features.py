@@ -25,7 +25,7 @@ def draw(
         layouts: By the panel's title: points float `[N, 2]`, see `layout.in_two_dimensions`, and
             the class of each, `[N]`.
         named: The classes that have a colour; images of others are grey. Default: all.
-        said: By the panel's title, what stands in its corner.
+        said: By the panel's title, what stands at the end of its line.
     """
     known = list(dict.fromkeys(str(name) for _, labels in layouts.values() for name in labels))
     classes = [name for name in known if named is None or name in named]
@@ -44,9 +44,11 @@ def draw(
         axes = axes_at(
             figure, 0.05 + (side + gap) * column, above + (side + above) * row, side, side
         )
-        axes.set(title=shown(title, int(side / 0.08)), xticks=[], yticks=[])
+        number = (said or {}).get(title, "")
+        room = side - inches(number, 9) - 0.1 * bool(number)
+        axes.set(title=shown(title, int(room / 0.08)), xticks=[], yticks=[])
+        axes.set_title(number, loc="right")
         axes.spines[:].set_visible(True)
-        axes.text(0.03, 0.03, (said or {}).get(title, ""), transform=axes.transAxes, **CORNER)
         rest = ~np.isin(np.asarray(labels).astype(str), classes)
         axes.plot(*np.asarray(points)[rest].T, linestyle="none", **OTHERS)
         for i, name in enumerate(classes):
@@ -60,12 +62,6 @@ def draw(
         write(figure, left + 0.18, y, text, fontsize=8)
     return figure
 
-
-CORNER: dict[str, Any] = {
-    "fontsize": 8,
-    "zorder": 4,
-    "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
-}
 
 OTHERS: dict[str, Any] = {"marker": ".", "color": "#C8C8C8", "markersize": 4, "zorder": 1}
 
