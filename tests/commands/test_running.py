@@ -62,8 +62,8 @@ def test_a_clone_runs_what_was_committed_and_both_commands_are_named(
 ) -> None:
     before = (clone / "params.yaml").read_bytes()
     assert repro(capsys) == [
-        f"{KEPT}seeds ([7] -> [0, 1, 2, 3, 4]), train.batch_size (16 -> 32), "
-        "strategies.frozen.batch_size (16 -> 32). To run conf/: transferlab compose && dvc repro",
+        f"{KEPT}seeds ([7] -> [0, 1, 2, 3, 4]), train.batch_size (16 -> 32). "
+        "To run conf/: transferlab compose && dvc repro",
         "dvc repro",
     ]
     assert (clone / "params.yaml").read_bytes() == before
@@ -112,8 +112,8 @@ def test_edits_of_both_are_refused_with_both_commands(clone: Path, ran: list[lis
     before = (clone / "params.yaml").read_bytes()
     assert failure("repro") == (
         "error: params.yaml: expected what conf/ composes to, or edits of one of the two, got "
-        "seeds ([7] -> [0, 1, 2, 3, 4]), train.batch_size (17 -> 48), "
-        "strategies.frozen.batch_size (17 -> 48). To run params.yaml: dvc repro. "
+        "seeds ([7] -> [0, 1, 2, 3, 4]), train.batch_size (17 -> 48). "
+        "To run params.yaml: dvc repro. "
         "To run conf/: transferlab compose && dvc repro."
     )
     assert (clone / "params.yaml").read_bytes() == before
@@ -155,7 +155,7 @@ def test_a_second_experiment_accuses_nobody_of_hand_edits(
     edit(clone / "params.yaml", "batch_size: 32", "batch_size: 17")
     with pytest.raises(Became):
         main.main(["experiment", "seeds=[9]"])
-    assert "differs from conf/ in train.batch_size (17 -> 32), " in (capsys.readouterr().out)
+    assert "differs from conf/ in train.batch_size (17 -> 32); " in (capsys.readouterr().out)
 
 
 def test_without_git_there_is_one_line_with_the_remedy(
