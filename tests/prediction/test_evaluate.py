@@ -16,7 +16,7 @@ from small import CPU, evaluated, params_of, prepare, setup_of, train
 
 from transferlab.data.chance import stratified_split
 from transferlab.data.images import load_images
-from transferlab.experiments import runs
+from transferlab.experiments import trainer
 from transferlab.network import augment, backbones, models
 from transferlab.network.activations import Activations
 from transferlab.network.views import Views
@@ -309,7 +309,7 @@ def test_model_that_is_evaluated_is_the_one_that_was_trained(
         ends[task.seed] = copy.deepcopy(model)  # the next seed writes over it
         return found
 
-    monkeypatch.setattr(runs, "learn", watched)
+    monkeypatch.setattr(trainer, "learn", watched)
     train(root, "finetune", params)
     evaluated(root, "finetune", params)
     for found, seed in zip(probabilities(root, "finetune"), (0, 3), strict=True):
