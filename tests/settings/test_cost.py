@@ -32,7 +32,7 @@ def test_images_of_ones_own_are_expected_by_the_thousand(own_home: Path) -> None
     (own_home / "birds/ants").mkdir(parents=True)
     composed = compose.compose(["dataset=folder", "dataset.path=birds", "strategy=probe"])
     text = cost.expectation(parse(yaml.safe_load(composed)))
-    assert text.startswith("1 strategies x 5 seeds of resnet18 on folder: about ")
+    assert text.startswith("1 strategy x 5 seeds of resnet18 on folder: about ")
     assert " minutes on 2 CPU cores per 1000 images, " in text
     assert text.endswith(f" GB in {own_home}")
 

@@ -65,11 +65,16 @@ def expectation(values: Params, known: int | None = None) -> str:
     gigabytes = 0.3 + models * cost.megabytes * COPIES / 1000
     like = "" if name in COST else f", if it is like {LIKE}"
     return (
-        f"{len(values.strategies)} strategies x {len(values.seeds)} seeds of {name} on "
+        f"{_counted(len(values.strategies), 'strategy', 'strategies')} x "
+        f"{_counted(len(values.seeds), 'seed', 'seeds')} of {name} on "
         f"{values.dataset.name}: "
         f"about {minutes:.0f} minutes on 2 CPU cores{'' if images else ' per 1000 images'}, "
         f"less on a GPU and where results are cached; up to {gigabytes:.1f} GB in {home()}{like}"
     )
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _source_work(backbone: Backbone, max_epochs: int | None) -> float:

@@ -32,8 +32,7 @@ def draw(
     """
     kept = classes if kept is None else kept
     left_out = len(classes) - len(kept)
-    names = [told_apart(classes, 22 if left_out else 16)[classes.index(it)] for it in kept]
-    names += [f"{left_out:,} other classes"] if left_out else []
+    names = _names(classes, kept, left_out)
     most = 6 if len(names) < 4 else 4 if len(names) < 7 else 3 if len(names) < 11 else 2
     columns = per_row(len(predictions), most)
     rows = math.ceil(len(predictions) / columns)
@@ -89,6 +88,12 @@ def _counts(table: pd.DataFrame, kept: Sequence[str], size: int) -> np.ndarray:
 
 def _seeds(table: pd.DataFrame) -> int:
     return max(int(table["seed"].nunique()), 1)
+
+
+def _names(classes: Sequence[str], kept: Sequence[str], left_out: int) -> list[str]:
+    apart = told_apart(classes, 22 if left_out else 16)
+    names = [apart[classes.index(name)] for name in kept]
+    return [*names, f"{left_out:,} other classes"] if left_out else names
 
 
 def _matrix(axes: Axes, counts: np.ndarray, seeds: int, cell: float) -> Any:
