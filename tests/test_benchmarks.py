@@ -39,6 +39,7 @@ def engine(root: Path, strategy: str, *words: str) -> dict[str, Any]:
     return child("engine.py", str(root), strategy, *settings, *classes, *FEW, "seeds=[0]", *words)
 
 
+@pytest.mark.drill
 def test_engine_decodes_each_image_once_and_passes_it_once_per_view(prepared: Path) -> None:
     probe = engine(prepared, "probe", "--decode")
     assert probe["decodes"] == 2 * (6 + 3)
@@ -126,6 +127,7 @@ def test_table_says_what_was_extrapolated() -> None:
 ABSENT = {"captum", "dotenv", "dvc", "hydra", "imagehash", "matplotlib", "mlflow", "omegaconf"}
 
 
+@pytest.mark.drill
 def test_what_is_measured_on_a_gpu_runs_on_the_cpu_without_most_of_our_packages(
     tmp_path: Path,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`dvc exp run`, at once, queued and elsewhere, on a few drawn textures."""
+"""`dvc exp run` beside others, queued and elsewhere, on a few drawn textures."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ import pytest
 import yaml
 from repository import SMALL, TWO, Repository, ran
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.drill
 
 
 @pytest.fixture(scope="module")
@@ -25,49 +25,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return made
 
 
-STATE = ("params.yaml", "metrics/*", "dvc.lock", "reports/**/*")
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("strategy=frozn", "Could not find 'strategy/frozn'"),
-        ("dataset.name='x;touch PWNED'", "dataset.name: expected text of the form"),
-    ],
-    ids=["Hydra's refusal", "ours"],
-)
-def test_wrong_settings_are_named_before_anything_is_touched(
-    repository: Repository, override: str, message: str
-) -> None:
-    """What else is refused stands in settings/test_compose.py."""
-    repository.commit()
-    before = [repository.digest(pattern) for pattern in STATE]
-    assert all(before)
-    output = repository.experiment(*TWO, override, fails=True)
-    assert message in output
-    assert ran(output) == []
-    assert [repository.digest(pattern) for pattern in STATE] == before
-    assert not list(repository.root.rglob("PWNED"))
-
-
-def test_a_narrowed_experiment_reports_only_its_strategy(repository: Repository) -> None:
-    repository.commit()
-    repository.experiment(*SMALL, "strategy=frozen")
-    params = yaml.safe_load((repository.root / "params.yaml").read_text())
-    assert list(params["strategies"]) == ["frozen"]
-    report = (repository.root / "reports/report.md").read_text()
-    named = [line for line in report.splitlines() if "scratch" in line]
-    others = "[scratch,frozen,probe,mlp_head,partial,finetune,lp_ft,wise_ft,two_phase,progressive]"
-    assert named == [f"    strategy: frozen  (default: {others})"]
-    assert list(json.loads((repository.root / "metrics/summary.json").read_text())) == ["frozen"]
-    assert "!" not in repository("dvc", "exp", "show", "--csv")
-    repository.commit()
-
-
 def test_a_narrowed_result_clones_clean_and_widening_it_trains_nothing(
     repository: Repository, tmp_path: Path
 ) -> None:
     """The leftovers of other strategies would stand in the hashes of what depends on folders."""
+    repository.experiment(*SMALL, "strategy=frozen")
     repository("dvc", "remote", "add", "--default", "shared", str(tmp_path / "remote"))
     repository.commit()
     repository("dvc", "push")
@@ -84,7 +46,6 @@ def test_a_narrowed_result_clones_clean_and_widening_it_trains_nothing(
     repository("dvc", "checkout")
 
 
-@pytest.mark.drill
 def test_a_second_experiment_in_the_workspace_is_refused_and_the_first_is_recorded(
     repository: Repository,
 ) -> None:
@@ -120,7 +81,6 @@ def test_a_second_experiment_in_the_workspace_is_refused_and_the_first_is_record
     repository("git", "checkout", "--", ".")
 
 
-@pytest.mark.drill
 def test_queued_runs_execute_their_own_copy_of_the_code(repository: Repository) -> None:
     repository.commit()
     repository.experiment(*SMALL, "strategy=frozen,probe", "seeds=[5]", flags=("--queue",))
@@ -149,7 +109,6 @@ for run in runs:
 """
 
 
-@pytest.mark.drill
 def test_of_a_grid_with_two_workers_nothing_is_lost_and_nothing_doubled(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -180,7 +139,6 @@ def test_of_a_grid_with_two_workers_nothing_is_lost_and_nothing_doubled(
     assert {line.split()[3] for line in comparisons} == {"mobilenet_v3_small", "tiny"}
 
 
-@pytest.mark.drill
 def test_a_temporary_run_is_tracked_in_the_repository_itself(repository: Repository) -> None:
     repository.commit()
     repository.experiment(

@@ -1,4 +1,4 @@
-"""`dvc repro`, as people run it, on a few drawn textures."""
+"""`dvc repro` and `dvc exp run`, as people run them, on a few drawn textures."""
 
 import hashlib
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from checkout import ROOT
 from nbclient import NotebookClient
 from repository import SMALL, TWO, Repository, ran
@@ -49,20 +50,7 @@ def test_a_second_repro_runs_nothing(repository: Repository) -> None:
     assert ran(repository("dvc", "repro")) == []
 
 
-def test_the_same_seed_gives_the_same_bytes_again_without_any_cache(repository: Repository) -> None:
-    patterns = (
-        "predictions/*.csv",
-        "models/**/*",
-        "runs/*/history.csv",
-        "runs/*/facts.json",
-    )
-    before = [repository.digest(pattern) for pattern in patterns]
-    assert all(before)
-    shutil.rmtree(repository.root / ".cache")
-    repository("dvc", "repro", "--force", "--no-run-cache", "evaluate")
-    assert [repository.digest(pattern) for pattern in patterns] == before
-
-
+@pytest.mark.drill
 def test_what_would_be_sent_to_a_cluster_is_what_dvc_would_train_from_inputs_that_are_there(
     repository: Repository,
 ) -> None:
@@ -120,9 +108,9 @@ def test_an_edit_of_the_report_that_changes_no_byte_of_it_reruns_only_the_report
     source = repository.root / "src/transferlab/report/text.py"
     original = source.read_text()
     source.write_text(original + "\n# edited\n")
-    assert ran(repository("dvc", "repro")) == ["report"]
+    repository("dvc", "repro")  # the report names another commit than that of the fixture
     source.write_text(original)
-    repository("dvc", "repro")
+    assert ran(repository("dvc", "repro")) == ["report"]
 
 
 def test_metrics_and_plots_read_well(repository: Repository) -> None:
@@ -248,3 +236,57 @@ def test_official_weights_of_an_older_file_end_in_a_report(
         in (made.root / "reports/report.md").read_text()
     )
     assert list(json.loads((made.root / "metrics/summary.json").read_text())) == ["probe"]
+
+
+STATE = ("params.yaml", "metrics/*", "dvc.lock", "reports/**/*")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("strategy=frozn", "Could not find 'strategy/frozn'"),
+        ("dataset.name='x;touch PWNED'", "dataset.name: expected text of the form"),
+    ],
+    ids=["Hydra's refusal", "ours"],
+)
+def test_wrong_settings_are_named_before_anything_is_touched(
+    repository: Repository, override: str, message: str
+) -> None:
+    """What else is refused stands in settings/test_compose.py."""
+    repository.commit()
+    before = [repository.digest(pattern) for pattern in STATE]
+    assert all(before)
+    output = repository.experiment(*TWO, override, fails=True)
+    assert message in output
+    assert ran(output) == []
+    assert [repository.digest(pattern) for pattern in STATE] == before
+    assert not list(repository.root.rglob("PWNED"))
+
+
+def test_the_same_seed_gives_the_same_bytes_again_without_any_cache(repository: Repository) -> None:
+    """Last here: what it leaves costs the others a comparison, since seconds are never the same."""
+    patterns = (
+        "predictions/*.csv",
+        "models/**/*",
+        "runs/*/history.csv",
+        "runs/*/facts.json",
+    )
+    before = [repository.digest(pattern) for pattern in patterns]
+    assert all(before)
+    shutil.rmtree(repository.root / ".cache")
+    repository("dvc", "repro", "--force", "--no-run-cache", "--single-item", "train", "evaluate")
+    assert [repository.digest(pattern) for pattern in patterns] == before
+
+
+def test_a_narrowed_experiment_reports_only_its_strategy(repository: Repository) -> None:
+    repository.commit()
+    repository.experiment(*SMALL, "strategy=frozen")
+    params = yaml.safe_load((repository.root / "params.yaml").read_text())
+    assert list(params["strategies"]) == ["frozen"]
+    report = (repository.root / "reports/report.md").read_text()
+    named = [line for line in report.splitlines() if "scratch" in line]
+    others = "[scratch,frozen,probe,mlp_head,partial,finetune,lp_ft,wise_ft,two_phase,progressive]"
+    assert named == [f"    strategy: frozen  (default: {others})"]
+    assert list(json.loads((repository.root / "metrics/summary.json").read_text())) == ["frozen"]
+    assert "!" not in repository("dvc", "exp", "show", "--csv")
+    repository.commit()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SETTINGS = (
     *SMALL,
-    "strategy=[frozen,probe]",
+    "strategy=frozen",
     "cross_validation.strategies=[frozen]",
     "cross_validation.repeats=1",
     "cross_validation.folds=2",
@@ -24,8 +24,8 @@ SETTINGS = (
     "engine.precision=auto",
 )
 KEYS = {
-    "train": ("frozen", "probe"),
-    "evaluate": ("frozen", "probe"),
+    "train": ("frozen",),
+    "evaluate": ("frozen",),
     "cross_validate": ("frozen",),
     "learning_curve": ("frozen",),
 }

@@ -21,6 +21,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.drill
 def test_a_plain_repro_notices_a_changed_image_and_misses_no_absent_folder(
     tmp_path: Path, photos: Path
 ) -> None:

@@ -12,6 +12,8 @@ from transferlab.commands import init, parameters, running, sync, ui
 from transferlab.commands.init import UNHASHED
 from transferlab.settings import compose
 
+OPTIONS: dict[tuple[bytes, ...], dict] = {}
+
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -25,6 +27,21 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("TRANSFERLAB_TRACEBACK", "TRANSFERLAB_MIRROR"):
         monkeypatch.delenv(name, raising=False)
     return root
+
+
+@pytest.fixture(autouse=True)
+def options_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the same `conf/` offers takes Hydra seconds, each time."""
+    composed = compose.options_of
+
+    def known(root: Path) -> dict:
+        files = sorted((root / "conf").rglob("*.yaml"))
+        key = tuple(path.read_bytes() for path in files if path.name != "defaults.yaml")
+        if key not in OPTIONS:
+            OPTIONS[key] = composed(root)
+        return OPTIONS[key]
+
+    monkeypatch.setattr(compose, "options_of", known)
 
 
 @pytest.fixture

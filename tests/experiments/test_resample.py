@@ -18,7 +18,7 @@ from small import CPU, params_of, prepare
 from transferlab.data.images import SPLITS, Images, load_images
 from transferlab.data.splits import draw, near_duplicates
 from transferlab.data.splits.folds import folds
-from transferlab.experiments import cross_validation, learning_curve
+from transferlab.experiments import cross_validation, learning_curve, trainer
 from transferlab.experiments import trainings as trained
 from transferlab.network import augment
 from transferlab.params.learning.recipe import recipe_of
@@ -122,7 +122,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
         seen[-1].asked, seen[-1].net = rows.tolist(), deepcopy(observer.net)
         return predict(observer, images, rows, views)
 
-    monkeypatch.setattr(trained, "learn", watched_learn)
+    monkeypatch.setattr(trainer, "learn", watched_learn)
     monkeypatch.setattr(Observer, "predict", watched_predict)
     return seen
 
