@@ -7,7 +7,7 @@ from transferlab.delivery.torchvision_names import state_dict_of
 from transferlab.network import backbones, torchvision_parts
 from transferlab.params.learning.network import FAMILIES
 
-SIDES = {"vit_b_16": 224}
+SIDES = {"vit_b_16": 224, "inception_v3": 96}
 FAST = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "densenet121")
 REST = [name for name in FAMILIES if name not in (*FAST, "tiny")]
 
