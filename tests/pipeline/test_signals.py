@@ -2,10 +2,22 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from transferlab.pipeline import signals
+
+
+@pytest.fixture(autouse=True)
+def usual_handlers() -> Iterator[None]:
+    """Those of a process in the foreground: what a script starts beside itself ignores Ctrl-C."""
+    before = {number: signal.getsignal(number) for number in signals.ENDING}
+    for number in before:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def send(number: signal.Signals = signal.SIGTERM) -> None:
