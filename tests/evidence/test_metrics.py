@@ -15,6 +15,7 @@ from scipy.stats import binomtest, t  # type: ignore[import-untyped]
 from sklearn import metrics as sklearn_metrics  # type: ignore[import-untyped]
 
 from transferlab.evidence import intervals, measures, numbers
+from transferlab.evidence.class_means import F1, RECALL, interval
 from transferlab.evidence.numbers import (
     control_numbers,
     details,
@@ -595,6 +596,15 @@ def test_the_interval_over_images_is_a_bootstrap_of_the_mean_over_seeds() -> Non
     assert [record["images_low"], record["images_high"]] == pytest.approx(
         [each.mean() - half, each.mean() + half], abs=0.1 * half
     )
+
+
+def test_means_over_classes_are_unsure_of_a_class_with_few_images_though_none_is_wrong() -> None:
+    some = given([0] * 8 + [1] * 2, [[0.9, 0.1]] * 8 + [[0.2, 0.8]] * 2)
+    record = numbers_of({"frozen": as_table(some)})["frozen"]["measures"]
+    for name, images, score in (("balanced_accuracy", [8, 2], RECALL), ("macro_f1", [16, 4], F1)):
+        found = record[name]["images_low"], record[name]["images_high"]
+        assert found == interval(1, np.array(images, float), score, 0.95)
+        assert found[0] < 0.7
 
 
 def test_the_interval_over_seeds_is_students() -> None:

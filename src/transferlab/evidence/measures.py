@@ -218,6 +218,12 @@ def or_none(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
+def class_images(given: Outcomes) -> tuple[np.ndarray, np.ndarray]:
+    """Of each class its images, and those that are taken for it, mean over seeds; float64 [K]."""
+    _, predicted, support = _class_counts(given, np.ones((1, len(given.labels))))
+    return support[0, 0], predicted[0].mean(axis=0)
+
+
 def class_report(given: Outcomes) -> dict[str, ClassRow]:
     """Precision, recall, F1 (means over seeds, between 0 and 1) and support (images) of each class.
 

@@ -14,6 +14,7 @@ import pandas as pd
 from ..pipeline import heartbeat
 from ..prediction.reading import common_ids
 from ..training.records import Costs, Facts
+from .class_means import F1, RECALL, interval
 from .intervals import over_images, over_seeds, resampled, wilson
 from .measures import (
     Measure,
@@ -22,6 +23,7 @@ from .measures import (
     balanced_accuracy,
     brier,
     calibration_error,
+    class_images,
     class_report,
     confusions,
     macro_f1,
@@ -55,9 +57,10 @@ def details(
     `images_high` take the test images as the sample: what other images of the same kind would have
     given these models. They are Wilson's for accuracies (an image's share of seeds that got it
     right varies at most as a coin does, Bhatia and Davis 2000, so the interval is, if anything, too
-    wide) and a bootstrap over images for the rest. `seeds_low` and `seeds_high` are Student's, with
-    the seeds as the sample: what training again would have given on these very images; so is `sd`,
-    the standard deviation over seeds.
+    wide), of the same kind for means over classes (`class_means.interval`: resamples of three
+    images know nothing of a fourth), and a bootstrap over images for the rest. `seeds_low` and
+    `seeds_high` are Student's, with the seeds as the sample: what training again would have given
+    on these very images; so is `sd`, the standard deviation over seeds.
 
     `classes`, `confusions` and both `reliability` tables, before and after temperature scaling, are
     described at their functions. What does not exist is None: spread of one seed, bins without
@@ -106,6 +109,7 @@ def _details(
     return {
         "measures": {
             **_share(given, confidence, "accuracy"),
+            **_over_classes(given, confidence),
             **_measured(_measures(given, scaled, bins), len(given.labels), confidence, resamples),
             **_share(None if tta.empty else outcomes(tta), confidence, "tta_accuracy"),
         },
@@ -121,8 +125,6 @@ def _details(
 def _measures(given: Outcomes, scaled: Outcomes, bins: int) -> dict[str, Measure]:
     """All measures whose interval over images is a bootstrap."""
     return {
-        "balanced_accuracy": partial(balanced_accuracy, given),
-        "macro_f1": partial(macro_f1, given),
         "auroc": partial(auroc, given),
         "nll": partial(negative_log_likelihood, given),
         "brier": partial(brier, given),
@@ -171,6 +173,25 @@ def _share(given: Outcomes | None, confidence: float, name: str) -> dict[str, Me
     images = len(given.labels)
     ends = wilson(float(values.mean()) * images, images, confidence)
     return {name: _record(values, ends, confidence, 1.0)}
+
+
+def _over_classes(given: Outcomes, confidence: float) -> dict[str, Measured]:
+    """Records of the measures that are means over classes."""
+    once = np.ones((1, len(given.labels)))
+    own, predicted = class_images(given)
+    means = {
+        "balanced_accuracy": (balanced_accuracy(given, once)[0], own, RECALL),
+        "macro_f1": (macro_f1(given, once)[0], own + predicted, F1),
+    }
+    return {
+        name: _record(
+            values,
+            interval(float(values.mean()), images[images > 0], score, confidence),
+            confidence,
+            1.0,
+        )
+        for name, (values, images, score) in means.items()
+    }
 
 
 def _record(

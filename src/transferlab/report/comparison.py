@@ -38,7 +38,7 @@ def _strategies(results: Findings) -> str:
         "the same kind might "
         "have given these models, the one over seeds what training again might have given on "
         "these very images. Balanced accuracy is the mean over classes of the share that is "
-        "recognised, with its interval over images (none where resampling them changes nothing): "
+        "recognised, with its interval over images: "
         "no class counts more for being frequent. "
         "Training is counted in floating-point operations, which order the costs; its time, shared "
         f"work included, was measured on {words.escaped(shared_by(results, 'device'))}; both are "

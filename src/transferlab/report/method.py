@@ -29,8 +29,9 @@ def method(results: Results) -> str:
             "**Test.** The test images are evaluated once, with the models that were kept; no "
             "training reads them."
         ),
-        "**Intervals.** Over images: Wilson's for shares at the mean over seeds, a bootstrap of "
-        "images for the rest. "
+        "**Intervals.** Over images: Wilson's for shares at the mean over seeds, of the same kind "
+        "for means over classes, which a class with few images widens, and a bootstrap of images "
+        "for the rest. "
         "Over seeds: Student's. Of differences: images and seeds as crossed samples, "
         f"{found['resamples']:,} draws, on the same images and seeds for both strategies. Other "
         "training images are in none of them.",

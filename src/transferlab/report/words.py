@@ -72,12 +72,8 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def with_interval(row: Any, measure: str) -> str:
-    """A share with its ends in a line of `metrics/summary.json`: `94.1 % (90.3 to 97.5 %)`.
-
-    Without them where all resamples agree, as where no image is wrong: that is no certainty.
-    """
-    low, high = row[f"{measure}_low"], row[f"{measure}_high"]
-    ends = NONE if low == high else interval(low, high)
+    """A share with its ends in a line of `metrics/summary.json`: `94.1 % (90.3 to 97.5 %)`."""
+    ends = interval(row[f"{measure}_low"], row[f"{measure}_high"])
     return f"{percent(row[measure])} ({ends})" if ends != NONE else percent(row[measure])
 
 
@@ -87,7 +83,9 @@ def number(value: float | None) -> str:
 
 
 def with_ends(record: Measured) -> str:
-    """Such as `0.958 (0.917 to 0.989)`; without ends where all resamples agree."""
+    """Such as `0.958 (0.917 to 0.989)`; without ends where all resamples agree, as those of the
+    AUROC do where no image is wrong: that is no certainty.
+    """
     if record["images_low"] == record["images_high"]:
         return number(record["mean"])
     ends = f"{number(record['images_low'])} to {number(record['images_high'])}"
