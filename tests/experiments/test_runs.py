@@ -13,20 +13,20 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from small import params_of, prepare, setup_of, train
+from small import evaluated, params_of, prepare, setup_of, train
 
 from transferlab.data.chance import stratified_split
 from transferlab.data.images import load_images
 from transferlab.experiments import runs
 from transferlab.experiments.work import of_parts, operations
-from transferlab.network import backbones, models
+from transferlab.network import auxiliary, backbones, models
 from transferlab.network.setup import starting_weights, without_head
 from transferlab.params.learning.network import PARTS
 from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.learning.strategies import GradientStrategy, LogisticStrategy
 from transferlab.params.whole import Params
 from transferlab.pipeline.awaited import saved_as
-from transferlab.pipeline.files import file_hash, read_csv, read_json
+from transferlab.pipeline.files import file_hash, read_csv, read_json, write_json
 from transferlab.pipeline.places import cache_folder
 from transferlab.training.task import Task, starting_model
 
@@ -247,6 +247,33 @@ def test_models_hold_only_tensors_that_may_have_changed(
     for seed in (0, 3):
         found = names_in(root / f"models/{name}/seed-{seed}.safetensors")
         assert found == {key for key in ALL if key.split(".")[0] in parts}
+
+
+@pytest.mark.slow
+def test_auxiliary_classifier_starts_from_the_file_of_weights_and_is_in_no_model(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auxiliary, "NETWORK", "tiny")
+    monkeypatch.setattr(auxiliary, "CHANNELS", 96)
+    params, path = changed("finetune", epochs=1), root / "data/weights/start.safetensors"
+    given = {
+        f"{auxiliary.PREFIX}{name}": torch.ones(shape)
+        for name, shape in auxiliary.convolutions().items()
+    }
+    sha256 = models.save({**load_file(path), **given}, path)
+    write_json(root / "data/weights/start.json", {"sha256": sha256})
+    begun: list[Mapping[str, torch.Tensor]] = []
+    attached = auxiliary.attached
+
+    def watched(model: Any, outputs: int, weights: Any, **how: Any) -> Any:
+        begun.append(weights)
+        return attached(model, outputs, weights, **how)
+
+    monkeypatch.setattr(auxiliary, "attached", watched)
+    run(root, "finetune", params)
+    assert [weights.keys() for weights in begun] == [auxiliary.convolutions().keys()] * 2
+    assert names_in(root / "models/finetune/seed-0.safetensors") == ALL
+    evaluated(root, "finetune", params)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,16 @@ from itertools import pairwise
 import pytest
 
 from transferlab.pipeline import heartbeat
-from transferlab.pipeline.heartbeat import EVERY, FIRST, Heartbeat, beating, doing, each, hush
+from transferlab.pipeline.heartbeat import (
+    EVERY,
+    FIRST,
+    Heartbeat,
+    beating,
+    doing,
+    each,
+    hush,
+    telling,
+)
 
 
 class Clock:
@@ -98,14 +107,22 @@ def test_a_count_that_is_left_early_is_forgotten(beat: Heartbeat, clock: Clock) 
     assert lines(beat) == ["train@probe: at work (10 s)"]
 
 
-def test_nothing_is_said_while_a_bar_is_shown(beat: Heartbeat, clock: Clock) -> None:
-    hush(True)
-    clock.now += FIRST
-    beat.look()
-    hush(False)
+def test_a_bar_is_shown_what_is_counted_under_it_and_nothing_is_said(
+    beat: Heartbeat, clock: Clock
+) -> None:
+    shown: list[str] = []
+    for _ in each([0], "seeds", 1):
+        hush(shown.append)
+        clock.now += FIRST
+        beat.look()
+        with telling(lambda: "step 3 of 8, loss 0.412"):
+            clock.now += EVERY
+            beat.look()
+        hush(None)
     clock.now += EVERY
     beat.look()
-    assert lines(beat) == ["train@probe: at work (30 s)"]
+    assert shown == ["step 3 of 8, loss 0.412"]
+    assert lines(beat) == ["train@probe: at work (50 s)"]
 
 
 def test_items_pass_as_they_are_where_nobody_listens() -> None:

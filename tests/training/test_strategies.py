@@ -95,7 +95,7 @@ def test_every_parameter_is_in_exactly_one_group_or_frozen(name: str) -> None:
     ):
         grouped = [id(parameter) for group in plan.groups for parameter in group["params"]]
         assert len(grouped) == len(set(grouped))
-        trained = {part for part in PARTS if strategies._rate(phase.rates, part) is not None}
+        trained = {part for part in PARTS if strategies.rate_of(phase.rates, part) is not None}
         expected = {
             id(p)
             for part in trained
@@ -136,7 +136,7 @@ def test_rate_of_a_part_is_lr_times_its_multiplier() -> None:
 
 def test_first_match_wins() -> None:
     rates = {"stage4": 0.5, "stage*": None, "*": 1.0}
-    assert [strategies._rate(rates, part) for part in PARTS] == [1.0, None, None, None, 0.5, 1.0]
+    assert [strategies.rate_of(rates, part) for part in PARTS] == [1.0, None, None, None, 0.5, 1.0]
 
 
 @pytest.mark.parametrize(

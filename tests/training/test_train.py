@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -25,7 +26,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from transferlab.data.archive import textures
 from transferlab.data.chance import named_generator, stratified_split
 from transferlab.data.images import Images
-from transferlab.network import backbones, models
+from transferlab.network import auxiliary, backbones, models
 from transferlab.network.activations import Activations
 from transferlab.network.setup import setup_for
 from transferlab.network.views import Views
@@ -34,7 +35,7 @@ from transferlab.params.learning.recipe import recipe_of
 from transferlab.params.learning.strategies import GradientStrategy
 from transferlab.params.reading import parse
 from transferlab.params.whole import Params
-from transferlab.pipeline import signals
+from transferlab.pipeline import heartbeat, signals
 from transferlab.settings import compose
 from transferlab.training import checkpoint as saved
 from transferlab.training import keeping, loop, strategies
@@ -166,7 +167,7 @@ def test_every_parameter_and_buffer_of_frozen_parts_stays_to_the_bit(
     strategy = one_phase(rates, norm_statistics=norm_statistics, weight_decay=0.1, lr=0.1)
     before = models.tensors_of(model_of(), PARTS)
     model, _ = training(strategy, tmp_path)
-    trained = {part for part in PARTS if strategies._rate(rates, part) is not None}
+    trained = {part for part in PARTS if strategies.rate_of(rates, part) is not None}
     touched = changed(before, model.state_dict())
     assert {name.split(".")[0] for name in touched} == trained
     statistics = {name for name in touched if "running" in name or "num_batches" in name}
@@ -807,6 +808,22 @@ def test_every_phase_begins_its_schedule_anew_and_the_history_shows_the_rate(
     assert [entry["lr"] for entry in done.history] == pytest.approx(expected)
 
 
+def test_running_loss_of_an_epoch_is_there_for_whoever_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    @contextmanager
+    def asked(what: Callable[[], str]) -> Iterator[None]:
+        said.append(what())
+        yield
+        said.append(what())
+
+    monkeypatch.setattr(heartbeat, "telling", asked)
+    _, done = training(strategy_of("finetune", epochs=1), tmp_path)
+    assert said == ["", f"step 3 of 3, loss {done.history[0]['train_loss']:.3f}"]
+
+
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
 def test_losses_are_means_over_images_whatever_the_batches(
     label_smoothing: float, tmp_path: Path
@@ -1087,3 +1104,55 @@ def test_norm_of_the_gradient_is_that_before_clipping(tmp_path: Path) -> None:
     # a step that is clipped to nothing leaves the next gradient to be that of the start
     assert rows[1e-9]["gradient_norm"] != rows[None]["gradient_norm"]
     assert rows[1e-9]["gradient_norm"] > 1e-9
+
+
+# ---------------------------------------------------------------- an auxiliary classifier
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest network has one, too."""
+    monkeypatch.setattr(auxiliary, "NETWORK", "tiny")
+    monkeypatch.setattr(auxiliary, "CHANNELS", 96)
+
+
+def test_auxiliary_classifier_trains_the_stages_below_it_and_is_gone_afterwards(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    strategy = strategy_of("finetune", epochs=1, head_start="random")
+    without, alone = training(strategy, tmp_path / "without")
+    request.getfixturevalue("beside")
+    model, done = training(strategy, tmp_path / "with")
+    assert model.state_dict().keys() == without.state_dict().keys()
+    touched = changed(without.state_dict(), model.state_dict())
+    assert {name.split(".")[0] for name in touched} == set(PARTS)
+    own = done.best_tensors.keys() - alone.best_tensors.keys()
+    assert {"stage3.3.classify.fc.weight", "stage3.3.classify.fc.bias"} < own
+    assert all(name.startswith("stage3.3.classify.") for name in own)
+
+
+@pytest.mark.parametrize(
+    "rates, trains",
+    [({"head": 1.0, "stage4": 1.0, "*": None}, "all"), ({"*": 1.0}, "norms")],
+    ids=["partial", "norm layers"],
+)
+def test_auxiliary_classifier_waits_where_the_part_it_hangs_on_does_not_train(
+    rates: dict[str, float | None], trains: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    strategy = one_phase(rates, epochs=1, trains=trains)
+    _, alone = training(strategy, tmp_path / "without")
+    request.getfixturevalue("beside")
+    _, done = training(strategy, tmp_path / "with")
+    assert same(done.best_tensors, alone.best_tensors)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("beside")
+def test_training_beside_an_auxiliary_classifier_is_killed_and_goes_on(tmp_path: Path) -> None:
+    strategy = strategy_of("progressive", epochs=3, lr=0.05)  # at first only the head trains
+    model, done = training(strategy, tmp_path / "undisturbed")
+    with pytest.raises(Killed):
+        training(strategy, tmp_path / "killed", log=kill_at(3))
+    resumed, again = training(strategy, tmp_path / "killed")
+    assert same(resumed.state_dict(), model.state_dict())
+    assert again.history == done.history

@@ -19,7 +19,7 @@ import torchvision
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from transferlab.network import backbones, torchvision_parts
+from transferlab.network import auxiliary, backbones, torchvision_parts
 from transferlab.params.learning.network import FAMILIES
 from transferlab.weights import candidates, head, published
 
@@ -719,11 +719,28 @@ def test_pickle_that_runs_code_is_refused_and_does_not_run(
 
 
 @pytest.mark.slow
-def test_auxiliary_head_of_inception_is_left_aside(tmp_path: Path) -> None:
-    with torch.device("meta"):
-        whole = torchvision.models.inception_v3(aux_logits=True, init_weights=False)
-    content = {key: torch.zeros(value.shape) for key, value in whole.state_dict().items()}
+def test_auxiliary_classifier_of_inception_is_read_but_for_its_last_layer(tmp_path: Path) -> None:
+    content = inception()
     found = read(held(tmp_path / "inception.pth", content), "inception_v3")
     assert not any(key.startswith("AuxLogits") for key in found.tensors)
     assert found.own_head and found.outputs == 1000
-    assert any(said.startswith("left aside") and "AuxLogits" in said for said in found.undone)
+    assert found.auxiliary.keys() == auxiliary.convolutions().keys()
+    assert found.auxiliary["conv1.conv.weight"].shape == (768, 128, 5, 5)
+    last = ["AuxLogits.fc.weight", "AuxLogits.fc.bias"]
+    assert f"left aside 2 tensors ({', '.join(map(repr, last))})" in found.undone
+    assert found.used == len(content) - 2
+    del content["AuxLogits.conv0.conv.weight"]
+    partly = read(held(tmp_path / "partly.pth", content), "inception_v3")
+    assert partly.auxiliary == {}
+    assert any("AuxLogits.conv0.bn" in said for said in partly.undone)
+
+
+def inception() -> dict[str, Tensor]:
+    """As torchvision publishes it: with its auxiliary classifier, without counters of BatchNorm."""
+    with torch.device("meta"):
+        whole = torchvision.models.inception_v3(aux_logits=True, init_weights=False)
+    return {
+        key: torch.zeros(1).expand(value.shape)
+        for key, value in whole.state_dict().items()
+        if not key.endswith(COUNTER)
+    }

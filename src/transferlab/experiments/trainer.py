@@ -9,8 +9,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from ..data.images import Images
+from ..network import auxiliary
 from ..network.activations import Shared
 from ..network.setup import (
+    auxiliary_weights,
     settled_compute,
     setup_for,
     start_sha256,
@@ -76,6 +78,8 @@ class Trainer:
         random = starts_random(self.recipe.strategy)
         self.start = start_sha256(self.root)
         self.weights = {} if random else without_head(starting_weights(self.root))
+        has = self.recipe.backbone["name"] == auxiliary.NETWORK and not random
+        self.auxiliary = auxiliary_weights(self.root) if has else {}
         self.net: nn.Sequential | None = None
 
     def describe(self, recipe: Recipe) -> Described:
@@ -111,6 +115,7 @@ class Trainer:
             rows=rows,
             seed=seed,
             shared=self.shared,
+            auxiliary=self.auxiliary,
         )
         log = begins(key, facts)
         self.net = starting_model(self.weights, task, self.net)

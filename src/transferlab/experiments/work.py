@@ -26,8 +26,8 @@ def operations(recipe: Recipe, parts_at: Callable[[int], Parts], fit: int, valid
     forward, two back. The images to validate on pass in the test view: what is frozen once, the
     rest in every epoch. Whatever a cache, other seeds or a lack of memory spare or add is left out,
     as are the solver of a regression, the optimiser, and layers other than convolutions, linear
-    layers and attention: together they are small beside the passes, and the solver's rounds would
-    depend on the machine.
+    layers and attention, and an auxiliary classifier: together they are small beside the passes,
+    and the solver's rounds would depend on the machine.
 
     Args:
         recipe: The strategy, and what else its training depends on; settled.

@@ -13,6 +13,7 @@ from ..params.learning.recipe import Recipe
 from ..params.learning.training import Augment
 from ..pipeline.files import read_json
 from . import device, models
+from .auxiliary import PREFIX
 from .device import Compute
 from .views import resident
 
@@ -75,11 +76,25 @@ def start_sha256(root: Path) -> str:
 
 
 def starting_weights(root: Path) -> dict[str, Tensor]:
-    """The tensors of `data/weights`, the head of their own task included.
+    """The tensors of `data/weights`, the head of their own task included, but no auxiliary one.
 
     Raises:
         ValueError: The file is not the one that was recorded.
     """
+    return {name: it for name, it in _held(root).items() if not name.startswith(PREFIX)}
+
+
+def auxiliary_weights(root: Path) -> dict[str, Tensor]:
+    """Those of the auxiliary classifier, under its own names; none where no file gave any.
+
+    Raises:
+        ValueError: The file is not the one that was recorded.
+    """
+    held = _held(root).items()
+    return {name.removeprefix(PREFIX): it for name, it in held if name.startswith(PREFIX)}
+
+
+def _held(root: Path) -> dict[str, Tensor]:
     return models.read(root / "data/weights/start.safetensors", start_sha256(root))
 
 

@@ -127,7 +127,7 @@ DIVISIONS: dict[str, Callable[[Any], Rows]] = {
 """Module of torchvision -> how its networks are divided."""
 
 EXTRAS: Mapping[str, Mapping[str, Any]] = {
-    # Without the auxiliary head, which trains and never answers; the inputs shifted as the
+    # Without auxiliary heads, which never answer (see `auxiliary`); the inputs shifted as the
     # published weights expect them.
     "inception_v3": {"aux_logits": False, "transform_input": True, "init_weights": True},
     "googlenet": {"aux_logits": False, "transform_input": True, "init_weights": True},

@@ -38,17 +38,20 @@ class Heartbeat:
         self.due = self.begun + FIRST
         self.counts: list[Callable[[], str]] = []  # outermost first
         self.what = ""
-        self.hushed = False
+        self.shown: Callable[[str], object] | None = None  # where a bar stands in for the lines
+        self.outside = 0  # counts that are none of the bar's
 
     def look(self) -> float:
         """Say a line if one is due; gives the seconds until the next one is."""
         now = self.clock()
         if now >= self.due:
             self.due = now + EVERY
-            told = [count() for count in list(self.counts)]
-            doing = ", ".join(text for text in (*told, self.what) if text) or "at work"
-            if not self.hushed:
+            if self.shown is None:
+                told = [count() for count in list(self.counts)]
+                doing = ", ".join(text for text in (*told, self.what) if text) or "at work"
                 self.say(f"{self.title}: {doing} ({self._since(now)})")
+            elif inside := ", ".join(count() for count in self.counts[self.outside :]):
+                self.shown(inside)
         return self.due - now
 
     def _since(self, now: float) -> str:
@@ -95,10 +98,28 @@ def doing(what: str) -> None:
         _State.now.what = what
 
 
-def hush(hushed: bool) -> None:
-    """Say no lines while a bar shows the same to a person at a terminal."""
+def hush(shown: Callable[[str], object] | None) -> None:
+    """Say no lines while a bar shows the same to a person at a terminal.
+
+    Args:
+        shown: Receives what is counted from here on, when a line falls due; None: lines again.
+    """
     if _State.now is not None:
-        _State.now.hushed = hushed
+        _State.now.shown, _State.now.outside = shown, len(_State.now.counts)
+
+
+@contextmanager
+def telling(what: Callable[[], str]) -> Iterator[None]:
+    """Say this, too, while the block runs; it is asked only when a line falls due."""
+    heartbeat = _State.now
+    if heartbeat is None:
+        yield
+        return
+    heartbeat.counts.append(what)
+    try:
+        yield
+    finally:
+        heartbeat.counts.remove(what)
 
 
 def each(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
@@ -109,19 +130,13 @@ def each(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]
         what: They are, such as `images decoded`.
         total: How many there are; None where that is not known.
     """
-    done, heartbeat = 0, _State.now
-    if heartbeat is None:
-        yield from items
-        return
+    done = 0
 
     def count() -> str:
         return f"{done:,}{'' if total is None else f' of {total:,}'} {what}"
 
-    heartbeat.counts.append(count)
-    try:
+    with telling(count):
         for item in items:
             yield item
             done += 1
-            heartbeat.what = ""
-    finally:
-        heartbeat.counts.remove(count)
+            doing("")

@@ -13,13 +13,15 @@ from torch.nn.functional import cross_entropy, log_softmax, nll_loss
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.chance import drawn_seed, named_generator
-from ..network import models
+from ..network import auxiliary, models
 from ..network.activations import IMAGES_A_PASS, Activations
 from ..params.learning.strategies import GradientStrategy
+from ..pipeline import heartbeat
 from .checkpoint import Checkpoint, Progress, rank
 from .keeping import Keeper
 from .schedule import Moment, rate
 from .strategies import PhasePlan
+from .tally import Tally
 
 LOSSES = ("train_loss", "validation_loss")
 
@@ -157,7 +159,8 @@ def descend(
     optimizer: torch.optim.Optimizer,
     strategy: GradientStrategy,
 ) -> dict[str, float | None]:
-    """One epoch of steps; gives the rate of the last one, and loss and accuracy on the way.
+    """One epoch of steps; gives the rate of the last one, and loss and accuracy on the way, which
+    are the head's alone.
 
     Args:
         upper: The parts that train, and frozen ones between them.
@@ -169,33 +172,26 @@ def descend(
         optimizer: Its groups carry `base`, the rate before the schedule.
         strategy: Schedule, loss and clipping.
     """
-    loss_sum, correct, norms = torch.zeros(3, device=targets.device)
-    for step, (batch, entering) in enumerate(
-        zip(batches, source.train(batches, now.epoch), strict=True)
-    ):
-        multiplier = rate(strategy, now, step / len(batches))
-        for group in optimizer.param_groups:
-            group["lr"] = group["base"] * multiplier
-        y = targets[torch.from_numpy(batch).to(targets.device)]
-        with source.compute.autocast():
-            logits = upper(entering).float()
-        loss = loss_of(strategy, logits, y, weights)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        pull(optimizer)
-        most = math.inf if strategy.clip_norm is None else strategy.clip_norm
-        norms += nn.utils.clip_grad_norm_(_trained(optimizer), most)
-        optimizer.step()
-        loss_sum += loss.detach() * len(batch)
-        correct += (logits.detach().argmax(1) == y).sum()
-    images = sum(len(batch) for batch in batches)
+    tally, beside = Tally(targets.device, len(batches)), auxiliary.beside(upper)
+    with heartbeat.telling(tally.said):
+        for batch, entering in zip(batches, source.train(batches, now.epoch), strict=True):
+            multiplier = rate(strategy, now, tally.step / len(batches))
+            for group in optimizer.param_groups:
+                group["lr"] = group["base"] * multiplier
+            y = targets[torch.from_numpy(batch).to(targets.device)]
+            with source.compute.autocast():
+                logits = upper(entering).float()
+            loss = loss_of(strategy, logits, y, weights)
+            others = [loss_of(strategy, it.taken(), y, weights) for it in beside]
+            optimizer.zero_grad(set_to_none=True)
+            sum((auxiliary.WEIGHT * other for other in others), loss).backward()  # type: ignore[no-untyped-call]
+            pull(optimizer)
+            most = math.inf if strategy.clip_norm is None else strategy.clip_norm
+            norm = nn.utils.clip_grad_norm_(_trained(optimizer), most)
+            optimizer.step()
+            tally.add(loss, logits, y, norm)
     lr = max(group["lr"] for group in optimizer.param_groups)
-    return {
-        "lr": lr,
-        "train_loss": float(loss_sum) / images,
-        "train_accuracy": float(correct) / images,
-        "gradient_norm": float(norms) / len(batches),
-    }
+    return {"lr": lr, **tally.means()}
 
 
 def _trained(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

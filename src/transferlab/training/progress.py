@@ -43,7 +43,7 @@ class Bar:
         )
 
     def __enter__(self) -> "Bar":
-        heartbeat.hush(not self.bar.disable)
+        heartbeat.hush(None if self.bar.disable else self.bar.set_postfix_str)
         return self
 
     def __exit__(
@@ -52,8 +52,8 @@ class Bar:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        heartbeat.hush(None)
         self.bar.close()
-        heartbeat.hush(False)
 
     def step(self, row: Mapping[str, Any]) -> None:
         """One epoch is done."""

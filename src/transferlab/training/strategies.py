@@ -59,7 +59,7 @@ def phase_lengths(epochs: int, shares: Sequence[float]) -> list[int]:
 
 def cut(rates: dict[str, float | None]) -> int:
     """Number of leading parts that do not train."""
-    return next(i for i, part in enumerate(PARTS) if _rate(rates, part) is not None)
+    return next(i for i, part in enumerate(PARTS) if rate_of(rates, part) is not None)
 
 
 def first_trained(strategy: GradientStrategy, rates: dict[str, float | None]) -> int:
@@ -81,7 +81,7 @@ def groups(
     """
     found: list[dict[str, Any]] = []
     for part, module in model.named_children():
-        rate = _rate(rates, part)
+        rate = rate_of(rates, part)
         if rate is None:
             continue
         for decays in (True, False):
@@ -105,7 +105,7 @@ def trained_kind(strategy: GradientStrategy, part: str) -> bool:
 def trainable_parameters(model: nn.Sequential, strategy: GradientStrategy) -> int:
     """Number of values that any of the phases may change."""
     rates = [phase.rates for phase in strategy.phases.values()]
-    parts = {part for part in PARTS for table in rates if _rate(table, part) is not None}
+    parts = {part for part in PARTS for table in rates if rate_of(table, part) is not None}
     return sum(
         p.numel()
         for part, module in model.named_children()
@@ -115,7 +115,12 @@ def trainable_parameters(model: nn.Sequential, strategy: GradientStrategy) -> in
     )
 
 
-def _rate(rates: dict[str, float | None], part: str) -> float | None:
+def rate_of(rates: dict[str, float | None], part: str) -> float | None:
+    """Multiplier of the learning rate of a part; None where it is frozen.
+
+    Raises:
+        ValueError: No pattern of the table covers it.
+    """
     pattern = first_match(rates, part)
     if pattern is None:
         raise ValueError(

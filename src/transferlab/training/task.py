@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from ..data.chance import drawn_seed
 from ..data.images import Images
-from ..network import backbones, models
+from ..network import auxiliary, backbones, models
 from ..network.activations import Activations, Shared
 from ..network.augment import training_side
 from ..network.neighbours import Neighbours
@@ -49,6 +50,7 @@ class Task:
         rows: Indices of the images to fit and of those to validate on.
         seed: Draws everything.
         shared: What the sources of all seeds have in common.
+        auxiliary: Starting weights of an auxiliary classifier, as far as there are any.
     """
 
     recipe: Recipe
@@ -57,6 +59,7 @@ class Task:
     rows: tuple[np.ndarray, np.ndarray]
     seed: int
     shared: Shared = field(default_factory=Shared)
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def labels(self) -> Tensor:
@@ -146,10 +149,54 @@ def learn(
     if not isinstance(task.recipe.strategy, GradientStrategy):
         return solve(model, task.recipe.strategy, task, log)
     strategy = task.recipe.strategy.filled(task.recipe.train)
-    assert strategy.batch_size is not None
-    plans = strategies.plan(model, strategy, task.recipe.train.max_epochs)
     trainable = strategies.trainable_parameters(model, strategy)
     probe_seconds = 0.0 if strategy.probe is None else probe_head(model, strategy.probe, task)[1]
+    with auxiliary_classifier(model, strategy, task):
+        done = by_gradient(model, strategy, task, checkpoint, log)
+    done.seconds += probe_seconds
+    return done, trainable
+
+
+def auxiliary_classifier(
+    model: nn.Sequential, strategy: GradientStrategy, task: Task
+) -> AbstractContextManager[None]:
+    """While it is entered, the classifier that trains beside the head; nothing where the backbone
+    has none, or the part that it hangs on does not train.
+    """
+    tables = (phase.rates for phase in strategy.phases.values())
+    trains = strategy.trains == "all" and any(
+        strategies.rate_of(rates, auxiliary.PART) is not None for rates in tables
+    )
+    if not trains or task.recipe.backbone["name"] != auxiliary.NETWORK:
+        return nullcontext()
+    return auxiliary.attached(
+        model,
+        len(task.images.classes),
+        task.auxiliary,
+        start=strategy.head_start,
+        seed=drawn_seed(task.seed, f"auxiliary classifier of {task.recipe.name}"),
+        compute=task.setup.compute,
+    )
+
+
+def by_gradient(
+    model: nn.Sequential,
+    strategy: GradientStrategy,
+    task: Task,
+    checkpoint: Checkpoint,
+    log: Log,
+) -> Progress:
+    """Train in the one loop, and average with the start where the strategy asks for it.
+
+    Args:
+        model: As the training starts; ends with the result.
+        strategy: Of the task, filled.
+        task: What the seed works on.
+        checkpoint: Where the training saves itself, and goes on from.
+        log: Receives each row of the history.
+    """
+    assert strategy.batch_size is not None
+    plans = strategies.plan(model, strategy, task.recipe.train.max_epochs)
     start = models.tensors_of(model, loop.trained_parts(model, plans))
     done = loop.fit(
         model,
@@ -166,11 +213,10 @@ def learn(
         checkpoint=checkpoint,
         log=log,
     )
-    done.seconds += probe_seconds
     if strategy.interpolate is not None and done.status == "finished":
         cut = min(plan.cut for plan in plans)
         average(model, start, done, strategy=strategy, task=task, cut=cut, log=log)
-    return done, trainable
+    return done
 
 
 def average(

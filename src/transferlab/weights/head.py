@@ -1,16 +1,21 @@
-"""The head of a network out of a file: the file's own, or one that is drawn in its stead."""
+"""The head of a network out of a file: the file's own, or one that is drawn in its stead; and what
+it gives of an auxiliary one.
+"""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from ..network import auxiliary
 from .candidates import Candidate, Network
 from .content import few, quoted
 
 DRAWN = 100  # outputs of a head that no file gave; 1000 would be ImageNet's to `controls`
 
 STAND_IN = "one was drawn that no strategy uses"
+
+THEIRS = "AuxLogits."  # before the names of the auxiliary classifier in published files
 
 
 def head_of(candidate: Candidate, network: Network) -> tuple[tuple[str, ...], list[str]]:
@@ -51,3 +56,16 @@ def drawn_head(network: Network) -> dict[str, Tensor]:
     drawn = torch.Generator().manual_seed(0)
     weight = torch.randn(DRAWN, network.features, generator=drawn) / network.features**0.5
     return {network.weight: weight, network.bias: torch.zeros(DRAWN)}
+
+
+def auxiliary_of(candidate: Candidate, backbone: str) -> dict[str, str]:
+    """Names of an auxiliary classifier's tensors in a file -> its own; none unless all are there.
+
+    Its last layer is not among them: it knows the file's classes and nothing else.
+    """
+    if backbone != auxiliary.NETWORK:
+        return {}
+    shapes = {f"{THEIRS}{name}": shape for name, shape in auxiliary.convolutions().items()}
+    given = candidate.tensors
+    fits = all(name in given and given[name].shape == shape for name, shape in shapes.items())
+    return {name: name.removeprefix(THEIRS) for name in shapes} if fits else {}

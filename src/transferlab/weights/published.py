@@ -17,7 +17,7 @@ from torch import Tensor
 from ..params.learning.network import FAMILIES
 from .candidates import COUNTER, Candidate, Named, Network, candidates_in, misfits, network_of
 from .content import EXPORT, FEW, content_of, few, quoted
-from .head import drawn_head, head_of
+from .head import auxiliary_of, drawn_head, head_of
 
 PLAIN = ("float32", "float16", "bfloat16", "float64")
 
@@ -29,10 +29,11 @@ class Reading:
     """The state dict of a backbone, and how it came out of a file."""
 
     tensors: dict[str, Tensor]  # under torchvision's names, every one of them, float32
+    auxiliary: dict[str, Tensor]  # of an auxiliary classifier, under its own names
     outputs: int  # of the head
     own_head: bool  # whether the file gave the head; else it was drawn
     undone: tuple[str, ...]  # what was done to the file's content, a phrase each
-    used: int  # tensors of the file that are among `tensors`
+    used: int  # tensors of the file that are among these
     held: int  # tensors of the file
 
     def facts(self) -> dict[str, Any]:
@@ -73,10 +74,13 @@ def read(path: Path, backbone: str, title: str) -> Reading:
     head, about_head = head_of(chosen, network)
     own = _sound({name: chosen.tensors[name] for name in (*network.needed, *head)}, title)
     own |= _counters(chosen, network)
+    aside = auxiliary_of(chosen, backbone)
+    beside = _sound({name: chosen.tensors[name] for name in aside}, title)
     filled = {name: torch.tensor(0) for name in network.counters if name not in own}
     tensors = {**own, **filled, **({} if head else drawn_head(network))}
     return Reading(
         tensors=tensors,
+        auxiliary={aside[name]: value for name, value in beside.items()},
         outputs=len(tensors[network.bias]),
         own_head=bool(head),
         undone=(
@@ -84,9 +88,9 @@ def read(path: Path, backbone: str, title: str) -> Reading:
             *_casts(chosen, network.needed),
             *_about_counters(filled),
             *about_head,
-            *_left_aside(chosen, others, network, mappings),
+            *_left_aside(chosen, others, {*network.names, *aside}, network, mappings),
         ),
-        used=len(own),
+        used=len(own) + len(beside),
         held=sum(len(tensors) for _, tensors in mappings),
     )
 
@@ -270,13 +274,15 @@ def _about_counters(filled: Collection[str]) -> list[str]:
 
 
 def _left_aside(
-    candidate: Candidate, others: Sequence[Candidate], network: Network, mappings: Sequence[Named]
+    candidate: Candidate,
+    others: Sequence[Candidate],
+    known: Collection[str],
+    network: Network,
+    mappings: Sequence[Named],
 ) -> list[str]:
-    """What else the file holds: tensors beside the network, and other mappings."""
+    """What else the file holds: tensors beside those that are known, and other mappings."""
     rest = [
-        name
-        for name in candidate.tensors
-        if name not in network.names and not network.of_the_head(name)
+        name for name in candidate.tensors if name not in known and not network.of_the_head(name)
     ]
     said = [other.prefix for other in others if other.way == candidate.way and other.prefix]
     beside = [*rest, *(name for name in candidate.beside if not name.startswith(tuple(said)))]

@@ -10,6 +10,7 @@ from typing import Any
 from ..data.archive import fetch, local
 from ..data.archive.request import Verified, suffix_of
 from ..network import backbones, models
+from ..network.auxiliary import PREFIX
 from ..network.backbones import IMAGENET_CLASSES
 from ..params.backbone import PUBLISHED, Backbone, is_address
 from ..params.learning.engine import Engine
@@ -131,4 +132,5 @@ def from_file(path: Path, backbone: Backbone) -> tuple[Mapping[str, Any], dict[s
         "".join(f"; {p}" for p in found.undone),
     )
     net = backbones.build(backbone.name, found.outputs, weights=found.tensors)
-    return net.state_dict(), {"name": name, **found.facts()}
+    beside = {f"{PREFIX}{key}": value for key, value in found.auxiliary.items()}
+    return {**net.state_dict(), **beside}, {"name": name, **found.facts()}

@@ -178,7 +178,7 @@ class Transfer:
             unit_scale=True,
             disable=not sys.stderr.isatty(),
         )
-        heartbeat.hush(not bar.disable)
+        heartbeat.hush(None if bar.disable else bar.set_postfix_str)
         with bar:
             for chunk in chunks:
                 heartbeat.doing(f"downloading {printable(self.request.name)}{self._so_far()}")
