@@ -12,6 +12,7 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -321,11 +322,16 @@ def test_a_class_that_is_nearly_all_images_is_said(
     assert not [line for line in said(capsys, "init", "set") if "always answering" in line]
 
 
-def test_parts_inside_the_classes_are_said_to_decide_nothing(
+def test_folders_inside_the_classes_are_said_to_decide_nothing(
     quick: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, name in enumerate(("cat", "dog")):
         for part, first in (("train", 0), ("test", 50)):
             images(quick.parent / "set" / name / part, 4, 1000 * number + first)
-    told = "the folders test, train inside the classes decide no part: a table's splits would"
+    told = "folders inside the classes, test, train, decide no part: a table's splits would"
     assert told in said(capsys, "init", "set")
+    for name, part in product(("cat", "dog"), ("train", "test")):
+        folder = quick.parent / "set" / name / part
+        folder.rename(folder.with_name(f"{part}ed"))
+    told = "folders inside every class, tested, trained, decide nothing. If they are the classes, "
+    assert f"{told}give a table, or move them to the top" in said(capsys, "init", "set")

@@ -77,8 +77,8 @@ def test_a_folder_becomes_the_checkouts_data_set(
         "30% of every class are drawn as test images",
         "  robin: 5",
         "  wren: 5",
-        "fewer than 20 images, which show little: robin, wren",
-        "left to the pipeline: images that break off, and those that only look the same",
+        "classes of fewer than 20 images, which show little: robin, wren",
+        "the pipeline finds images that break off, and those that only look the same",
     ]
     assert lines[6] == f"preview: {own}/.cache/transferlab/preview/my_birds.png"
     assert Path(lines[6].removeprefix("preview: ")).read_bytes().startswith(b"\x89PNG")

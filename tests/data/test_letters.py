@@ -12,7 +12,8 @@ from matplotlib import font_manager
 from PIL import Image
 
 from transferlab.data import letters
-from transferlab.data.ingest.sheet import heading, write_sheet
+from transferlab.data.ingest import sheet
+from transferlab.data.ingest.sheet import Row, write_sheet
 from transferlab.report.figures import confusion
 from transferlab.report.figures.labels import told_apart
 from transferlab.report.figures.sheet import save, shown
@@ -86,6 +87,10 @@ def test_letters_of_an_installed_font_are_shown_as_they_are(
     assert letters.families("robin") == ["DejaVu Sans"]
 
 
+def row(name: str, count: int = 1) -> Row:
+    return Row(name=name, what="image", count=count, pictures=[np.zeros((9, 9, 3), np.uint8)])
+
+
 def table(names: list[str]) -> pd.DataFrame:
     """Each class is taken for the next."""
     return pd.DataFrame(
@@ -103,8 +108,7 @@ def test_names_in_any_script_are_drawn_and_kept_apart_without_a_warning(
     names = [DOG, CAT, EMOJI, ARABIC, "\u05db\u05dc\u05d1", "\u0915\u0941", "$x^$"]
     assert len(set(told_apart(names, 9))) == len(names)
     save(confusion.draw({"probe": table(names)}, names), tmp_path / "figure.png")
-    rows = [(f"{name} (1 image)", [np.zeros((9, 9, 3), np.uint8)]) for name in names[:2]]
-    write_sheet(rows, 0, tmp_path / "sheet.png")
+    write_sheet([row(name) for name in names[:2]], 0, tmp_path / "sheet.png")
     heading = np.asarray(Image.open(tmp_path / "sheet.png"))[:34]
     assert heading.min() < 60
 
@@ -116,8 +120,20 @@ def test_a_name_from_the_right_leaves_the_number_behind_it_where_it_is() -> None
 
 
 def test_a_long_name_leaves_room_for_its_count_and_keeps_its_end() -> None:
-    assert heading("robin") == "robin"
-    assert heading(f"{'long ' * 40}name 01") == f"{'long ' * 10}\u2026g long long name 01"
+    assert row("robin", count=2).heading(sheet.SIGNS) == "robin (2 images)"
+    found = row(f"{'long ' * 40}name 01").heading(sheet.SIGNS)
+    assert found == f"{'long ' * 10}\u2026g long long name 01 (1 image)"
+
+
+@pytest.mark.parametrize(("sign", "installed"), [("W", False), (DOG, True), (DOG, False)])
+def test_wide_letters_are_fewer_so_that_a_heading_ends_on_the_sheet(
+    sign: str, installed: bool, fonts: list[str], tmp_path: Path
+) -> None:
+    if installed:
+        fonts.append(font(tmp_path / "Han.ttf", DOG))
+    text = sheet._fitting(row(sign * 65), 944)
+    assert 800 < sheet._width(text) <= 944
+    assert text.endswith(" (1 image)") and "\u2026" in text
 
 
 def test_the_report_says_which_classes_figures_write_otherwise() -> None:

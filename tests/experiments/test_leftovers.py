@@ -53,7 +53,7 @@ def test_what_the_cache_holds_of_other_strategies_makes_way(
     assert lying(checkout) == sorted(CURRENT)
     assert not [path for path in checkout.rglob("*") if path.is_dir() and not any(path.iterdir())]
     (said,) = caplog.messages
-    assert said.startswith("4 files of strategies that params.yaml does not name made way.")
+    assert said.startswith("Files of strategies that params.yaml does not name made way: 4.")
 
 
 def test_a_strategy_that_only_dvc_lock_knows_makes_way_too(checkout: Path) -> None:

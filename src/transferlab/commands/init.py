@@ -23,6 +23,7 @@ from ..params.whole import Params
 from ..pipeline.files import atomic
 from ..pipeline.places import cache_folder, checkout, from_home
 from ..pipeline.terminal import printable
+from ..report.words import agreeing, counted
 from ..settings import at_work, compose, composed, dataset_file
 from ..settings.cost import expectation
 from ..settings.look import Found, look_at
@@ -236,7 +237,8 @@ def _in_words(plan: Plan, found: Found, dataset: Dataset) -> str:
     if found.drawn:
         told.append(f"{dataset.test_fraction:.0%} of every class are drawn as test images")
     if found.groups:
-        told.append(f"{found.groups} groups stay undivided")
+        stay = agreeing(found.groups, "stays", "stay")
+        told.append(f"{counted(found.groups, 'group')} {stay} undivided")
     lines += [", ".join(told)] if told else []
     columns = [f"{it} is the {kind}" for kind, it in found.columns.items() if it != kind]
     lines += [", ".join(columns)] if columns else []
@@ -244,7 +246,7 @@ def _in_words(plan: Plan, found: Found, dataset: Dataset) -> str:
         lines.append(f"left out: {_of_kinds(found.ignored)}")
     lines += [f"  {name}: {_of_class(found, name)}" for name in list(found.counts)[:30]]
     if len(found.counts) > 30:
-        lines.append(f"  and {len(found.counts) - 30} more classes")
+        lines.append(f"  and {counted(len(found.counts) - 30, 'more class', 'more classes')}")
     return "\n".join(map(printable, lines))
 
 
@@ -258,19 +260,30 @@ def _of_kinds(kinds: Mapping[str, int]) -> str:
 
 
 def _parts_inside(found: Found) -> list[str]:
-    """That folders below the classes are called like parts, which decide nothing there."""
-    below = {entry.id.split("/")[-2] for entry in found.entries if entry.id.count("/") > 1}
+    """That folders below the classes are called like parts, or are the same in every class: they
+    decide nothing.
+    """
+    inside: dict[str, set[str]] = {name: set() for name in found.counts}
+    for entry in found.entries:
+        if entry.id.count("/") > 1 and (folder := entry.id.split("/")[-2]) != entry.label:
+            inside[entry.label].add(folder)
+    below, common = set.union(*inside.values()), set.intersection(*inside.values())
     kinds = {NAMES[folder.lower()] for folder in below if folder.lower() in NAMES}
-    if found.kind == "table" or len(kinds) < 2:
+    if found.kind == "table" or max(len(kinds), len(common)) < 2:
         return []
-    return [f"the folders {few(below)} inside the classes decide no part: a table's splits would"]
+    if len(kinds) > 1:
+        return [f"folders inside the classes, {few(below)}, decide no part: a table's splits would"]
+    return [
+        f"folders inside every class, {few(common)}, decide nothing. If they are the classes, give "
+        "a table, or move them to the top"
+    ]
 
 
 def _tiny(found: Found) -> list[str]:
     small = [name for name, count in found.counts.items() if sum(count.values()) < TINY]
     if not small:
         return []
-    return [printable(f"fewer than {TINY} images, which show little: {_listed(small)}")]
+    return [printable(f"classes of fewer than {TINY} images, which show little: {_listed(small)}")]
 
 
 def _uneven(found: Found) -> list[str]:
@@ -313,7 +326,7 @@ def _glance(
         if read is None:
             return (
                 found,
-                ["left to the pipeline, as in any tar: duplicates and broken images"],
+                ["of a tar the pipeline finds duplicates and broken images, when it runs"],
                 None,
             )
         twice = glance.refuse_twice(read, found, dataset)
@@ -322,12 +335,12 @@ def _glance(
     bad = {item.id: item for item in [*skipped, *drawn] if item.bad}
     if dataset.on_bad_image == "error":
         checks.refuse_bad(list(bad.values()), plan.path)
-    notes = ["left to the pipeline: images that break off, and those that only look the same"]
+    notes = ["the pipeline finds images that break off, and those that only look the same"]
     if twice.files:
         where = ", in one class and part" if dataset.on_duplicate == "error" else ""
-        notes.insert(0, f"the same file again{where}: {twice.files}")
+        notes.insert(0, f"files that are the same as another{where}: {twice.files}")
     if not twice.complete:
-        notes.append("left to the pipeline: large files that may be there twice")
+        notes.append("the pipeline finds large files that are there twice")
     if bad:
         notes.insert(0, printable(f"cannot be read, left out: {_listed(list(bad))}"))
     return found, notes, preview

@@ -42,8 +42,8 @@ def sweep(root: Path, keys: Mapping[str, Collection[str]]) -> None:
         _remove(root / name, root)
     if held:
         logger.info(
-            "%d files of strategies that params.yaml does not name made way. DVC's cache holds "
-            "them: they come back with their strategy.",
+            "Files of strategies that params.yaml does not name made way: %d. DVC's cache holds "
+            "them; they come back with their strategy.",
             len(held),
         )
     if stay := sorted(set(found) - set(held)):

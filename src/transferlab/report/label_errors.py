@@ -10,7 +10,7 @@ from ..evidence import measures
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """An image that models confidently take for another class than its label."""
+    """An image in which models see another class than its label as clearly as in its own images."""
 
     id: str
     label: str

@@ -65,8 +65,9 @@ CAPTIONS = {
     "epochs. Every "
     "strategy draws the same views; those that train on the features of the test view see no "
     "others.",
-    "labels": "Images that the seeds of `{shown}` confidently take for another class than their "
-    "label: first the label and the probability that it was given, then what it was taken for.",
+    "labels": "Images in which the seeds of `{shown}` see another class than their label at least "
+    "as clearly as, on average, in the images of that class: first the label and the probability "
+    "that it was given, then what it was taken for.",
     "learning_curve": "Test accuracy after training on parts of the training images, mean and "
     "range of the seeds: "
     "larger parts hold the smaller ones, and validation images are set aside inside each.",
@@ -166,15 +167,16 @@ def _doubtful(results: Results) -> Iterator[str]:
     doubts, best = results.doubts, results.recommended
     if best is None:
         return
-    asked = f"{words.counted(doubts.images, 'image')}, {_asked(doubts)}"
+    asked = f"{words.counted(doubts.images, 'image')} ({_asked(doubts)})"
+    clear = "as clearly as, on average, in the images of that class (confident learning)"
     if not doubts.found:
-        yield f"Labels: `{best}` confidently contradicts none (of {asked})."
+        yield f"Labels to look at: none of {asked}; `{best}` sees no other class {clear}."
         return
-    many = words.counted(len(doubts.found), "label")
     yield (
-        f"Labels to look at: of {asked}, the models of `{best}` confidently contradict {many} "
-        "(confident learning). They are candidates for errors and may as well be hard images; "
-        f"the clearest {words.agreeing(len(doubts.found), 'stands', 'stand')} here, all of them in "
+        f"Labels to look at: {len(doubts.found):,} of {asked}. There the models of `{best}` see "
+        f"another class at least {clear}, which with many classes may be far from sure. A "
+        "candidate is an error or a hard image; the clearest "
+        f"{words.agreeing(len(doubts.found), 'stands', 'stand')} here, and all in "
         "`reports/label_errors.csv`."
     )
     lines = [

@@ -16,7 +16,7 @@ from ..data.ingest.contrast import contrast_of
 from ..data.ingest.decode import decoded, in_eight_bits, opened, resized, values_of
 from ..data.ingest.entries import opened_zip, read_entry
 from ..data.ingest.layout import Entry, Skipped
-from ..data.ingest.sheet import CLASSES, SIDE, heading, spread, write_sheet
+from ..data.ingest.sheet import CLASSES, SIDE, Row, spread, write_sheet
 from ..params.dataset import Dataset
 from ..params.record import plain
 from ..pipeline import heartbeat
@@ -130,7 +130,8 @@ def write_preview(read: Read, found: Found, dataset: Dataset, path: Path) -> lis
                 pictures.append(_picture(content, dataset.max_megapixels))
             except ValueError as error:
                 bad.append(unusable(entry.id, content, error))
-        rows.append((f"{heading(printable(name))} ({len(entries)} images)", pictures))
+        shown = printable(name)
+        rows.append(Row(name=shown, what="image", count=len(entries), pictures=pictures))
     write_sheet(rows, len(classes) - len(rows), path)
     return bad
 

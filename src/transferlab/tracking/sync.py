@@ -92,7 +92,10 @@ class _Sync:
             for seed in result.facts["seeds"]
         ]
         self._send_comparison(comparison, trainings)
-        said = f"{len(trainings)} trainings of {self.common['dataset']} are in MLflow"
+        dataset = self.common["dataset"]
+        said = f"{len(trainings)} trainings of {dataset} are in MLflow"
+        if len(trainings) == 1:
+            said = f"1 training of {dataset} is in MLflow"
         training = self.trained.get(self.champion["key"]) if self.champion else None
         # Nobody takes a model of drawn textures home.
         if self.champion is None or training is None or self.params["dataset"].get("textures"):

@@ -146,7 +146,7 @@ def test_what_two_nodes_trained_of_which_one_was_killed_is_what_the_stages_would
     asked = left_of(root)
     assert len(asked) == 3 * 2 + 2, "seeds and folds"
     other = replace(asked[0], key="0" * 64)
-    with pytest.raises(ValueError, match=r"9 trainings, 1 failed .* train@lp_ft seed=0\."):
+    with pytest.raises(ValueError, match=r"of 9 these failed .* train@lp_ft seed=0\."):
         send(root, [*asked, other], cluster)
     said = capsys.readouterr().out
     assert "train@lp_ft seed=0: failed: expected a node of the sender's kind" in said

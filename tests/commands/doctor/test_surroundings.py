@@ -93,7 +93,7 @@ def test_what_killed_processes_were_writing_is_told_and_goes_alone(tmp_path: Pat
         (tmp_path / name).touch()
     assert surroundings.half_written(tmp_path, somebody_is_at_work=True) == []
     (found,) = surroundings.half_written(tmp_path, somebody_is_at_work=False)
-    assert found.what == "5 half-written files or folders of killed processes are left."
+    assert found.what == "Half-written files or folders that killed processes left: 5."
     mend(tmp_path, found.command)
     assert surroundings.half_written(tmp_path, somebody_is_at_work=False) == []
     there = [os.path.join(at, name) for at, _, names in os.walk(tmp_path) for name in names]

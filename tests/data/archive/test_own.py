@@ -96,6 +96,27 @@ def test_a_changed_file_of_weights_is_refused(own_home: Path) -> None:
         own.check_file("mine.pth", sha256=sha256, key="backbone.weights")
 
 
+def test_weights_of_a_mirror_are_compared_and_what_is_fetched_is_not_called_absent(
+    own_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    monkeypatch.setenv("TRANSFERLAB_MIRROR", str(mirror))
+    (mirror / "mine.pth").write_bytes(b"mine")
+    sha256 = files.file_hash(mirror / "mine.pth")
+    own.check_file("mine.pth", sha256=sha256, key="backbone.weights")
+    own.check_file("http://data.invalid/a.pth", sha256=sha256, key="backbone.weights")
+    with pytest.raises(ValueError, match=r"backbone\.weights: .*mirror/mine\.pth changed since"):
+        own.check_file("mine.pth", sha256="0" * 64, key="backbone.weights")
+    monkeypatch.setenv("TRANSFERLAB_MIRROR", "http://data.invalid")
+    own.check_file("mine.pth", sha256=sha256, key="backbone.weights")
+    assert not caplog.records
+
+
 def test_a_file_is_read_again_only_where_it_changed(birds: Path, read: list[str]) -> None:
     first = pack.folder_sha256(birds)
     assert read == ["a.jpg", "b.jpg"]

@@ -86,6 +86,9 @@ def test_columns_that_cannot_be_told_are_listed(place: Place) -> None:
     path = written(place.root, [("path", "label", "class"), *rows("x")])
     with pytest.raises(ValueError, match=r"expected one column of .*, found label, class\. Name"):
         table.read_table(path, None, None)
+    path = written(place.root, [("path", "label", "label"), *rows("x")])
+    with pytest.raises(ValueError, match=r"several columns are called 'label': rename all but one"):
+        table.read_table(path, None, None)
 
 
 def test_a_word_that_is_no_split_is_named(place: Place) -> None:
@@ -117,7 +120,7 @@ def test_files_that_are_not_there_or_twice_are_named(place: Place) -> None:
 def test_a_group_on_both_sides_of_a_split_is_refused(place: Place) -> None:
     lines = [(*row, "train" if i % 2 else "test", "one") for i, row in enumerate(rows())]
     path = written(place.root, [("path", "label", "split", "group"), *lines])
-    with pytest.raises(ValueError, match=r"1 groups are in more than one split: one\."):
+    with pytest.raises(ValueError, match=r"groups that are in more than one split: one\."):
         run(place, path)
 
 

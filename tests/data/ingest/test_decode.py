@@ -149,7 +149,7 @@ def test_eight_bits_alone_need_no_contrast(place: Place) -> None:
 def test_colours_of_16_bits_that_are_nearly_black_are_refused(place: Place) -> None:
     members = {name: png_of_16_bits(4000) for name in tree()}
     place.refused(
-        "12 images such as .* have colours of 16 bits and use 12 of them",
+        "images with colours of 16 bits: 12, such as .*, that use 12 bits at most",
         members,
         on_duplicate="allow",
     )

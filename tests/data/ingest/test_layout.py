@@ -279,15 +279,19 @@ def test_a_class_called_train_is_a_class(place: Place) -> None:
             parts(seg_train=BOTH, seg_test=BOTH),
             "-S dataset.train_folder=seg_train -S dataset.test_folder=seg_test; or",
         ),
+        (
+            parts(Train=BOTH, VALID=BOTH, **{"test set": BOTH}),
+            "folder=VALID -S 'dataset.test_folder=test set'; or",
+        ),
         (parts(train=BOTH, test=BOTH, extra=BOTH), "among extra, test, train. Say it"),
         (parts(train=BOTH, training=BOTH, test=BOTH), "among test, train, training. Say it"),
         (parts(val=BOTH, test=BOTH), "-S dataset.train_folder=..."),
         (
             {**parts(train=BOTH), **{f"test/{i}.png": grain(i) for i in range(5)}},
-            r"found images directly in test \(5 images\). If a part has no labels",
+            r"found images directly in test \(5\). If a part has no labels",
         ),
     ],
-    ids=["other names", "more folders", "twice", "no train", "no labels"],
+    ids=["other names", "a space", "more folders", "twice", "no train", "no labels"],
 )
 def test_what_looks_like_parts_and_does_not_fit_is_refused_with_the_setting(
     place: Place, members: dict[str, bytes], setting: str
@@ -298,7 +302,9 @@ def test_what_looks_like_parts_and_does_not_fit_is_refused_with_the_setting(
 def test_images_that_most_would_miss_are_refused_and_stray_ones_are_not(place: Place) -> None:
     members = top_classes("ants", "bees", count=20)
     stray = {f"{i}.png": grain(900 + i) for i in range(3)}
-    place.refused("3 of 43 images are in no class folder: the top", {**members, **stray}, **AUTO)
+    place.refused(
+        "of 43 images these are in no class folder: the top \\(3\\)", {**members, **stray}, **AUTO
+    )
     place.run({**members, "logo.png": grain(900)}, **AUTO)
 
 

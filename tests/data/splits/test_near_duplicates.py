@@ -240,7 +240,7 @@ def test_the_same_image_in_two_classes_is_called_two_labels(
     written(folder)
     (line,) = (folder / "near_duplicates.csv").read_text().splitlines()[1:]
     assert line.endswith(",dots,stripes,yes") or line.endswith(",stripes,dots,yes")
-    assert "Two labels: 1 images are identical to one of another class" in caplog.text
+    assert "Two labels: images that are identical to one of another class: 1, such" in caplog.text
 
 
 def test_file_without_near_duplicates_is_its_header(

@@ -64,14 +64,14 @@ def train(*, on: str, cpus: float | None, gpus: float) -> None:
 
     asked = jobs.jobs_of(root, params, jobs.outdated(root, params))
     left = [job for job in asked if not job.done]
-    print(f"train: {len(asked)} trainings, {len(asked) - len(left)} of them done", flush=True)
+    print(f"train: trainings: {len(asked)}, done: {len(asked) - len(left)}", flush=True)
     if not left:
         print("train: nothing to send. Now run: dvc repro")
         return
     share = sending.Share(cpus=cpus or params.engine.threads, gpus=gpus)
     with sending.connected(None if on == "ray" else on):
         count = sending.expect_nodes_of_this_kind(params.engine, share)
-        print(f"train: {len(left)} go to {count} nodes", flush=True)
+        print(f"train: to send: {len(left)}, nodes: {count}", flush=True)
         files = sending.files_of(root, [job.stage for job in left])
         collect(left, sending.results(left, files, share))
 
@@ -98,7 +98,7 @@ def collect(left: Sequence["Job"], results: Iterator[tuple["Job", "Done | str"]]
         )
     if failed:
         raise ValueError(
-            f"train: expected {len(left)} trainings, {len(failed)} failed (see above): "
+            f"train: of {len(left)} these failed (see above): "
             f"{', '.join(failed)}. The others are kept; mend the cause, and run the same again."
         )
     print("train: all done. Now run: dvc repro")

@@ -89,5 +89,5 @@ def half_written(root: Path, somebody_is_at_work: bool) -> list[Finding]:
     left = sorted(path.relative_to(root) for path in set(found) - inner)
     if not left:
         return []
-    what = f"{len(left)} half-written files or folders of killed processes are left."
+    what = f"Half-written files or folders that killed processes left: {len(left)}."
     return [Finding(what, "rm -rf " + " ".join(shlex.quote(str(path)) for path in left))]

@@ -37,6 +37,19 @@ def local(path: Path, *, sha256: str | None, key: str) -> Verified:
     )
 
 
+def place_of(name: str) -> Path | None:
+    """Where a file of the user's own is to be read from: at its path or, by its name, in the
+    mirror.
+
+    Returns:
+        A path at which there may be nothing; None: it is fetched from a mirror with an address.
+    """
+    path, mirror = places.from_home(name), places.mirror()
+    if path.is_file() or mirror is None or Path(name).name != name:
+        return path
+    return None if mirror.startswith("http") else Path(mirror) / name
+
+
 def own_file(name: str, *, sha256: str | None, key: str) -> Verified:
     """A file of the user's own by its path, or one of the mirror by its name; the hash suffix of a
     name is checked.
@@ -50,18 +63,15 @@ def own_file(name: str, *, sha256: str | None, key: str) -> Verified:
         ValueError: there is no such file, it changed since, or its bytes are not those that its
             name promises.
     """
-    path, mirror = places.from_home(name), places.mirror()
-    if not path.is_file() and mirror is not None and Path(name).name == name:
-        if mirror.startswith("http"):
-            path = fetch(
-                f"{mirror}/{name}",
-                sha256=sha256,
-                sha256_prefix=suffix_of(name),
-                key=key,
-                url_key=key,
-            ).path
-        else:
-            path = Path(mirror) / name
+    path, mirror = place_of(name), places.mirror()
+    if path is None:
+        path = fetch(
+            f"{mirror}/{name}",
+            sha256=sha256,
+            sha256_prefix=suffix_of(name),
+            key=key,
+            url_key=key,
+        ).path
     if not path.is_file():
         where = f"nor in the mirror ({mirror})" if mirror else "and TRANSFERLAB_MIRROR is not set"
         raise Absent(

@@ -46,16 +46,17 @@ def check_images(dataset: Dataset) -> None:
 
 
 def check_file(name: str, *, sha256: str | None, key: str) -> None:
-    """Refuse a file of one's own that changed; an absent one is as it was recorded.
+    """Refuse a file of one's own that changed; an absent one is as it was recorded, and one that
+    is fetched is compared whenever it is.
 
     Args:
-        name: Its path as params.yaml has it.
+        name: Its path, name in the mirror or address, as params.yaml has it.
         sha256: Its digest when that was composed; null: there is no such file.
         key: Dotted key of the parameter that names it.
     """
-    if sha256 is None:
+    path = local.place_of(name)
+    if sha256 is None or path is None or name.startswith(("http://", "https://")):
         return
-    path = from_home(name)
     if path.is_file():
         local.local(path, sha256=sha256, key=key)
     else:

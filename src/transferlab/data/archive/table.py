@@ -149,6 +149,9 @@ def _csv(path: Path) -> list[dict[str, str]]:
     if said := re.match(r"sep=(.)\r?\n", text):  # Excel's own line about the others
         separator, text = said[1], text[said.end() :]
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    called = Counter(name for name in reader.fieldnames or () if name)
+    if twice := [name for name, count in called.items() if count > 1]:
+        raise ValueError(f"several columns are called {twice[0]!r}: rename all but one")
     rows = []
     for row in reader:
         if None in row or None in row.values():

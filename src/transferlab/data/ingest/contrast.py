@@ -39,7 +39,8 @@ def refuse_dark_colours(brightest: Mapping[str, int], where: str) -> None:
     """
     if brightest and max(brightest.values()) < DARK:
         raise ValueError(
-            f"{where}: {len(brightest)} images such as {next(iter(brightest))} have colours of 16 "
-            f"bits and use {8 + max(brightest.values()).bit_length()} of them; only the upper 8 "
-            "are read, so they would come out nearly black. Save them with 8 bits, or as grey."
+            f"{where}: images with colours of 16 bits: {len(brightest)}, such as "
+            f"{next(iter(brightest))}, that use {8 + max(brightest.values()).bit_length()} bits at "
+            "most. Only the upper 8 are read, so they would come out nearly black. Save them with "
+            "8 bits, or as grey."
         )

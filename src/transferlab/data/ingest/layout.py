@@ -170,8 +170,8 @@ def _refuse_straddling(entries: Sequence[Entry], where: str) -> None:
     straddling = [group for group, found in sides.items() if len(found) > 1]
     if straddling:
         raise ValueError(
-            f"{where}: {len(straddling)} groups are in more than one split: {few(straddling)}. "
-            "Results on them would be too good: give each one split, or leave the column out: -S "
+            f"{where}: groups that are in more than one split: {few(straddling)}. "
+            "Results would be too good: give each group one split, or leave the column out: -S "
             "dataset.columns.split=null."
         )
 
@@ -311,7 +311,7 @@ def _refuse_outside(skipped: Sequence[Skipped], used: int, dataset: Dataset, whe
     listed = ", ".join(f"{place} ({count})" for place, count in places.most_common(5))
     what = "without a class in their names" if dataset.labels == "names" else "in no class folder"
     raise ValueError(
-        f"{where}: {len(outside)} of {len(outside) + used} images are {what}: {listed}. Move "
+        f"{where}: of {len(outside) + used} images these are {what}: {listed}. Move "
         "them into class folders, or out of the data set."
     )
 

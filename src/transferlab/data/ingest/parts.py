@@ -1,6 +1,7 @@
 """Which top folders are parts of the data set, and which are classes."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...params.dataset import Dataset
@@ -78,7 +79,7 @@ def _told_by_some(images: Sequence[str], where: str) -> dict[str, str]:
         if kind in found:
             raise ValueError(
                 f"{where}: expected one {kind} folder, found {found[kind]} and {top}. Name one: "
-                f"-S dataset.{kind}_folder={top}, or null."
+                f"{_setting(kind, top)}, or null."
             )
         if kind:
             found[kind] = top
@@ -99,7 +100,7 @@ def _refuse_flat(images: Sequence[str], exact: Mapping[str, str], where: str) ->
     flat = {top: len(_direct(images, top)) for top in exact}
     flat = {top: count for top, count in flat.items() if count}
     if flat:
-        listed = ", ".join(f"{top} ({count} images)" for top, count in flat.items())
+        listed = ", ".join(f"{top} ({count})" for top, count in flat.items())
         raise ValueError(
             f"{where}: expected class folders in the parts {', '.join(exact)}, found images "
             f"directly in {listed}. If a part has no labels, leave it out: -S "
@@ -110,7 +111,7 @@ def _refuse_flat(images: Sequence[str], exact: Mapping[str, str], where: str) ->
 
 def _unclear(like: Mapping[str, str], tops: Sequence[str], where: str) -> str:
     first = {NAMES[word]: top for top, word in reversed(list(like.items()))}
-    settings = " ".join(f"-S dataset.{part}_folder={first.get(part, '...')}" for part in PARTS)
+    settings = " ".join(_setting(part, first.get(part, "...")) for part in PARTS)
     if "validation" not in first:
         settings = settings.replace(" -S dataset.validation_folder=...", "")
     return (
@@ -118,6 +119,11 @@ def _unclear(like: Mapping[str, str], tops: Sequence[str], where: str) -> str:
         f"is not clear which is which among {few(tops)}. Say it: {settings}; or, if all of them "
         "are classes: -S dataset.train_folder=null."
     )
+
+
+def _setting(part: str, folder: str) -> str:
+    """Which folder a part is, as a shell takes it."""
+    return f"-S {shlex.quote(f'dataset.{part}_folder={folder}')}"
 
 
 def few(names: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """A picture of the data: some images of every class."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,24 @@ COLUMNS, ROWS = 6, 2  # of images of a class
 CLASSES = 5  # that are shown
 SIDE = 152  # of an image, pixels
 GAP, HEADING = 8, 34
-SIGNS = 70  # of a name
+SIGNS, LEAST = 70, 30  # of a name: at most, and however wide they are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What is shown of a class."""
+
+    name: str
+    what: str  # that is counted, in the singular
+    count: int
+    pictures: Sequence[Pixels]  # uint8 [H, W, 3] each
+
+    def heading(self, signs: int) -> str:
+        """The name, of so many signs at most, and how many there are."""
+        name = legible(self.name)
+        if len(name) > signs:
+            name = f"{name[: signs - 20]}\u2026{name[-19:]}"
+        return f"{apart(name)} ({self.count} {self.what}{'s' * (self.count != 1)})"
 
 
 def write_samples(images: Images, path: Path) -> None:
@@ -24,13 +42,8 @@ def write_samples(images: Images, path: Path) -> None:
     for number, name in enumerate(images.classes[:CLASSES]):
         members = np.flatnonzero(images.labels == number)
         chosen = [images[index] for index in members[spread(len(members))]]
-        rows.append((f"{heading(name)} ({len(members)} training images)", chosen))
+        rows.append(Row(name=name, what="training image", count=len(members), pictures=chosen))
     write_sheet(rows, len(images.classes) - len(rows), path)
-
-
-def heading(name: str) -> str:
-    """A name that leaves room for what stands behind it."""
-    return apart(name if len(name) <= SIGNS else f"{name[: SIGNS - 20]}\u2026{name[-19:]}")
 
 
 def spread(count: int) -> list[int]:
@@ -38,50 +51,74 @@ def spread(count: int) -> list[int]:
     return list(np.unique(np.linspace(0, count - 1, COLUMNS * ROWS).astype(int))) if count else []
 
 
-def write_sheet(rows: Sequence[tuple[str, Sequence[Pixels]]], more: int, path: Path) -> None:
+def write_sheet(rows: Sequence[Row], more: int, path: Path) -> None:
     """Draw classes below each other.
 
     Args:
-        rows: Heading of each class, and its images, uint8 [H, W, 3].
+        rows: One for each class.
         more: Classes that are not shown.
         path: Where the PNG goes.
     """
     block = HEADING + ROWS * (SIDE + GAP)
     height = len(rows) * block + GAP + (HEADING if more else 0)
     sheet = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, height), "white")
-    for number, (heading, pictures) in enumerate(rows):
-        _write(sheet, number * block + 9, heading)
-        for place, pixels in enumerate(pictures):
+    for number, row in enumerate(rows):
+        _write(sheet, number * block + 9, _fitting(row, sheet.width - 2 * GAP))
+        for place, pixels in enumerate(row.pictures):
             tile = ImageOps.fit(Image.fromarray(pixels), (SIDE, SIDE), Image.Resampling.BILINEAR)
             left = GAP + place % COLUMNS * (SIDE + GAP)
             top = number * block + HEADING + place // COLUMNS * (SIDE + GAP)
             sheet.paste(tile, (left, top))
     if more:
-        text = f"and {more} more classes"
+        text = f"and {more} more class{'es' * (more != 1)}"
         _write(sheet, len(rows) * block + 9, text)
     with files.atomic(path, "wb") as file:
         sheet.save(file, "PNG")
 
 
+def _fitting(row: Row, room: int) -> str:
+    """The heading with as much of the name as goes into so many pixels."""
+    signs = SIGNS
+    while (wide := _width(row.heading(signs))) > room and signs > LEAST:
+        signs = max(LEAST, min(signs - 1, int(signs * room / wide)))
+    return row.heading(signs)
+
+
+def _width(text: str) -> float:
+    """Of a heading, in pixels."""
+    if text.isascii():
+        return _font().getlength(text)
+    canvas, written = _canvas(text, SIDE)
+    return float(written.get_window_extent(canvas.get_renderer()).width)
+
+
 def _write(sheet: Image.Image, top: int, text: str) -> None:
     """A heading in the font of the report's figures, from `top` pixels on."""
+    if text.isascii():
+        ImageDraw.Draw(sheet).text((GAP, top), text, fill="#222222", font=_font())
+    else:
+        sheet.paste(_drawn(text, sheet.width - GAP), (GAP, top - 9))
+
+
+def _font() -> ImageFont.FreeTypeFont:
     from matplotlib import font_manager
 
-    if text.isascii():
-        font = ImageFont.truetype(font_manager.findfont(STANDARD), 16)
-        ImageDraw.Draw(sheet).text((GAP, top), text, fill="#222222", font=font)
-    else:
-        sheet.paste(_drawn(legible(text), sheet.width - GAP), (GAP, top - 9))
+    return ImageFont.truetype(font_manager.findfont(STANDARD), 16)
 
 
 def _drawn(text: str, width: int) -> Image.Image:
     """A heading in any script: Pillow takes one font at a time, and needs more to order letters."""
+    canvas, _ = _canvas(text, width)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def _canvas(text: str, width: int) -> tuple[Any, Any]:
+    """A line in every font that it needs, and its text on it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width / 100, HEADING / 100), dpi=100)
     settings: Any = {"fontsize": 11.5, "color": "#222222", "va": "center", "parse_math": False}
-    figure.text(0, 0.5, text, family=families(text), **settings)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])  # type: ignore[no-untyped-call]
+    written = figure.text(0, 0.5, text, family=families(text), **settings)
+    return FigureCanvasAgg(figure), written

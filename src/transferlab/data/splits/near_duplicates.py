@@ -105,8 +105,8 @@ def _warn(lines: Sequence[dict[str, object]], coarse: int) -> None:
     same = [line for line in two if line["identical"]]
     if same:
         logger.warning(
-            "Two labels: %d images are identical to one of another class, such as %r and %r. "
-            "Remove one of each; data/splits/near_duplicates.csv lists them.",
+            "Two labels: images that are identical to one of another class: %d, such as %r and %r. "
+            "Remove one of each two; data/splits/near_duplicates.csv lists them.",
             len(same),
             same[0]["id"],
             same[0]["other"],
@@ -114,15 +114,15 @@ def _warn(lines: Sequence[dict[str, object]], coarse: int) -> None:
     if len(two) > len(same):
         first = next(line for line in two if not line["identical"])
         logger.warning(
-            "%d images look like one of another class, such as %r and %r. If they are the same, "
-            "one label is wrong; data/splits/near_duplicates.csv lists them.",
+            "Images that look like one of another class: %d, such as %r and %r. If two are the "
+            "same, one label is wrong; data/splits/near_duplicates.csv lists them.",
             len(two) - len(same),
             first["id"],
             first["other"],
         )
     if coarse:
         logger.warning(
-            "%d images are so alike, or so plain, that their hashes do not tell copies: of those, "
+            "Images so alike, or so plain, that their hashes do not tell copies: %d. Of those, "
             "only nearer ones, down to the identical, count as the same.",
             coarse,
         )

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...data.letters import families
+from ..words import counted
 from .labels import told_apart
 from .sheet import inches, per_row, percent_ticks, shown, write
 from .style import DPI, GREY, INK, WIDTH, styled
@@ -93,7 +94,7 @@ def _seeds(table: pd.DataFrame) -> int:
 def _names(classes: Sequence[str], kept: Sequence[str], left_out: int) -> list[str]:
     apart = told_apart(classes, 22 if left_out else 16)
     names = [apart[classes.index(name)] for name in kept]
-    return [*names, f"{left_out:,} other classes"] if left_out else names
+    return [*names, counted(left_out, "other class", "other classes")] if left_out else names
 
 
 def _matrix(axes: Axes, counts: np.ndarray, seeds: int, cell: float) -> Any:

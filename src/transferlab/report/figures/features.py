@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..words import counted
 from .labels import told_apart
 from .sheet import axes_at, inches, per_row, shown, write
 from .style import DPI, PALETTE, WIDTH, styled
@@ -82,7 +83,8 @@ def _class_legend(classes: Sequence[str], others: int) -> list[tuple[str, float,
     """Text, left end in inches and line of each class, and of `others`; six lines at most."""
     legend: list[tuple[str, float, int]] = []
     left, line = 0.05, 0
-    texts = [*told_apart(classes, 24), *([f"{others:,} other classes"] if others else [])]
+    texts = told_apart(classes, 24)
+    texts += [counted(others, "other class", "other classes")] if others else []
     for i, text in enumerate(texts):
         width = 0.18 + inches(text) + 0.16
         if left + width > WIDTH:
