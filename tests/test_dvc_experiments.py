@@ -67,7 +67,7 @@ def test_a_second_experiment_in_the_workspace_is_refused_and_the_first_is_record
         assert first.poll() is None
         assert repository.digest("params.yaml") == theirs
         rest = first.stdout.read()
-    assert f"Another experiment (PID {first.pid}) is running here." in second
+    assert f"expected no other experiment at work here, got one (PID {first.pid})." in second
     assert ran(second) == []
     assert first.returncode == 0, rest
     assert "Ran experiment(s): first" in rest

@@ -45,7 +45,7 @@ def test_a_file_and_its_card_are_named_by_what_they_are(
     [
         (("--out", "x.onnx"), "x.onnx: expected a name that ends in .pt2."),
         (("--out", "none/x.pt2"), "none/x.pt2: expected a folder that can be written to"),
-        (("--out", "mine.pt2"), "mine.md: there is such a file. Replace it with --force."),
+        (("--out", "mine.pt2"), "mine.md: expected no file yet, got one. Replace it with --force."),
         (("--model", "probes"), "--model: expected champion, a strategy (probe, finetune, mlp_"),
         (("--images", "mine.md"), "mine.md: is not a JPEG, PNG, "),
     ],

@@ -83,7 +83,8 @@ def test_a_word_that_names_no_image_ends_in_2_before_anything_is_answered(
 ) -> None:
     (here / "empty").mkdir()
     assert leave("photos", word) == 2
-    assert capsys.readouterr() == ("", f"error: No image found at {word!r}.\n")
+    expected = "expected an image, or a folder or pattern of some, found none. Check the path."
+    assert capsys.readouterr() == ("", f"error: {word!r}: {expected}\n")
 
 
 def test_a_list_without_a_name_ends_in_2(
@@ -91,7 +92,8 @@ def test_a_list_without_a_name_ends_in_2(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     assert leave("-") == 2
-    assert capsys.readouterr().err == "error: No image found in the list on stdin.\n"
+    said = "error: stdin: expected a list of images, got no line. Name one in each.\n"
+    assert capsys.readouterr().err == said
 
 
 def test_what_cannot_be_used_is_said_one_by_one_and_the_rest_is_answered(
@@ -184,7 +186,7 @@ def test_a_file_of_the_users_is_replaced_only_by_force(
     path.write_text("mine")
     path.chmod(0o444)
     ended = leave("photos", option, "mine.png")
-    assert ended == "error: mine.png: there is such a file. Replace it with --force."
+    assert ended == "error: mine.png: expected no file yet, got one. Replace it with --force."
     assert path.read_text() == "mine"
     assert capsys.readouterr().out == ""
     assert leave("photos", option, "mine.png", "--force") is None

@@ -192,7 +192,8 @@ def test_an_experiment_beside_another_run_is_refused_before_dvc_puts_anything_as
         lock = clone / ".dvc/tmp/rwlock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         lock.write_text(json.dumps(held))
-        assert f"Another experiment (PID {other.pid}) is running here." in failure("experiment")
+        said = f"expected no other experiment at work here, got one (PID {other.pid})."
+        assert said in failure("experiment")
         other.communicate(b"\n")
     assert ran == []
     with pytest.raises(Became):

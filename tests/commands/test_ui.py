@@ -79,4 +79,6 @@ def test_a_port_that_there_is_not_is_refused(
     server: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track(monkeypatch, "sqlite:////data/mlflow.db")
-    assert failure("ui", "--port", "70000") == "error: port 70000: expected 1 to 65535"
+    for port in ("70000", "0", "-1"):
+        said = f"error: --port: expected 1 to 65535, got {port}. Run: transferlab ui"
+        assert failure("ui", "--port", port) == said

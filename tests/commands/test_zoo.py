@@ -56,13 +56,13 @@ def test_the_figure_has_a_point_for_each_backbone_with_a_published_accuracy(tmp_
 
 @pytest.mark.slow
 def test_parts_say_what_each_strategy_trains_when(capsys: pytest.CaptureFixture[str]) -> None:
-    show.parts(["preset=demo", "strategy=[probe,two_phase]"])
+    show.parts(["preset=demo", "strategy=[probe,two_phase]", "train.max_epochs=3"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "tiny, images of 64 x 64 px"
     assert [line.split()[0] for line in lines[1:7]] == list(backbones.PARTS)
     assert lines[6].split()[1:6] == ["258", "parameters", "->", "2", "Linear"]
     assert "  no gradient: the head is solved for, the backbone frozen" in lines
     frozen = ", ".join(f"{part} frozen" for part in backbones.PARTS[:-1])
-    assert f"  head, 10 epochs: {frozen}, head 0.001" in lines
+    assert f"  head, 2 epochs: {frozen}, head 0.001" in lines
     slow = ", ".join(f"{part} 1e-05" for part in backbones.PARTS[:-1])
-    assert f"  all, 10 epochs: {slow}, head 0.0001" in lines
+    assert f"  all, 1 epoch: {slow}, head 0.0001" in lines

@@ -98,6 +98,24 @@ def test_a_file_that_answers_otherwise_is_not_kept(
     assert [one.name for one in tmp_path.iterdir()] == ["model.pt2"]
 
 
+def test_one_picture_is_enough_to_check_with(
+    model: Model, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples: list[np.ndarray] = []
+
+    def write(whole: exporting.Whole, facts: object, example: np.ndarray, path: Path) -> None:
+        examples.append(example)
+        path.touch()
+
+    def load(path: Path) -> exporting.Run:
+        return exporting._torch(exporting._whole(model))
+
+    monkeypatch.setitem(exporting.KINDS, "pt2", (write, load))
+    assert export(model, "pt2", pictures[:1], tmp_path / "model.pt2").pictures == 1
+    (example,) = examples  # of one alone torch would make a program for one alone
+    np.testing.assert_array_equal(example, pictures[[0, 0]])
+
+
 def test_a_missing_package_is_named_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.setattr(exporting, "find_spec", lambda name: None if name == "onnx" else name)

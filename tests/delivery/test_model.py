@@ -31,6 +31,20 @@ def test_a_model_is_read_as_it_was_written(finished: Path, params: Params, path:
     assert all(torch.equal(value, model.tensors[key]) for key, value in found.tensors.items())
 
 
+@pytest.mark.parametrize("start", [b"\x80", b"PK"])
+def test_a_model_whose_headers_length_looks_like_a_pickle_is_read(
+    path: Path, start: bytes, tmp_path: Path
+) -> None:
+    found, wide = read(path), tmp_path / "wide.safetensors"
+    known = int.from_bytes(path.read_bytes()[:2], "little")
+    wanted = int.from_bytes(start, "little")
+    more = (wanted - known) % 256 ** len(start)
+    text = json.dumps(plain(found.facts), ensure_ascii=False)
+    save_file(load_file(path), wide, {HEADER: text + " " * more})
+    assert wide.read_bytes().startswith(start)
+    assert read(wide).facts == found.facts
+
+
 class Evil:
     """Makes a folder when it is unpickled."""
 

@@ -105,15 +105,17 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_answered(
     broken = tmp_path / "broken.png"
     broken.write_bytes(good.read_bytes()[:200])
     odd = np.zeros((4, 4, 4), np.uint8)
-    found = list(asked.each([good, broken, tmp_path, tmp_path / "none.png", odd, 7, good]))
+    grey = Image.new("F", (4, 4), 0.5)  # of 0 to 1, where others go to 255
+    found = list(asked.each([good, broken, tmp_path, tmp_path / "none.png", odd, 7, grey, good]))
     reasons = {one.name: one.reason for one in found if isinstance(one, Unusable)}
-    assert [isinstance(one, Unusable) for one in found] == [False, *[True] * 5, False]
+    assert [isinstance(one, Unusable) for one in found] == [False, *[True] * 6, False]
     assert reasons.pop(str(broken)).startswith("does not decode (")
     assert reasons == {
         str(tmp_path): "is a folder",
         str(tmp_path / "none.png"): "is no file",
         "image 5": "is an array of uint8 [4, 4, 4], expected uint8 [H, W, 3] or [H, W]",
         "image 6": "is a int, expected a path, bytes of a file, a PIL image or an array of uint8",
+        "image 7": "is of mode 'F', which does not say which value is white; give 8 bits",
     }
     with pytest.raises(ValueError, match=r"broken\.png: does not decode"):
         asked([good, broken])

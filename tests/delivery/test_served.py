@@ -14,6 +14,8 @@ def test_text_is_a_file_in_base64_and_never_a_path(wrapped: Any) -> None:
     assert picture_of(wrapped(base64.b64encode(b"a file").decode()), 1) == b"a file"
     with pytest.raises(ValueError, match=r"^image 2: expected a file in base64, .* other text\.$"):
         picture_of(wrapped("/etc/passwd!"), 2)
+    with pytest.raises(ValueError, match=r"^image 3: expected a file in base64, .* other text\.$"):
+        picture_of(wrapped("Größe"), 3)
 
 
 def test_lists_are_pixels_from_0_to_255() -> None:

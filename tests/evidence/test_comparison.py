@@ -449,7 +449,7 @@ def test_one_image_is_enough_to_compare() -> None:
 def test_tables_of_different_images_are_refused() -> None:
     right = np.ones((2, 4), bool)
     with pytest.raises(
-        ValueError, match=r"the two tables have different ids: a and b do not share 'other/0.jpg'"
+        ValueError, match=r"of b: expected the images of a in their order, got 'other/0.jpg' in one"
     ):
         compare(table("a", right), table("b", right, ids="other"))
 

@@ -30,7 +30,8 @@ def test_a_second_process_is_refused_and_told_which_is_the_first(
     process = toy.start(root, "frozen", script="each", WORK=toy.WAIT)
     toy.began(process)
     message = (
-        rf"^Another process \(PID {process.pid}\) is still running each@frozen in this checkout. "
+        rf"^each@frozen: expected nobody else to run it in this checkout, got process "
+        rf"{process.pid}\. "
         rf"Wait for it, or end it: kill {process.pid}. To run both, use: dvc exp run --temp$"
     )
     with pytest.raises(ValueError, match=message):

@@ -337,10 +337,11 @@ def test_images_of_imagenets_classes_may_have_been_seen_by_foreign_weights(
         ({"name": "folder", "path": "/data/birds/"}, "birds"),
         ({"name": "folder", "path": "../birds.v2"}, "birds.v2"),
         ({"name": "folder", "path": "birds.zip"}, "birds"),
+        ({"name": "folder", "path": None}, "folder"),  # from an address
         ({"name": "garden", "path": "birds"}, "garden"),
     ],
 )
-def test_title_names_the_data(dataset: dict[str, str], title: str, results: Any) -> None:
+def test_title_names_the_data(dataset: dict[str, str | None], title: str, results: Any) -> None:
     params = parameters()
     params["dataset"] |= dataset
     assert render(results(params)).startswith(f"# Which strategy for {title}, resnet18?\n")

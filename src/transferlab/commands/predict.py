@@ -133,7 +133,7 @@ def require_place(path: Path, force: bool, inputs: Iterable[str] = ()) -> None:
     if not path.exists():
         return
     if not force:
-        raise ValueError(f"{path}: there is such a file. Replace it with --force.")
+        raise ValueError(f"{path}: expected no file yet, got one. Replace it with --force.")
     if any(os.path.exists(name) and path.samefile(name) for name in inputs):
         raise ValueError(f"{path}: expected another file, got one of the pictures.")
 

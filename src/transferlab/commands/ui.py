@@ -60,6 +60,8 @@ def expect_free(port: int) -> None:
     Raises:
         ValueError: It is taken, or may not be had.
     """
+    if not 0 < port < 65536:
+        raise ValueError(f"--port: expected 1 to 65535, got {port}. Run: transferlab ui")
     try:
         _bind(port)
     except OSError as error:
@@ -71,8 +73,6 @@ def expect_free(port: int) -> None:
             f"port {port}: expected a free one, but it {reason}. Run: make ui PORT={free}, or "
             f"transferlab ui --port {free}"
         ) from error
-    except OverflowError:
-        raise ValueError(f"port {port}: expected 1 to 65535") from None
 
 
 def _bind(port: int) -> int:

@@ -53,7 +53,7 @@ def verify(*, example: Path | None, tolerance: float) -> None:
             again.compose(copy, params)
         again.rerun(copy)
         after = again.read_record(copy)
-        stages = list(yaml.safe_load((copy / "dvc.yaml").read_text())["stages"])
+        stages = list(yaml.safe_load((copy / "dvc.yaml").read_text("utf-8"))["stages"])
     found = "; ".join(again.problems(before, after, tolerance / 100))
     if found:
         raise ValueError(printable(f"verify: {found}. {_where(before, after, stages)}"))

@@ -53,9 +53,9 @@ def card(facts: Facts, files: Mapping[str, Any] | None, exported: Sequence[str])
         _own_numbers(facts),
     ]
     if files is not None:
-        parts += [*_numbers(facts, files), *_data(facts, files)]
+        parts += [*_numbers(facts, files), *_data(files)]
     parts += ["## Limits", *_limits(facts)]
-    parts += ["## May it have seen its test images?", _contamination(facts, files)]
+    parts += ["## May it have seen its test images?", _contamination(files)]
     parts += ["## Licences", LICENCES]
     parts += ["## Where it comes from", _provenance(facts, files)]
     return "\n\n".join(parts) + "\n"
@@ -90,8 +90,8 @@ def _own_numbers(facts: Facts) -> str:
     return (
         f"This very model has {known.test_right} of {known.test_images} test images right "
         f"({words.percent(known.test_right / known.test_images)}, 95 % interval "
-        f"{words.interval(low, high)}, over images){_validated(known)}. No test image had a part "
-        f"in any choice.\n\n{said}"
+        f"{words.interval(low, high)}, over images){_validated(known)}. No test image trained it "
+        f"or chose its seed; they only say which strategies may be the best.\n\n{said}"
     )
 
 
@@ -132,7 +132,7 @@ def _numbers(facts: Facts, files: Mapping[str, Any]) -> Iterator[str]:
     yield f"Controls, which nothing was trained for: {words.listed(controls, '')}."
 
 
-def _data(facts: Facts, files: Mapping[str, Any]) -> Iterator[str]:
+def _data(files: Mapping[str, Any]) -> Iterator[str]:
     rows = [(words.escaped(row["class"]), row["train"], row["test"]) for row in files["counts"]]
     yield "## Data"
     yield words.table(("class", "training and validation images", "test images"), rows, left=(0,))
@@ -163,7 +163,7 @@ def _limits(facts: Facts) -> Iterator[str]:
     )
 
 
-def _contamination(facts: Facts, files: Mapping[str, Any] | None) -> str:
+def _contamination(files: Mapping[str, Any] | None) -> str:
     if files is None:
         return "Not known here: the files of its training are not at hand."
     start = files["start"]

@@ -78,7 +78,7 @@ def export(model: Model, kind: str, pictures: np.ndarray, path: Path) -> Checked
     Args:
         model: To be exported.
         kind: A key of `KINDS`.
-        pictures: Real ones to check with, uint8 [N, S, S, 3] as the network sees them.
+        pictures: Real ones to check with, uint8 [N, S, S, 3] as the network sees them; one will do.
         path: Replaced only by what has passed.
 
     Raises:
@@ -87,9 +87,11 @@ def export(model: Model, kind: str, pictures: np.ndarray, path: Path) -> Checked
     require_packages(kind)
     write, load = KINDS[kind]
     whole = _whole(model)
+    # an example of one would be taken for always one
+    example = np.resize(pictures, (2, *pictures.shape[1:]))
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.part-") as folder:
         part = Path(folder) / path.name
-        write(whole, model.facts, pictures[:2], part)
+        write(whole, model.facts, example, part)
         run = load(part)
         difference = _difference(_torch(whole), run, pictures)
         if not difference <= LARGEST:
@@ -135,6 +137,7 @@ def _whole(model: Model) -> Whole:
 
 def _torch(module: nn.Module) -> Run:
     def run(pictures: np.ndarray) -> np.ndarray:
+        """See `Run`."""
         with torch.no_grad():
             found: np.ndarray = module(torch.from_numpy(pictures)).numpy()
         return found
@@ -170,6 +173,7 @@ def _load_onnx(path: Path) -> Run:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def run(pictures: np.ndarray) -> np.ndarray:
+        """See `Run`."""
         (found,) = session.run([OUTPUT], {INPUT: pictures})
         return np.asarray(found)
 
@@ -177,7 +181,7 @@ def _load_onnx(path: Path) -> Run:
 
 
 def _program(whole: Whole, example: np.ndarray) -> Any:
-    """For any number of pictures; an example of one would be taken for always one."""
+    """For any number of pictures, by an example of two."""
     batch = {0: torch.export.Dim("batch")}
     return torch.export.export(whole, (torch.from_numpy(example),), dynamic_shapes=(batch,))
 
@@ -204,6 +208,7 @@ def _difference(first: Run, second: Run, pictures: np.ndarray) -> float:
 
 def _milliseconds(run: Run, picture: np.ndarray) -> float:
     def once() -> float:
+        """Milliseconds of one run."""
         started = time.perf_counter()
         run(picture)
         return 1000 * (time.perf_counter() - started)

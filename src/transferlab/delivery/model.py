@@ -136,21 +136,24 @@ def read(path: Path) -> Model:
 def _header(path: Path) -> str:
     if not path.is_file():
         raise ValueError(f"{path}: {_not_a_model('no file')}")
-    with path.open("rb") as file:
-        start = file.read(2)
-    if start == b"PK" or start[:1] == b"\x80":
-        raise ValueError(
-            f"{path}: {_not_a_model('a pickle, or a zip of one')} A pickle runs whatever code is "
-            "in it, so it was not opened."
-        )
     try:
         with safe_open(path, "pt") as opened:
             found: dict[str, str] = opened.metadata() or {}
     except SafetensorError:
-        raise ValueError(f"{path}: {_not_a_model('another kind of file')}") from None
+        raise ValueError(f"{path}: {_other_kind(path)}") from None
     if HEADER not in found:
         raise ValueError(f"{path}: {_not_a_model('tensors without its header')}")
     return found[HEADER]
+
+
+def _other_kind(path: Path) -> str:
+    """What a file without tensors is; safetensors' own begin with a number, which may be any."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start == b"PK" or start[:1] == b"\x80":
+        pickle = _not_a_model("a pickle, or a zip of one")
+        return f"{pickle} A pickle runs whatever code is in it, so it was not opened."
+    return _not_a_model("another kind of file")
 
 
 def _not_a_model(got: str) -> str:

@@ -37,10 +37,13 @@ def named(words: Sequence[str], listed: Iterable[str] = ()) -> list[str]:
         else:
             paths = _meant(word)
             if not paths:
-                raise ValueError(f"No image found at {word!r}.")
+                raise ValueError(
+                    f"{word!r}: expected an image, or a folder or pattern of some, found none. "
+                    "Check the path."
+                )
         found |= dict.fromkeys(paths)
     if not found:
-        raise ValueError("No image found in the list on stdin.")
+        raise ValueError("stdin: expected a list of images, got no line. Name one in each.")
     return list(found)
 
 
@@ -109,6 +112,8 @@ def pixels_of(picture: Any, how: Pictures) -> Pixels:
             f"is a {type(picture).__name__}, expected a path, bytes of a file, a PIL image or an "
             "array of uint8"
         )
+    if picture.mode == "F":  # of a file it is refused, too
+        raise ValueError("is of mode 'F', which does not say which value is white; give 8 bits")
     file = io.BytesIO()
     upright = ImageOps.exif_transpose(picture)  # a copy
     readable = upright if upright.mode in SAVED_AS_PNG else upright.convert("RGB")

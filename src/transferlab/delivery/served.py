@@ -1,7 +1,6 @@
 """A model behind a web address: what MLflow loads and asks, without a pickle."""
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,7 @@ def picture_of(value: Any, number: int) -> bytes | np.ndarray:
     if array.size == 1 and isinstance(text := array.item(), str):  # MLflow wraps a single one
         try:
             return base64.b64decode(text, validate=True)
-        except binascii.Error:
+        except ValueError:  # other letters than base64's, or than ASCII's
             raise ValueError(f"{wanted} other text.") from None
     if array.dtype.kind not in "iu" or array.size == 0 or array.min() < 0 or array.max() > 255:
         raise ValueError(f"{wanted} {array.dtype} {list(array.shape)}, or others.")

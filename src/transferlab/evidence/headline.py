@@ -16,8 +16,7 @@ def headline(summary: Mapping[str, Line], comparison: Comparison) -> dict[str, A
     of the interval over images, its `lead` over the runner-up and the `seconds` of its training,
     all seeds together. The runner-up is the one of the others that validates best, so no test image
     chose it; between equals it is the better one in the test. Without validation images there is
-    none. All but seconds are in percent or
-    points. What does not exist is None.
+    none. All but seconds are in percent or points. What does not exist is None.
 
     Args:
         summary: Of `numbers.summarise`.

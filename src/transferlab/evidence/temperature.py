@@ -30,6 +30,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     each = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
+        """Mean negative log-likelihood of the labels, in nats."""
         truth = rescaled(probabilities, math.exp(log_temperature))[each, labels]
         return float(-np.log(np.clip(truth, SMALLEST, None)).mean())
 
@@ -55,14 +56,13 @@ def temperature_of(name: str, validation: pd.DataFrame, seeds: Sequence[int]) ->
     them together.
 
     The images of one seed are few, and hold too few mistakes to fit one on: of those without any
-    the lowest temperature would seem the best, so where there is none at all it is 1.
+    the lowest temperature would seem the best, so where there is none at all it is 1. So it is
+    where nothing was set aside to validate on and the table has no rows.
 
     Args:
         name: Key of the strategy.
         validation: Its table of validation images, see `read_predictions`.
         seeds: Those that need one.
-
-    Where nothing was set aside to validate on it is 1 as well: the table has no rows.
 
     Raises:
         ValueError: A seed without validation images, where others have some.

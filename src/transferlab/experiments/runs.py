@@ -117,6 +117,7 @@ def run(root: Path, recipe: Recipe, tuning: Tuning, code: str, listener: Listene
     for seed in heartbeat.each(recipe.seeds, "seeds", len(recipe.seeds)):
 
         def begins(key: str, described: Described, seed: int = seed) -> Log:
+            """See `Begins`."""
             listener.start(key, seed, {"dataset": data, **described})
             return partial(listener.log, key, seed)
 

@@ -18,6 +18,8 @@ from ..params.learning.engine import Engine
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 
+KIB = 1024  # bytes of what the kernel calls a kB
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
@@ -95,12 +97,11 @@ def peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     status = Path("/proc/self/status")
-    if (
-        status.is_file()
-    ):  # `getrusage` would count what the parent process held when it started this one
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1e3
+    # `getrusage` would count what the parent process held when it started this one
+    if status.is_file():
+        return int(status.read_text("utf-8").split("VmHWM:")[1].split()[0]) * KIB / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+    return peak / 1e6 if sys.platform == "darwin" else peak * KIB / 1e6
 
 
 def keep_freed_memory() -> None:

@@ -133,6 +133,7 @@ def each(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]
     done = 0
 
     def count() -> str:
+        """Such as `12 of 300 images decoded`."""
         return f"{done:,}{'' if total is None else f' of {total:,}'} {what}"
 
     with telling(count):

@@ -61,9 +61,9 @@ class Lock:
 
     def _refusal(self, pid: int | None) -> str:
         return (
-            f"Another process (PID {pid or 'unknown'}) is still running {self.instance} in this "
-            f"checkout. Wait for it, or end it: kill {pid or 'PID'}. To run both, use: "
-            "dvc exp run --temp"
+            f"{self.instance}: expected nobody else to run it in this checkout, got process "
+            f"{pid or 'of a number that is not known'}. Wait for it, or end it: kill "
+            f"{pid or 'PID'}. To run both, use: dvc exp run --temp"
         )
 
 

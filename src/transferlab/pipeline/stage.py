@@ -34,9 +34,7 @@ Work = Callable[[Path, Params, str], None]
 
 log = logging.getLogger(__name__)
 
-SMALL = (
-    10_000_000  # bytes up to which a file is compared by content; data beyond it by size and time
-)
+SMALL = 10_000_000  # bytes up to which a file's content is compared; beyond, size and time
 
 
 def main(name: str, work: Work, first: Callable[[Path, Params], None] | None = None) -> None:
@@ -135,7 +133,7 @@ class _Run:
             raise ValueError(
                 f"{self.name}: expected its inputs to stay as they were, but {', '.join(changed)} "
                 "changed while it ran. "
-                f"Nothing was recorded; run again."
+                "Nothing was recorded; run again."
             )
 
     def interrupted(self) -> str:

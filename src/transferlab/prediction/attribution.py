@@ -1,6 +1,6 @@
-"""Where in an image a network saw the class that it predicts (Grad-CAM, Selvaraju et al.
+"""Where in an image a network saw the class that it predicts.
 
-2017, as captum has it).
+Grad-CAM (Selvaraju et al. 2017), as captum has it.
 """
 
 import numpy as np

@@ -226,9 +226,9 @@ def common_ids(predictions: Mapping[str, pd.DataFrame]) -> list[str]:
     for name, found in ids.items():
         if found != expected:
             odd = sorted(set(expected) ^ set(found))
+            got = f"{odd[0]!r} in one of them alone" if odd else "another order"
             raise ValueError(
-                f"the two tables have different ids: {first} and {name} "
-                f"{f'do not share {odd[0]!r}' if odd else 'hold them in another order'}. "
+                f"predictions of {name}: expected the images of {first} in their order, got {got}. "
                 f"Run: dvc repro -f -s evaluate@{first} evaluate@{name}"
             )
     return list(expected)

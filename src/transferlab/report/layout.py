@@ -21,9 +21,8 @@ def in_two_dimensions(features: np.ndarray, seed: int = 0) -> np.ndarray:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     perplexity = min(30.0, (len(features) - 1) / 3)
-    with threadpool_limits(
-        1
-    ):  # on a busy machine, threads that wait for each other take 50 times as long
+    # on a busy machine, threads that wait for each other take 50 times as long
+    with threadpool_limits(1):
         places = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(features)
     return np.asarray(places, dtype=float)
 

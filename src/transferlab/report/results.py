@@ -74,7 +74,7 @@ class Findings:
     def dataset(self) -> str:
         """What a person calls the images: their own folder or zip by its name."""
         dataset = self.params["dataset"]
-        if dataset["name"] != "folder":
+        if dataset["name"] != "folder" or dataset["path"] is None:
             return str(dataset["name"])
         return Path(dataset["path"]).name.removesuffix(".zip") or str(dataset["path"])
 

@@ -54,7 +54,7 @@ def read_record(folder: Path) -> Record:
     lock = folder / "dvc.lock"
     return Record(
         accuracies={name: line["accuracy"] for name, line in summary.items()},
-        outputs=outputs_of(yaml.safe_load(lock.read_text())) if lock.is_file() else None,
+        outputs=outputs_of(yaml.safe_load(lock.read_text("utf-8"))) if lock.is_file() else None,
     )
 
 
@@ -73,8 +73,6 @@ def outputs_of(lock: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 def clone(root: Path, folder: Path) -> Path:
     """The last commit of a checkout in a folder of its own, which has an empty cache.
 
-    What was downloaded stands there by its recorded hash; nothing that was trained does.
-
     Raises:
         ValueError: git cannot clone it.
     """
@@ -85,7 +83,8 @@ def clone(root: Path, folder: Path) -> Path:
         check=False,
     )
     if done.returncode:
-        raise ValueError(f"verify: expected to clone {root}: {' '.join(done.stderr.split())}")
+        said = " ".join(done.stderr.split())
+        raise ValueError(f"verify: expected git to clone {root}, got: {said}")
     return folder
 
 

@@ -91,7 +91,7 @@ def require_same_test(entries: Sequence[Entry]) -> None:
         for id, known in first.test.items():
             if known != second.test[id]:
                 raise ValueError(
-                    f"compare: expected the same test images, got another picture or label of "
+                    "compare: expected the same test images, got another picture or label of "
                     f"{id} ({first.label}, then {second.label})."
                 )
 

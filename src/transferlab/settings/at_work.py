@@ -25,8 +25,8 @@ def expect_nobody_else(root: Path) -> None:
     for holder in holders(root / ".dvc/tmp/rwlock"):
         if holder.pid != os.getpid() and is_dvc(holder.pid):
             raise ValueError(
-                f"{root}: Another experiment (PID {holder.pid}) is running here. Wait until it "
-                "ends, or use --temp or --queue to run beside it."
+                f"{root}: expected no other experiment at work here, got one (PID {holder.pid}). "
+                "Wait until it ends, or use --temp or --queue to run beside it."
             )
 
 

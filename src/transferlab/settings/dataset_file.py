@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from ..data.ingest.advice import WORDS
 from ..params.dataset import Dataset
 from ..params.record import plain
 from ..pipeline.places import from_home, home
@@ -19,9 +20,6 @@ from ..pipeline.terminal import printable
 from .look import Found
 
 ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip", ".csv", ".tsv", ".parquet")
-
-WORDS = ("null", "true", "false", "yes", "no", "on", "off", "nan", "inf")
-"""Of YAML and of Hydra, that are no names there."""
 
 NAMES = ("train_folder", "validation_folder", "test_folder", "images_folder", "zip_encoding")
 """Keys whose values are taken as they are, whatever signs they hold."""

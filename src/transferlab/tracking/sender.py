@@ -213,11 +213,9 @@ def _start_child() -> subprocess.Popen[bytes]:
         )
     assert child.stdin is not None
     os.set_blocking(child.stdin.fileno(), False)
-    if hasattr(
-        fcntl, "F_SETPIPE_SZ"
-    ):  # a short training is over before the child reads its first row
-        with contextlib.suppress(
-            OSError
-        ):  # the kernel grants a user only so much; the usual size will do
+    # A short training is over before the child reads its first row.
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        # The kernel grants a user only so much; the usual size will do.
+        with contextlib.suppress(OSError):
             fcntl.fcntl(child.stdin, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return child

@@ -106,12 +106,10 @@ class Checkpoint:
                     return _read(path)
                 except Exception:  # there are half a dozen kinds of damage; all mean the same
                     logger.warning("%s: this saved training is damaged. %s.", path, instead)
-                    # else the next save would move it over the good one
+                    # else the next save moves it over the good one; what follows is not recorded
                     with contextlib.suppress(OSError):
                         path.unlink()
-                        awaited.mark_of(path).unlink(
-                            missing_ok=True
-                        )  # what follows is not recorded
+                        awaited.mark_of(path).unlink(missing_ok=True)
         return Progress()
 
     def due(self) -> bool:

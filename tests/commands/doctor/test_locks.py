@@ -84,7 +84,10 @@ def test_locks_of_a_living_dvc_are_its_own(
 ) -> None:
     lock(root, dead, dvc.pid)
     assert locks.stale_dvc_locks(root) == []
-    with pytest.raises(ValueError, match=rf"Another experiment \(PID {dvc.pid}\) is running here"):
+    with pytest.raises(
+        ValueError,
+        match=rf"expected no other experiment at work here, got one \(PID {dvc.pid}\)\. ",
+    ):
         at_work.expect_nobody_else(root)
 
 

@@ -19,9 +19,16 @@ IN_THE_WORKSPACE = '"location": "workspace"'
 def anybody_at_work(root: Path) -> bool:
     """Whether a git or DVC of this user works in a checkout, or for it."""
     return any(
-        _at_home(process, root) and (at_work.is_dvc(process.pid) or process.name() == "git")
+        _at_home(process, root) and (at_work.is_dvc(process.pid) or _is_git(process))
         for process in _others()
     )
+
+
+def _is_git(process: psutil.Process) -> bool:
+    try:
+        return process.name() == "git"
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def orphan_stages(root: Path) -> list[Finding]:

@@ -62,10 +62,12 @@ def measure(name: str, classes: int = 2) -> Measured:
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
 
     def forward() -> None:
+        """A pass as frozen layers make it."""
         with torch.no_grad():
             net(images)
 
     def training() -> None:
+        """A step."""
         optimizer.zero_grad()
         net(images).logsumexp(1).mean().backward()
         optimizer.step()

@@ -1,7 +1,5 @@
 """The commands `zoo` and `parts`."""
 
-import csv
-import io
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +14,7 @@ from ...params.learning.network import FAMILIES, PARTS, is_backbone
 from ...params.learning.strategies import GradientStrategy, first_match
 from ...params.reading import parse
 from ...params.whole import Params
-from ...pipeline.files import write_text
+from ...pipeline.files import write_csv
 from ...settings import compose
 from .measure import Measured, measure
 
@@ -96,11 +94,8 @@ def _write(found: Sequence[Measured], folder: Path) -> None:
     from .figure import draw
 
     folder.mkdir(parents=True, exist_ok=True)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, [field.name for field in fields(Measured)])
-    writer.writeheader()
-    writer.writerows(asdict(it) for it in found)
-    write_text(folder / "zoo.csv", table.getvalue())
+    columns = [field.name for field in fields(Measured)]
+    write_csv(folder / "zoo.csv", columns, map(asdict, found))
     if any(it.top1 is not None for it in found):
         save(draw(found, _unit()), folder / "zoo.png")
 
@@ -132,17 +127,20 @@ def _of_backbone(params: Params) -> Iterator[str]:
 
 
 def _of_strategies(params: Params) -> Iterator[str]:
+    from ...report import words
+    from ...training.strategies import phase_lengths
+
     for name, strategy in params.strategies.items():
         yield f"{name}: {strategy.title}"
         if not isinstance(strategy, GradientStrategy):
             yield "  no gradient: the head is solved for, the backbone frozen"
             continue
-        shares = sum(phase.share for phase in strategy.phases.values())
-        for phase, said in strategy.phases.items():
+        most = min(strategy.epochs, params.train.max_epochs or strategy.epochs)
+        lengths = phase_lengths(most, [phase.share for phase in strategy.phases.values()])
+        for (phase, said), epochs in zip(strategy.phases.items(), lengths, strict=True):
             rates = ((part, said.rates[str(first_match(said.rates, part))]) for part in PARTS)
             each = (
                 f"{part} {'frozen' if rate is None else format(strategy.lr * rate, '.2g')}"
                 for part, rate in rates
             )
-            epochs = strategy.epochs * said.share / shares
-            yield f"  {phase}, {epochs:g} epochs: {', '.join(each)}"
+            yield f"  {phase}, {words.counted(epochs, 'epoch')}: {', '.join(each)}"

@@ -83,9 +83,8 @@ def fetch(
         )
     folder = places.cache_folder("downloads")
     with _alone(folder):
-        for stale in folder.glob(
-            "*.part-*"
-        ):  # of a process that was killed: whoever writes one holds the lock
+        # of a process that was killed: whoever writes one holds the lock
+        for stale in folder.glob("*.part-*"):
             stale.unlink(missing_ok=True)
         found = (
             _cached(request, folder)
@@ -262,9 +261,8 @@ def _verify(path: Path, sha256: str, request: Request, source: str) -> str:
         )
         return "contents"
     if not request.has_digest:
-        if request.suffix == ".zip" and not zipfile.is_zipfile(
-            path
-        ):  # recorded, it would be trusted for ever
+        # recorded, it would be trusted for ever
+        if request.suffix == ".zip" and not zipfile.is_zipfile(path):
             raise Refused(
                 f"{source} is not a readable zip.", f"Nothing was kept. Check {request.url_key}."
             )

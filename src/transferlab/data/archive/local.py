@@ -77,7 +77,7 @@ def own_file(name: str, *, sha256: str | None, key: str) -> Verified:
         raise Absent(
             f"{key}: expected official, none, source, or a file, got '{name}': there is no such "
             f"file, {where}. "
-            f"Give a path, or a name in the mirror."
+            "Give a path, or a name in the mirror."
         )
     found = local(path, sha256=sha256, key=key)
     suffix = suffix_of(name)
@@ -85,7 +85,7 @@ def own_file(name: str, *, sha256: str | None, key: str) -> Verified:
         raise ValueError(
             f"{key}: {name}: expected a sha256 that starts with {suffix}, as its name says, got "
             f"{found.sha256[:16]}. "
-            f"Fetch the file again, or rename it if it is your own."
+            "Fetch the file again, or rename it if it is your own."
         )
     return Verified(
         path=path,

@@ -43,6 +43,7 @@ sleep = time.sleep  # replaced in tests
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """The address that an answer leads to; None where it leads nowhere."""
         try:
             target = super().get_redirect_target(resp)
             downgrade = target is not None and _is_downgrade(resp.url, urljoin(resp.url, target))
@@ -74,9 +75,8 @@ class Transfer:
     request: Request
     file: IO[bytes]
     total: int | None = None  # bytes; unknown when the server does not say
-    validator: str | None = (
-        None  # names the version being read; without one a broken transfer starts over
-    )
+    # names the version being read; without one a broken transfer starts over
+    validator: str | None = None
     deadline: float = field(default_factory=lambda: time.monotonic() + total_seconds())
 
     def run(self) -> None:
@@ -255,6 +255,7 @@ def _arriving(pieces: Iterator[Any], patience: Callable[[], float]) -> Iterator[
     given_up = threading.Event()
 
     def fetch() -> None:
+        """Put every piece into the queue, and what ended them."""
         try:
             for piece in pieces:
                 ready.put(piece)
@@ -265,6 +266,7 @@ def _arriving(pieces: Iterator[Any], patience: Callable[[], float]) -> Iterator[
             ready.put(error)
 
     def arrive() -> Iterator[Any]:
+        """The pieces out of the queue."""
         while not isinstance(piece := _next(ready, patience()), _End):
             if isinstance(piece, BaseException):
                 raise piece
@@ -287,7 +289,7 @@ def _next(ready: "queue.Queue[Any]", seconds: float) -> Any:
 
 
 def _reach(url: str) -> None:
-    """Resolve and connect within `CONNECT_SECONDS` in all, or raise `_Broken`.
+    """Resolve and connect within `CONNECT_SECONDS` in all, or raise `Broken`.
 
     requests' own timeout holds for each address of a host and not at all for the resolver: behind a
     firewall that drops packets a single try at a host with twelve addresses would take a minute.
@@ -299,6 +301,7 @@ def _reach(url: str) -> None:
     outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
     def connect() -> None:
+        """Put what came of it into the queue."""
         try:
             socket.create_connection(place, timeout=CONNECT_SECONDS).close()
             outcome.put(None)

@@ -3,7 +3,7 @@
 import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...params.dataset import Dataset
@@ -176,9 +176,9 @@ def _refuse_straddling(entries: Sequence[Entry], where: str) -> None:
         )
 
 
-def _images(paths: object) -> list[str]:
+def _images(paths: Iterable[str]) -> list[str]:
     """Those that are called like images; all, where none is."""
-    listed = list(paths)  # type: ignore[call-overload]
+    listed = list(paths)
     return [path for path in listed if named_like_image(path)] or listed
 
 

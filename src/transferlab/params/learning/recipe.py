@@ -61,19 +61,24 @@ class Sections(Protocol):
     """What a training depends on among all parameters: an attribute for each section."""
 
     @property
-    def backbone(self) -> Any: ...  # noqa: D102
+    def backbone(self) -> Any:
+        """The network and the weights it starts from."""
 
     @property
-    def seeds(self) -> tuple[int, ...]: ...  # noqa: D102
+    def seeds(self) -> tuple[int, ...]:
+        """One training for each."""
 
     @property
-    def train(self) -> Train: ...  # noqa: D102
+    def train(self) -> Train:
+        """What all strategies share."""
 
     @property
-    def engine(self) -> Engine: ...  # noqa: D102
+    def engine(self) -> Engine:
+        """Where and how the arithmetic runs."""
 
     @property
-    def strategies(self) -> Mapping[str, Strategy]: ...  # noqa: D102
+    def strategies(self) -> Mapping[str, Strategy]:
+        """By name."""
 
 
 def recipe_of(params: Sections, name: str) -> Recipe:

@@ -1,12 +1,4 @@
-"""Tables in, figures out; no function here reads a file.
-
-Figures are drawn for the width of a README (860 px), in colours that colour-blind readers can tell
-apart, and the same table gives the same bytes. matplotlib is imported without pyplot, so no display
-and no global state is involved. Places are given in inches from the upper left corner: matplotlib's
-own layout takes seconds for a dozen panels.
-
-Figures made of photographs are in `pictures`.
-"""
+"""Figure: test accuracy, a row per strategy."""
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence

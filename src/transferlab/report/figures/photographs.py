@@ -1,8 +1,7 @@
 """Figures made of photographs: what the strategies get wrong, where they look, and what training
 shows them.
 
-In the style of `plots`, and like there no function reads a file. Photographs are shown as their
-central square.
+Photographs are shown as their central square.
 """
 
 import math

@@ -139,6 +139,7 @@ def spread_out(wanted: Sequence[float], low: float, high: float, gap: float) -> 
     gap = min(gap, (high - low) / max(len(wanted), 1))
 
     def first(group: Sequence[int]) -> float:
+        """Where the first of a group stands."""
         middle = sum(wanted[i] for i in group) / len(group)
         half = gap * (len(group) - 1) / 2
         return max(low, min(middle - half, high - 2 * half))

@@ -118,9 +118,8 @@ def _cell(axes: Axes, x: float, y: float, view: Mapping[str, Any], width: float)
     if view["low"] is not None and view["high"] is not None:
         low, high = words.signed(view["low"]), words.signed(view["high"])
         interval = f"{low} to {high}" if width > 0.85 else f"{low}, {high}"
-        if (
-            inches(interval, 6) > width - 0.12
-        ):  # of two numbers with two digits, decimals matter least
+        # of two numbers with two digits, decimals matter least
+        if inches(interval, 6) > width - 0.12:
             interval = " to ".join(words.signed(view[end], 0) for end in ("low", "high"))
         size = min(7, 6 * (width - 0.12) / inches(interval, 6))
         axes.text(x, y + 0.22, interval, ha="center", va="center", fontsize=size)
