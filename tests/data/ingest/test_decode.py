@@ -1,5 +1,6 @@
 """No image is silently changed: every mode becomes RGB, or the file is refused."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -87,6 +88,15 @@ def test_exif_rotation_is_applied() -> None:
     pixels = decoded(saved(image, "PNG", exif=exif))
     assert pixels.shape == (8, 4, 3)
     assert pixels[:2].min() == 255 and pixels[2:].max() == 0
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "MPO"])
+def test_of_several_frames_or_pages_the_first_is_the_image(kind: str) -> None:
+    first, second = (Image.new("RGB", (16, 16), grey) for grey in ("white", "black"))
+    content = saved(first, kind, save_all=True, append_images=[second])
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.n_frames == 2  # type: ignore[attr-defined]
+    assert decoded(content).min() > 250
 
 
 @pytest.mark.parametrize("name", NOT_USABLE)
