@@ -10,7 +10,9 @@ import torch
 from transferlab.experiments.work import of_parts, operations
 from transferlab.network import backbones
 from transferlab.params.learning.recipe import recipe_of
+from transferlab.params.learning.strategies import GradientStrategy
 from transferlab.params.whole import Params
+from transferlab.settings import passes
 
 AT = {32: [1, 2, 4, 8, 16, 32], 16: [100, 200, 400, 800, 1600, 3200]}
 """Operations of each part at two sides, told apart by their digits."""
@@ -87,6 +89,30 @@ def test_phases_pass_what_each_of_them_freezes(params: Params) -> None:
     phases = {first: replace(head, share=1), second: replace(rest, share=1)}
     found = work(params, "two_phase", epochs=4, views=None, phases=phases, resolution=1)
     assert found == (2 * 31 + 3 * 2 * 32) + 3 * 2 * 63
+
+
+def test_what_is_expected_of_a_training_is_what_it_counts_when_it_is_done(params: Params) -> None:
+    sides = {32: [400 * share for share in passes.SHARES]}
+    sides[16] = [count / 4 for count in sides[32]]
+    for key, strategy in params.strategies.items():
+        small = strategy
+        if isinstance(strategy, GradientStrategy):
+            small = replace(strategy, resolution=0.5)
+        recipe = replace(recipe_of(params, key), strategy=small)
+        counted = operations(recipe, sides.__getitem__, 8, 2)  # type: ignore[arg-type]
+        training = passes.Training(
+            name=(key,),
+            strategy=small,
+            seed=0,
+            fit=8,
+            validation=2,
+            split=10,
+            table=passes.Table("images", 10),
+            shares=True,
+            asked=0,
+        )
+        expected = dict(passes.learning(training, params.train.max_epochs))
+        assert 400 * sum(expected.values()) == pytest.approx(counted), key
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def test_division_computes_what_the_whole_network_computes(
             torch.testing.assert_close(
                 divided[cut:](divided[:cut](images)), expected, rtol=1e-5, atol=1e-5
             )
-        assert divided[:-1](images).dim() == 2, "what enters the head must be features [B, F]"
+        assert divided[:-1](images).shape == (2, cost.COST[name].features)
     assert [part for part, _ in divided.named_children()] == list(PARTS)
     assert sum(p.numel() for p in divided.parameters()) == sum(
         p.numel() for p in whole.parameters()

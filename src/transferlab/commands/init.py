@@ -24,7 +24,7 @@ from ..pipeline.files import atomic
 from ..pipeline.places import cache_folder, checkout, from_home
 from ..pipeline.terminal import printable
 from ..report.words import agreeing, counted
-from ..settings import at_work, compose, composed, dataset_file
+from ..settings import amount, at_work, compose, composed, dataset_file
 from ..settings.cost import expectation
 from ..settings.look import Found, look_at
 
@@ -110,7 +110,7 @@ def init(*, path: str, name: str | None, settings: Sequence[str], force: bool) -
     if found.megabytes > LARGE_MB:
         print("reading every file once, for the digest that tells when one changes", flush=True)
     _write(root, plan, _composed(root, plan))
-    _say_what_next(plan, preview, expectation(values, _training_images(found, values)))
+    _say_what_next(plan, preview, expectation(values, amount.counted(found, values.dataset)))
 
 
 def _unhashed(plan: Plan) -> list[str]:
@@ -344,11 +344,6 @@ def _glance(
     if bad:
         notes.insert(0, printable(f"cannot be read, left out: {_listed(list(bad))}"))
     return found, notes, preview
-
-
-def _training_images(found: Found, values: Params) -> int:
-    count = sum(count.get("train", 0) for count in found.counts.values())
-    return round(count * (1 - (values.dataset.test_fraction or 0))) if found.drawn else count
 
 
 def _write(root: Path, plan: Plan, text: str) -> None:

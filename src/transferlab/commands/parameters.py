@@ -11,6 +11,7 @@ from ..pipeline.files import write_text
 from ..pipeline.places import checkout
 from ..pipeline.terminal import printable
 from ..settings import at_work, compose, composed
+from ..settings.amount import known
 from ..settings.changes import differences
 from ..settings.cost import expectation
 from .doctor import history
@@ -88,7 +89,8 @@ def show(old: Any, new: Any) -> None:
     """Print every key that changes, and what to expect of a run."""
     for change in differences(old, new):
         print(f"params.yaml: {in_words([change])}")
-    print(expectation(parse(new, "conf")))
+    values = parse(new, "conf")
+    print(expectation(values, known(values.dataset)))
 
 
 def in_words(changes: Sequence[tuple[str, Any, Any]]) -> str:

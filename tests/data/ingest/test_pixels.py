@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,34 @@ from PIL import Image
 from transferlab.data.images import load_images
 from transferlab.data.ingest import pixels
 from transferlab.data.ingest.pixels import preprocess
-from transferlab.pipeline import files, places
+from transferlab.pipeline import files, heartbeat, places
 
 # The images
+
+
+def test_whoever_waits_is_told_how_many_images_are_decoded_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of files of which each takes a quarter of a second, and so as long as there are any."""
+    now, said = [0.0], list[str]()
+    beat = heartbeat.Heartbeat("preprocess", said.append, lambda: now[0])
+    monkeypatch.setattr(heartbeat._State, "now", beat)
+
+    def decoding() -> Iterator[int]:
+        for number in range(120):
+            now[0] += 0.25
+            beat.look()
+            yield number
+
+    paced = pixels._paced(decoding(), lambda: now[0])
+    assert list(heartbeat.each(paced, "images decoded", 120)) == list(range(120))
+    now[0] += heartbeat.EVERY
+    beat.look()
+    assert said == [
+        "preprocess: 39 of 120 images decoded, 4 a second (10 s)",
+        "preprocess: 119 of 120 images decoded, 4 a second (30 s)",
+        "preprocess: at work (50 s)",
+    ]
 
 
 def test_what_is_no_photograph_is_left_out_and_listed_with_the_reason(

@@ -10,14 +10,15 @@ import hashlib
 import io
 import os
 import shutil
+import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -53,6 +54,8 @@ MANIFEST = (
     "stored_sha256",
     "offset",
 )
+
+T = TypeVar("T")
 
 DECODED = ".decoded"
 """All images, until it is known which of them are held out."""
@@ -158,7 +161,7 @@ def _decode(
     ):
         contents = ((entry, read_entry(opened, entry.info), dataset) for entry in entries)
         prepared = in_order(pool, _prepare, contents, ahead=2 * threads)
-        for result in heartbeat.each(prepared, "images decoded", len(entries)):
+        for result in heartbeat.each(_paced(prepared), "images decoded", len(entries)):
             if isinstance(result, Skipped):
                 found.append(result)
                 continue
@@ -173,6 +176,15 @@ def _decode(
             )
             file.write(values.tobytes())
     return found
+
+
+def _paced(items: Iterable[T], clock: Callable[[], float] = time.monotonic) -> Iterator[T]:
+    """The same items; a line that falls due says how many come a second."""
+    begun = clock()
+    for done, item in enumerate(items, 1):
+        yield item
+        heartbeat.doing(f"{done / max(clock() - begun, 1e-3):,.0f} a second")
+    heartbeat.doing("")
 
 
 def _prepare(
