@@ -58,8 +58,9 @@ test-fast: setup ## the tests that take seconds
 drill: setup ## processes killed, disks filled, seconds waited: what takes too long for every day
 	python -m pytest -m drill
 
-bench: setup ## the tutorial's loop against the engine: make bench BENCH="--backbone resnet18 --weights none"
+bench: setup ## the tutorial's loop against the engine, on photographs and 3000 drawn images: make bench BENCH="--backbone resnet18 --weights none"
 	python benchmarks/bench.py $(BENCH)
+	python benchmarks/bench.py $(BENCH) --drawn 3000 --loops frozen --ladder
 
 check: setup ## style, types, and params.yaml against conf/
 	ruff check

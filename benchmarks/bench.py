@@ -38,6 +38,7 @@ HERE = Path(__file__).resolve().parent
 EPOCHS = 25  # of the tutorial
 REPEATS, SHORT = 3, 20.0  # a run of ours below so many seconds counts by the median of three
 TEN = f"seeds={list(range(10))}".replace(" ", "")
+DRAWN = "stripes,grid,dots,noise,blobs,bricks,checks,crosses,rays,waves"
 Run = dict[str, Any]
 
 
@@ -113,6 +114,23 @@ LADDERS: dict[str, list[tuple[str, list[str] | Row]]] = {
 }
 
 
+def drawn(images: int | None) -> list[str]:
+    """Settings of so many drawn images of 256 px, of which three tenths are for the test; none
+    where the photographs are meant.
+    """
+    if images is None:
+        return []
+    each = images // (DRAWN.count(",") + 1)
+    values = {
+        "px": 256,
+        "classes": f"[{DRAWN}]",
+        "train_per_class": each * 7 // 10,
+        "test_per_class": each - each * 7 // 10,
+    }
+    textures = [f"dataset.textures.{key}={value}" for key, value in values.items()]
+    return ["dataset=textures", "dataset.store_px=256", f"dataset.classes=[{DRAWN}]", *textures]
+
+
 class Bench:
     """Prepared data and weights, and the runs on them.
 
@@ -128,7 +146,11 @@ class Bench:
                 mirror  # absolute: relative ones count from the next line's folder
             )
         os.environ["DVC_ROOT"] = str(folder)
-        self.settings = [f"backbone={given.backbone}", f"backbone.weights={given.weights}"]
+        self.settings = [
+            f"backbone={given.backbone}",
+            f"backbone.weights={given.weights}",
+            *drawn(given.drawn),
+        ]
         values = parse(yaml.safe_load(compose.compose(["strategy=probe", *self.settings])))
         bring.bring(values.dataset, folder / "data/raw")
         start = {"train": values.train, "engine": values.engine, "code": "", "log": print}
@@ -150,13 +172,15 @@ class Bench:
         with zipfile.ZipFile(self.folder / "data/raw/archive.zip") as file:
             file.extractall(self.folder / "tutorial")
         self.all = next((self.folder / "tutorial").rglob("train")).parent
+        if (tested := self.all / "test").exists():
+            tested.rename(self.all / "val")
         known = files.read_json(self.folder / "data/processed/classes.json")
         images = load_images(self.folder / "data/processed/train", known["classes"])
         split = stratified_split(images.labels, values.train.validation_fraction, 0, "validation")
         self.equal = self.folder / "equal"
         for name, rows in zip(("train", "val"), split, strict=True):
             for row in rows:
-                found = next((self.all / "train").rglob(Path(images.ids[row]).name))
+                found = self.all / images.ids[row]
                 place = self.equal / name / found.parent.name / found.name
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.symlink_to(found)
@@ -298,8 +322,10 @@ def table(result: Run) -> str:
     counted = f"{given['epochs']} epochs, extrapolated to {EPOCHS}"
     if given["full"]:
         counted = f"all {EPOCHS} epochs"
+    images = f", {given['drawn']} drawn images" if given.get("drawn") else ""
     lines = [
-        f"# {given['backbone']}, weights {given['weights']}: the tutorial's loop and the engine",
+        f"# {given['backbone']}, weights {given['weights']}{images}: the tutorial's loop and the "
+        "engine",
         "",
         f"{result['machine']}; {given['rounds']} round(s). The loop was timed over {counted}; one "
         "seed of ours against one run of it unless the line says otherwise. Where ours took less "
@@ -372,6 +398,12 @@ def _arguments() -> argparse.Namespace:
         "--weights", default="official", help="as backbone.weights: official, none, or a file"
     )
     parser.add_argument(
+        "--drawn",
+        type=int,
+        metavar="IMAGES",
+        help="so many drawn ones of ten classes in place of the photographs",
+    )
+    parser.add_argument(
         "--epochs", type=int, default=3, help="of the baseline that are timed, 3 or more"
     )
     parser.add_argument(
@@ -411,7 +443,8 @@ def main() -> None:
             "ladders": bench.ladders(),
         }
     text = table(result)
-    write = given.out / f"{given.backbone}.json"
+    images = f"-{given.drawn}" if given.drawn else ""
+    write = given.out / f"{given.backbone}{images}.json"
     files.write_json(write, result)
     files.write_text(write.with_suffix(".md"), text)
     print(text)

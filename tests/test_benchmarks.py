@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from checkout import ROOT
 from small import SETTINGS, params_of, prepare
+
+from transferlab.params.reading import parse
+from transferlab.settings import amount, compose
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import bench
@@ -81,6 +85,13 @@ def test_baseline_passes_every_image_in_every_epoch(prepared: Path) -> None:
         (12, 6),
     ]
     assert found["prepared_seconds"] > 0
+
+
+def test_the_larger_set_has_its_images_in_ten_classes() -> None:
+    settings = ["backbone=mobilenet_v2", "strategy=probe", *bench.drawn(3000)]
+    values = parse(yaml.safe_load(compose.compose(settings)))
+    assert amount.said(values.dataset) == amount.Amount(2100, 900, 10)
+    assert bench.drawn(None) == []
 
 
 def test_table_says_what_was_extrapolated() -> None:
