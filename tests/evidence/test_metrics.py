@@ -688,8 +688,8 @@ def test_a_control_has_an_accuracy_with_its_interval_and_an_f1(tmp_path: Path) -
 
 def test_importing_the_numbers_loads_neither_torch_nor_the_slow_libraries() -> None:
     check = (
-        "import sys, transferlab.evidence.numbers; assert not {'torch', 'sklearn', 'scipy', "
-        "'statsmodels'} & set(sys.modules)"
+        "import sys, transferlab.evidence.numbers; assert not {'torch', 'sklearn', 'scipy'} "
+        "& set(sys.modules)"
     )
     source = Path(numbers.__file__).parents[2]
     subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": str(source)}, check=True)

@@ -38,15 +38,17 @@ def mcnemar(wins: int, losses: int) -> float:
     """Exact two-sided p-value: that of so uneven a split, were each image a toss of a coin
     (Psychometrika 12 (1947), 153-157).
     """
-    from statsmodels.stats.contingency_tables import mcnemar as test
+    from scipy.stats import binom
 
-    return float(test([[0, wins], [losses, 0]], exact=True).pvalue)
+    return float(min(1.0, 2 * binom.cdf(min(wins, losses), wins + losses, 0.5)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values adjusted by Holm's method: the chance of one wrong rejection among all is kept
     (Scandinavian Journal of Statistics 6 (1979), 65-70).
     """
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(value) for value in multipletests(p_values, method="holm")[1]] if p_values else []
+    order = np.argsort(p_values)
+    left = np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.maximum.accumulate(np.sort(p_values) * left).clip(max=1.0)
+    return [float(value) for value in adjusted]

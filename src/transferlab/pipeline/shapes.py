@@ -4,8 +4,10 @@ Standard library only, like `files`. pydantic, which checks the parameters, woul
 TypedDict than Python 3.11's.
 """
 
+import functools
+import typing
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, Union, get_args, get_origin, is_typeddict
 
 WORDS = {dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number"}
 WORDS |= {bool: "true or false", NoneType: "null"}
@@ -42,8 +44,13 @@ def _misfit_of_object(value: Any, shape: Any, place: str) -> tuple[str, str] | N
         return _said(WORDS[dict], place), short(value)
     for key in sorted(shape.__required_keys__ - value.keys()):
         return f"the key {_below(place, key)}", "none"
-    hints = get_type_hints(shape)
+    hints = _hints(shape)
     return _first((value[key], hints[key], _below(place, key)) for key in hints if key in value)
+
+
+@functools.cache  # a list of objects asks once for each
+def _hints(shape: Any) -> dict[str, Any]:
+    return typing.get_type_hints(shape)
 
 
 def _first(parts: Any) -> tuple[str, str] | None:

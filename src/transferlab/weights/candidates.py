@@ -1,6 +1,8 @@
 """Where in a weights file a network may stand: behind which keys, which prefix and which names."""
 
+import contextlib
 import functools
+import importlib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..network import backbones
+from ..params.learning.network import origin_of
 from .content import quoted
 
 COUNTER = "num_batches_tracked"  # of BatchNorm: no network here reads it, and older files have none
@@ -89,7 +92,10 @@ def network_of(backbone: str) -> Network:
     Raises:
         ValueError: There is no such network, or its parts are not known.
     """
-    backbones.builder(backbone)(1)  # imports its library, which must not happen on the meta device
+    library, _ = origin_of(backbone)
+    if library in backbones.LIBRARIES:
+        with contextlib.suppress(ImportError):  # told below
+            importlib.import_module(library)  # which must not happen on the meta device
     with torch.device("meta"):
         net = backbones.builder(backbone)(1)
     tensors = net.state_dict(keep_vars=True)
