@@ -1,5 +1,6 @@
 """A git repository with the project in it, small enough to run whole."""
 
+import copy
 import hashlib
 import os
 import re
@@ -57,6 +58,13 @@ class Repository:
         )
         assert bool(done.returncode) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    def copied(self, root: Path) -> "Repository":
+        """The same with all that was made, elsewhere."""
+        shutil.copytree(self.root, root, symlinks=True)
+        twin = copy.copy(self)
+        twin.root = root
+        return twin
 
     def compose(self, *overrides: str) -> None:
         code = "import sys; from transferlab.commands.main import main; main()"

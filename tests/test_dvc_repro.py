@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -16,6 +17,18 @@ import pytest
 import yaml
 from checkout import ROOT
 from nbclient import NotebookClient
+from opened import (
+    CHECK,
+    NAMES,
+    PARAMETERS,
+    UNREAD,
+    audited,
+    declared,
+    lies_in,
+    listed,
+    says_nothing,
+    touched,
+)
 from repository import SMALL, TWO, Repository, ran
 
 from transferlab.commands.cluster import jobs
@@ -24,12 +37,48 @@ from transferlab.params.reading import load_params
 pytestmark = pytest.mark.slow
 
 
+OTHERS = (
+    "cross_validation.strategies=[frozen]",
+    "cross_validation.repeats=1",
+    "cross_validation.folds=6",
+    "learning_curve.strategies=[frozen]",
+    "learning_curve.fractions=[0.84]",
+)
+"""Settings under which the stages work that have nothing to do otherwise."""
+LATER = ("train frozen", "cross_validate frozen", "learning_curve frozen")
+LATER += ("compare", "report", "track")
+
+
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lists")
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory, lists: Path) -> Repository:
     made = Repository(tmp_path_factory.mktemp("repository"))
-    made("dvc", "repro")
+    made("dvc", "repro", **audited(lists))
     made.commit()
     return made
+
+
+@pytest.fixture(scope="module")
+def opened(
+    tmp_path_factory: pytest.TempPathFactory, repository: Repository, lists: Path
+) -> dict[str, dict[str, set[str]]]:
+    """What every stage, and every process that it starts, reads and writes below the checkout."""
+    made = repository.copied(tmp_path_factory.mktemp("copy") / "repository")
+    made.compose(*TWO, *OTHERS, "engine.precision=auto")
+    for stage in ("watch", "precision"):
+        made(sys.executable, f"stages/{stage}.py", **audited(lists))
+    made.compose(*TWO, *OTHERS)
+    for stage in ("precision", "split"):
+        made(sys.executable, f"stages/{stage}.py")
+    for command in LATER:
+        stage, *key = command.split()
+        tracked = {**audited(lists), "TRANSFERLAB_TRACKING": "on"}
+        made(sys.executable, f"stages/{stage}.py", *key, **tracked)
+    return {name: listed(made.root, lists / name) for name in NAMES}
 
 
 def test_a_bare_clone_ends_in_a_report_and_git_sees_only_results(repository: Repository) -> None:
@@ -44,6 +93,36 @@ def test_a_bare_clone_ends_in_a_report_and_git_sees_only_results(repository: Rep
         path for path in tracked if path.startswith(("data/", "models/", "runs/", "predictions/"))
     ]
     assert {"metrics/summary.json", "reports/report.md", "dvc.lock"} <= set(tracked)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stage_reads_nothing_but_its_dependencies_and_its_own_results(
+    name: str, opened: dict[str, dict[str, set[str]]]
+) -> None:
+    allowed = declared(name, "deps", "outs", "metrics")
+    read = {path for path in opened[name]["read"] - PARAMETERS if not says_nothing(path)}
+    read = {path for path in read if not lies_in(path, CHECK)}
+    assert f"stages/{name.partition('@')[0]}.py" in read
+    assert {path for path in read if not lies_in(path, allowed)} == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stage_reads_something_of_every_result_that_it_lists(
+    name: str, opened: dict[str, dict[str, set[str]]]
+) -> None:
+    """So that no change of what a stage does not read runs it."""
+    results = [path for path in declared(name, "deps") if not path.startswith(("src/", "stages/"))]
+    unread = [place for place in results if not touched(place, opened[name]["read"])]
+    assert unread == UNREAD.get(name, [])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stage_writes_exactly_its_outputs(
+    name: str, opened: dict[str, dict[str, set[str]]]
+) -> None:
+    places, written = declared(name, "outs", "metrics"), opened[name]["written"]
+    assert {path for path in written if not lies_in(path, places)} == set()
+    assert [place for place in places if not any(lies_in(path, [place]) for path in written)] == []
 
 
 def test_a_second_repro_runs_nothing(repository: Repository) -> None:

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def declared(stage: str) -> dict:
     return STAGES[stage].get("do", STAGES[stage])
 
 
+@cache
 def imported(path: Path) -> set[Path]:
     """The project's modules that a file imports anywhere, functions included."""
     found = set()
@@ -67,6 +69,7 @@ def named_by(node: ast.ImportFrom, path: Path) -> set[Path]:
     return modules
 
 
+@cache
 def modules() -> set[Path]:
     """All of the package but the rooms' own descriptions."""
     return {path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}

@@ -1,6 +1,7 @@
 """What the tests of the commands share."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,19 @@ from transferlab.commands.init import UNHASHED
 from transferlab.settings import compose
 
 OPTIONS: dict[tuple[bytes, ...], dict] = {}
+TEXTS: list[str] = []
+NARROW = ("strategy: all", "strategy: [frozen, probe]")
+
+
+def files_of(folder: Path) -> tuple[bytes, ...]:
+    """What is composed of, and so the key of what was composed."""
+    files = sorted(folder.rglob("*.yaml"))
+    return tuple(path.read_bytes() for path in files if path.name != "defaults.yaml")
+
+
+UNTOUCHED = tuple(
+    content.replace(*(word.encode() for word in NARROW)) for content in files_of(ROOT / "conf")
+)
 
 
 @pytest.fixture
@@ -21,7 +35,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "checkout"
     shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("__pycache__"))
     path = root / "conf/config.yaml"
-    path.write_text(path.read_text().replace("strategy: all", "strategy: [frozen, probe]"))
+    path.write_text(path.read_text().replace(*NARROW))
     for module in (init, parameters, running, sync, ui, compose):
         monkeypatch.setattr(module, "checkout", lambda: root)
     for name in ("TRANSFERLAB_TRACEBACK", "TRANSFERLAB_MIRROR"):
@@ -30,18 +44,27 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def options_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the same `conf/` offers takes Hydra seconds, each time."""
-    composed = compose.options_of
+def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the same `conf/` offers takes Hydra seconds, each time; an untouched one without
+    overrides a quarter of one.
+    """
+    options_of, composed = compose.options_of, compose.compose
 
-    def known(root: Path) -> dict:
-        files = sorted((root / "conf").rglob("*.yaml"))
-        key = tuple(path.read_bytes() for path in files if path.name != "defaults.yaml")
+    def known_options(root: Path) -> dict:
+        key = files_of(root / "conf")
         if key not in OPTIONS:
-            OPTIONS[key] = composed(root)
+            OPTIONS[key] = options_of(root)
         return OPTIONS[key]
 
-    monkeypatch.setattr(compose, "options_of", known)
+    def known_text(overrides: Sequence[str] = (), root: Path | None = None) -> str:
+        if overrides or files_of((root or compose.checkout()) / "conf") != UNTOUCHED:
+            return composed(overrides, root)
+        if not TEXTS:
+            TEXTS.append(composed((), root))
+        return TEXTS[0]
+
+    monkeypatch.setattr(compose, "options_of", known_options)
+    monkeypatch.setattr(compose, "compose", known_text)
 
 
 @pytest.fixture

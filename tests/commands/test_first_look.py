@@ -23,6 +23,8 @@ from called import edit, failure, said
 from transferlab.data.archive.bring import bring
 from transferlab.params.reading import parse
 
+pytestmark = pytest.mark.slow
+
 Fill = Callable[[Path], object]
 
 

@@ -74,6 +74,7 @@ def test_onnx_answers_as_the_predictor_for_any_number_of_pictures(
         np.testing.assert_allclose(found, expected[:count], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [1e-3, float("nan")])
 def test_a_file_that_answers_otherwise_is_not_kept(
     model: Model,

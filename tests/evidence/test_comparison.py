@@ -293,6 +293,7 @@ def test_never_differing_on_few_images_is_not_shown_to_be_equal() -> None:
     assert pairs[300]["first_as_good"] and pairs[300]["second_as_good"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, SEEDS])
 def test_swapping_the_strategies_changes_the_sign_and_nothing_else(seeds: int) -> None:
     chance = np.random.default_rng(6)

@@ -399,6 +399,7 @@ def test_reliability_pools_seeds_counts_images_per_seed_and_leaves_empty_bins_op
     assert bins[0] == {"low": 0, "high": 0.1, "images": 0, "confidence": None, "accuracy": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digits", [15, 1])
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_likelihood_f1_and_area_agree_with_scikit_learn_for_any_weights(

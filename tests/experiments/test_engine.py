@@ -17,7 +17,7 @@ from transferlab.params.learning.engine import REFERENCE
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, read_json, write_json
 
-pytestmark = pytest.mark.usefixtures("restored")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("restored")]
 FEW = ["seeds=[0]", "train.max_epochs=2", "dataset.textures.train_per_class=8"]
 
 
@@ -105,7 +105,6 @@ def test_only_the_open_choice_is_tried(prepared: Path) -> None:
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["frozen", "scratch", "probe"])
 def test_bf16_agrees_with_fp32_and_repeats_itself(
     name: str, prepared: Path, monkeypatch: pytest.MonkeyPatch

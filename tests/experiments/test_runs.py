@@ -231,6 +231,7 @@ def test_probe_has_one_row_of_epoch_0_and_a_head_that_fits_the_features(root: Pa
 ALL = set(backbones.build("tiny", 2).state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, parts",
     [
@@ -276,6 +277,7 @@ def test_auxiliary_classifier_starts_from_the_file_of_weights_and_is_in_no_model
     evaluated(root, "finetune", params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rates, start, parts",
     [
@@ -500,6 +502,7 @@ def test_damaged_pixels_leave_no_features_that_outlive_their_repair(root: Path) 
     assert (root / "models/probe/seed-0.safetensors").read_bytes() == after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill", [(0, 2), (3, 1), (3, 3)])
 def test_killed_run_goes_on_to_the_undisturbed_result(kill: tuple[int, int], root: Path) -> None:
     run(root, "frozen")

@@ -13,6 +13,8 @@ from transferlab.params.learning.strategies import GradientStrategy
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, read_json
 
+pytestmark = pytest.mark.slow
+
 THREE = ("strategy=[frozen,probe]", "tuning.trials=3", "seeds=[0,1]", "strategies.frozen.epochs=2")
 
 

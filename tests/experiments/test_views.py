@@ -11,6 +11,8 @@ from transferlab.params.learning.recipe import Recipe, recipe_of
 from transferlab.params.learning.strategies import GradientStrategy, views_of
 from transferlab.pipeline.files import read_json
 
+pytestmark = pytest.mark.slow
+
 FEW = ("strategy=[frozen,probe]", "seeds=[0]", "strategies.frozen.epochs=9")
 
 
@@ -32,7 +34,6 @@ def test_views_that_are_said_stay_as_they_are() -> None:
         assert strategy.views == views
 
 
-@pytest.mark.slow
 def test_a_training_with_auto_is_that_with_the_number_and_its_facts_say_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
-import yaml
 from checkout import ROOT
 from torchvision.transforms import InterpolationMode
 
 from transferlab.network import backbones, torchvision_parts
 from transferlab.params.learning.network import FAMILIES, PARTS
-from transferlab.settings import compose, cost
+from transferlab.report.opened import read_defaults
+from transferlab.settings import cost
 
 CONF = ROOT / "conf" / "backbone"
+COMPOSED = read_defaults(ROOT / "conf/defaults.yaml")["options"]["backbone"]
+"""By name; report/test_command.py asserts that they are what composes."""
 PUBLISHED = sorted(set(FAMILIES) - {"tiny"})
 
 
@@ -79,8 +81,7 @@ def test_division_computes_what_the_whole_network_computes(
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_preprocessing_and_address_are_those_of_the_published_weights(name: str) -> None:
-    overrides = [f"backbone={name}", "dataset.store_px=512", "strategy=probe"]
-    conf = yaml.safe_load(compose.compose(overrides))["backbone"]
+    conf = COMPOSED[name]
     published = torchvision.models.get_model_weights(name).IMAGENET1K_V1
     transforms, ours = published.transforms(), conf["preprocessing"]
     assert conf["official_url"] == published.url

@@ -60,6 +60,7 @@ def test_a_second_process_waits_for_one_that_is_about_to_end(
     assert caplog.messages == ["toy: another process is still running it, waiting ..."]
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_named_to_the_next_and_to_that_alone(root: Path) -> None:
     process = toy.start(root, WORK=toy.WAIT)
     toy.began(process)

@@ -77,6 +77,7 @@ with __import__("transferlab.pipeline.files").pipeline.files.atomic(root / "made
 """
 
 
+@pytest.mark.slow
 def test_the_next_run_sweeps_what_a_killed_one_left(root: Path) -> None:
     process = toy.start(root, WORK=HALF_WAY)
     toy.began(process)

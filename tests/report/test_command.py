@@ -27,6 +27,7 @@ def through_a_shell(words: list[str]) -> list[str]:
     return subprocess.run(run, capture_output=True, check=True).stdout.decode().split("\0")[:-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

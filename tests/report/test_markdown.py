@@ -1,5 +1,6 @@
 """Results -> Markdown: an answer that says no more than the numbers."""
 
+import copy
 import re
 import shlex
 from pathlib import Path
@@ -43,13 +44,18 @@ def text_of(root: Path, params: dict[str, Any] | None = None) -> str:
     return text.render(read(root, params), FIGURES)
 
 
+@pytest.fixture(scope="module")
+def opened(finished: Path) -> Results:
+    return read(finished)
+
+
 @pytest.fixture
-def results(finished: Path) -> Any:
+def results(opened: Results) -> Any:
     """The results of the fixture with other values."""
 
     def changed(params: dict[str, Any] | None = None, **values: Any) -> Results:
         whole = {
-            **vars(read(finished)),
+            **vars(copy.deepcopy(opened)),
             "params": params or parameters(),
             "defaults": params or parameters(),
         }

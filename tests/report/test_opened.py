@@ -155,6 +155,7 @@ def test_a_damaged_file_is_named_in_one_line_with_the_stage_that_writes_it(
     assert {kind for kind, text in said.items() if not re.fullmatch(line, text or "")} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READ)
 def test_one_flipped_bit_is_refused_by_name_or_changes_a_value(whole: Path, name: str) -> None:
     """Never a traceback; which values a bit may turn into others, a file alone cannot tell."""

@@ -64,6 +64,7 @@ def test_open_runs_of_dead_processes_are_closed_and_those_of_the_living_are_not(
     assert [path.name for path in store.presence.folder.iterdir()] == [store.presence.name]
 
 
+@pytest.mark.slow
 def test_what_writes_to_a_server_from_another_machine_is_not_called_dead(
     store: Store, home: Path
 ) -> None:

@@ -97,6 +97,7 @@ def expect_all_here(root: Path, store: Any) -> None:
     assert sum(row["predicted"] == row["label"] for row in rows) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["elsewhere", "100 & one", "home/inner"])
 def test_a_moved_repository_writes_to_itself_and_finds_what_is_old(
     place: str,

@@ -16,6 +16,8 @@ from transferlab.tracking import address
 from transferlab.tracking import store as storing
 from transferlab.tracking.mlflow_runs import Store
 
+pytestmark = pytest.mark.slow
+
 
 def test_spaces_hashes_and_accents_in_the_path_work(
     tmp_path: Path, empty_store: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
@@ -117,7 +119,6 @@ def test_a_server_without_an_answer_is_named_without_its_password(closed_port: s
 
 
 @pytest.mark.drill
-@pytest.mark.slow
 def test_four_processes_that_use_a_new_store_at_once_all_succeed(home: Path) -> None:
     code = (
         "from transferlab.tracking import store; s = store.prepare_store('textures'); "

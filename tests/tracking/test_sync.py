@@ -33,6 +33,8 @@ from transferlab.tracking import sync as syncing
 from transferlab.tracking.mlflow_runs import Store
 from transferlab.tracking.sender import parent_identity
 
+pytestmark = pytest.mark.slow
+
 COMPARISONS = "tags.`transferlab.kind` = 'comparison'"
 
 
@@ -86,7 +88,6 @@ def dying_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     server.server_close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("server", "problem"),
     [
@@ -134,7 +135,6 @@ def test_what_a_server_that_dies_while_training_missed_is_added_by_sync_once(
 
 
 @pytest.mark.drill
-@pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_a_database_that_stays_locked_is_given_up_with_one_warning(
     home: Path, checkout: Path, caplog: pytest.LogCaptureFixture

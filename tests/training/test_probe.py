@@ -141,6 +141,7 @@ def test_problems_taken_at_once_are_as_many_as_there_is_room_for() -> None:
         assert torch.cat(groups).tolist() == list(range(7))
 
 
+@pytest.mark.slow
 def test_minimum_that_single_precision_cannot_tell_from_its_rounding_is_reached() -> None:
     features, labels = blobs(120, 300, classes=60)
     design, values = Design(features, labels, 60), {}

@@ -2,6 +2,7 @@
 frozen.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -35,6 +36,21 @@ def composed(*overrides: str) -> GradientStrategy:
     return strategy
 
 
+@cache
+def all_composed() -> Mapping[str, GradientStrategy]:
+    """The same of all that train by gradient descent, composed at once."""
+    params = parse(
+        yaml.safe_load(compose.compose(["preset=demo", f"strategy=[{','.join(GRADIENT)}]"]))
+    )
+    found = {
+        name: strategy
+        for name, strategy in params.strategies.items()
+        if isinstance(strategy, GradientStrategy)
+    }
+    assert sorted(found) == GRADIENT
+    return found
+
+
 def tiny() -> nn.Sequential:
     return backbones.build("tiny", 4)
 
@@ -46,7 +62,7 @@ def test_every_strategy_plans_on_every_table_of_parts(backbone: str) -> None:
     with torch.device("meta"):
         model = backbones.build(backbone, 2)
     for name in GRADIENT:
-        strategy = composed(f"strategy={name}")
+        strategy = all_composed()[name]
         plans = strategies.plan(model, strategy, None)
         assert [plan.name for plan in plans] == list(strategy.phases)
         assert sum(plan.epochs for plan in plans) == strategy.epochs
@@ -89,7 +105,7 @@ def test_positions_of_a_transformer_are_resampled_to_the_grid_of_the_images() ->
 
 @pytest.mark.parametrize("name", GRADIENT)
 def test_every_parameter_is_in_exactly_one_group_or_frozen(name: str) -> None:
-    model, strategy = tiny(), composed(f"strategy={name}")
+    model, strategy = tiny(), all_composed()[name]
     for plan, phase in zip(
         strategies.plan(model, strategy, None), strategy.phases.values(), strict=True
     ):

@@ -219,6 +219,7 @@ def test_only_what_trains_is_in_training_mode(
 # ---------------------------------------------------------------- chance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, optimizer", [("scratch", "sgd"), ("finetune", "adamw"), ("frozen", "adam")]
 )
@@ -435,6 +436,7 @@ def interrupt_within(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "descend", interrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", RESUMED)
 def test_interrupted_training_saves_its_last_whole_epoch_and_goes_on_to_the_undisturbed_result(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -230,6 +230,7 @@ def test_official_weights_come_from_the_mirror_and_keep_their_name_s_promise(
     assert again["sha256"] == facts["sha256"], "from the cache"
 
 
+@pytest.mark.slow
 def test_source_trains_the_whole_backbone_and_gives_the_same_bytes_twice(tmp_path: Path) -> None:
     logged: list[int] = []
     facts, tensors = prepare(
@@ -258,6 +259,7 @@ def test_source_does_not_depend_on_the_target_s_seeds_and_data(tmp_path: Path) -
     assert prepare(tmp_path / "second", other)[0] == facts
 
 
+@pytest.mark.slow
 def test_killed_source_goes_on_to_the_undisturbed_result(tmp_path: Path) -> None:
     facts, _ = prepare(tmp_path / "undisturbed", from_source())
     shutil.rmtree(cache_folder("resume"))
@@ -314,6 +316,7 @@ def test_official_files_are_known_by_their_whole_digest_or_by_the_digits_of_thei
     assert {sha256 for _, sha256, _ in asked if sha256} == set(OFFICIAL_SHA256)
 
 
+@pytest.mark.slow
 def test_file_at_an_address_is_taken_by_the_digest_that_was_given(
     tmp_path: Path, own_home: Path
 ) -> None:

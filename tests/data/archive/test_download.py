@@ -564,6 +564,7 @@ DRIPPING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", DRIPPING)
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
     server: Server, monkeypatch: pytest.MonkeyPatch, part: str
