@@ -55,10 +55,7 @@ def _of_validation(fraction: float, strategies: int) -> str:
     )
     if strategies == 1:
         return optimistic
-    return (
-        f"{optimistic} The more epochs a strategy has, the more so, which can tip a close "
-        "recommendation."
-    )
+    return f"{optimistic} The more epochs a strategy has, the more so."
 
 
 def _majority(results: Results) -> Iterator[str]:

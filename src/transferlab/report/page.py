@@ -13,7 +13,7 @@ from markdown_it.token import Token
 from PIL import Image
 
 # as JPEG: a fifth of a PNG's size, and mail takes the page
-PHOTOS = ("predicted", "gallery", "attributions", "views", "samples")
+PHOTOS = ("predicted", "gallery", "labels", "attributions", "views", "samples")
 
 QUALITY = 82
 
