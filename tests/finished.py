@@ -216,7 +216,12 @@ KEPT = TemporaryDirectory(prefix="finished-")
 
 
 def write_all(root: Path, params: dict[str, Any], classes: list[str] = CLASSES) -> None:
-    """Every file that the report reads; the same ones are computed once."""
+    """Every file that the report reads, beside what is there; for empty folders the same ones are
+    computed once.
+    """
+    if root.exists() and any(root.iterdir()):
+        _write_all(root, params, classes)
+        return
     asked = json.dumps([params, classes])
     kept = Path(KEPT.name, hashlib.sha256(asked.encode()).hexdigest())
     if not kept.exists():

@@ -14,6 +14,7 @@ PURPOSES = (
     "probe/folds",  # of the regression's own cross-validation
     "random weights",  # of a network
     "head of *",  # of a strategy
+    "auxiliary classifier of *",  # of a strategy
     "order/*",  # of the images in an epoch
     "trials of *",  # settings of a strategy
     "dropout/*",  # in an epoch
