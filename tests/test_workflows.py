@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,24 @@ def test_settings_of_the_example_reach_the_command_as_the_words_that_they_are() 
         "transferlab",
         "experiment",
     ]
+
+
+def test_the_tests_of_a_fork_with_images_of_its_own_see_the_templates_data_set(
+    tmp_path: Path,
+) -> None:
+    """`transferlab init` has written another one into conf/config.yaml."""
+    came = (ROOT / "conf/config.yaml").read_text()
+    (tmp_path / "conf").mkdir()
+    forked = tmp_path / "conf/config.yaml"
+    forked.write_text(came.replace("  - dataset: hymenoptera\n", "  - dataset: photos\n"))
+    assert forked.read_text() != came
+    lines = [
+        line
+        for step in steps(ROOT / ".github/workflows/check.yml")
+        for line in step.get("run", "").splitlines()
+    ]
+    (line,) = [line for line in lines if line.startswith("sed ")]
+    subprocess.run(shlex.split(line), cwd=tmp_path, check=True)
+    assert forked.read_text() == came
+    after = lines[lines.index(line) + 1 :]
+    assert after == [".venv/bin/transferlab compose", "make test-fast"]

@@ -68,6 +68,9 @@ def test_a_folder_becomes_the_checkouts_data_set(
         b"dataset: hymenoptera", b"dataset: my_birds"
     )
     assert after["params.yaml"] == compose.compose(root=own).encode()
+    recorded, options = after["conf/defaults.yaml"].decode().split(compose.OPTIONS_SAY)
+    assert recorded == compose.DEFAULTS_SAY + after["params.yaml"].decode()
+    assert before["conf/defaults.yaml"].decode().endswith(compose.OPTIONS_SAY + options)
     assert (params(own)["dataset"]["name"], params(own)["dataset"]["path"]) == (
         "my_birds",
         "../my birds",

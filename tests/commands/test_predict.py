@@ -124,6 +124,7 @@ def test_what_cannot_be_used_is_said_one_by_one_and_the_rest_is_answered(
 def test_a_line_says_class_probability_doubt_and_the_next_classes(
     here: Path, shipped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert leave("photos/a.png", "--top", "0") == "error: --top: expected 1 or more classes, got 0."
     assert leave("photos/a.png", "--top", "3", "--csv", "out.csv") is None
     out, err = capsys.readouterr()
     facts = read(shipped / "champion/model.safetensors").facts

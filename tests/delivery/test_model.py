@@ -14,7 +14,7 @@ from transferlab.delivery.model import HEADER, header, read, write
 from transferlab.params.record import plain
 from transferlab.params.whole import Params
 
-DAMAGED = r"got others\. The file is damaged: copy it anew"
+DAMAGED = r"got others\. The file is damaged, or one by torchvision's names: take a whole model"
 
 
 @pytest.fixture

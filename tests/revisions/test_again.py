@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from called import failure
+from called import failure, said
 from checkout import ROOT
 from repository import SMALL, Repository
 
@@ -25,6 +25,7 @@ from transferlab.revisions.again import (
 from transferlab.settings import compose
 from transferlab.settings.changes import differences
 
+EXAMPLE = ROOT / "reports/examples/textures-tiny"
 STAGES = ["download", "train", "evaluate", "compare", "report"]
 STATE = ("params.yaml", "dvc.lock", "metrics/*", "models/**/*", "data/**/*", "reports/*.md")
 BEFORE = Record(
@@ -94,21 +95,56 @@ def test_what_is_no_example_and_no_tolerance_is_refused(
 ) -> None:
     monkeypatch.setattr(verify.again, "clone", lambda root, folder: folder)
     assert failure("verify", str(tmp_path)) == (
-        f"error: {tmp_path}: expected params.yaml and metrics/, found none."
+        f"error: {tmp_path}: expected params.yaml and metrics/summary.json, found no params.yaml. "
+        "Name the folder of an example, or run the pipeline and commit its results."
     )
     assert "--tolerance: expected points from 0 to 100, got 200." in failure(
         "verify", "--tolerance", "200"
     )
 
 
+def test_of_an_example_only_named_strategies_are_compared_and_what_is_left_out_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verify.again, "clone", lambda root, folder: ROOT)
+    monkeypatch.setattr(verify.again, "compose", lambda copy, params: None)
+    recorded = read_record(EXAMPLE)
+    asked: list[list[str]] = []
+
+    def made(copy: Path, names: list[str]) -> Record:
+        asked.append(names)
+        return replace(recorded, accuracies={name: recorded.accuracies[name] for name in names})
+
+    monkeypatch.setattr(verify, "_made", made)
+    assert failure("verify", str(EXAMPLE), "--strategy", "probe", "mlp") == (
+        f"error: {EXAMPLE}: expected strategies of scratch, probe, frozen, finetune, got mlp."
+    )
+    lines = said(capsys, "verify", str(EXAMPLE), "--strategy", "probe", "frozen")
+    assert asked == [["probe", "frozen"]]
+    assert lines[-1] == (
+        "verify: each accuracy that was compared is as recorded (largest difference 0 points, 2 "
+        "are allowed). All outputs up to the predictions have the same bytes. Not made again and "
+        "not compared: scratch, finetune, controls, cross-validation, learning curves, and what "
+        "rests on all strategies: pairs, the recommendation."
+    )
+
+
+def test_a_mirror_beside_the_checkout_is_found_from_the_copy(
+    tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSFERLAB_MIRROR", "../mirror")
+    environment = verify.again._environment(tmp_path)
+    assert environment["TRANSFERLAB_MIRROR"] == str(own_home / "../mirror")
+    assert not {key for key in environment if key.startswith("DVC_")}
+
+
 def test_an_examples_settings_compose_again_where_the_code_knows_more_keys() -> None:
-    example = ROOT / "reports/examples/textures-tiny"
-    words = settings_of(example / "params.yaml", ROOT / "conf/defaults.yaml")
+    words = settings_of(EXAMPLE / "params.yaml", ROOT / "conf/defaults.yaml")
     found = yaml.safe_load(compose.compose(words))
-    recorded = yaml.safe_load((example / "params.yaml").read_text())
+    recorded = yaml.safe_load((EXAMPLE / "params.yaml").read_text())
     changed = [key for key, old, _ in differences(recorded, found) if old is not None]
     assert changed == []
-    assert list(read_record(example).accuracies) == list(found["strategies"])
+    assert list(read_record(EXAMPLE).accuracies) == list(found["strategies"])
 
 
 @pytest.mark.drill
@@ -116,7 +152,7 @@ def test_a_run_is_made_again_and_a_forged_record_is_named_with_its_first_stage(
     tmp_path: Path,
 ) -> None:
     made = Repository(tmp_path / "repository")
-    made.compose(*SMALL, "strategy=probe")
+    made.compose(*SMALL, "strategy=[probe,nearest_mean]")
     made("dvc", "repro")
     example = made.root / "reports/examples/toy"
     shutil.copytree(made.root / "metrics", example / "metrics")
@@ -126,24 +162,22 @@ def test_a_run_is_made_again_and_a_forged_record_is_named_with_its_first_stage(
     state = [made.digest(pattern) for pattern in STATE]
     command = [sys.executable, "-m", "transferlab", "verify"]
     environment = {"PYTHONPATH": str(made.root / "src")}
-    said = made(*command, **environment)
-    assert "every accuracy is as recorded (largest difference 0 points, 2 are allowed)" in said
-    assert "All outputs up to the predictions have the same bytes." in said
+    lines = made(*command, **environment)
+    assert "every accuracy is as recorded (largest difference 0 points, 2 are allowed)" in lines
+    assert "All outputs up to the predictions have the same bytes." in lines
     summary = read_json(example / "metrics/summary.json")
-    write_json(
-        example / "metrics/summary.json",
-        {"probe": {**summary["probe"], "accuracy": summary["probe"]["accuracy"] + 0.1}},
-    )
+    summary["probe"]["accuracy"] += 0.1
+    write_json(example / "metrics/summary.json", summary)
     lock = (example / "dvc.lock").read_text()
     models = yaml.safe_load(lock)["stages"]["train@probe"]["outs"][0]["md5"]
     (example / "dvc.lock").write_text(lock.replace(models, "0" * 36))
-    said = made(*command, str(example), fails=True, **environment)
-    last = said.splitlines()[-1]
+    narrow = [*command, str(example), "--strategy", "probe"]
+    last = made(*narrow, fails=True, **environment).splitlines()[-1]
     assert last.startswith("error: verify: probe: expected an accuracy within 2 points of ")
-    assert last.endswith(
+    assert (
         "The first stage whose outputs have other bytes is train@probe: another machine, number "
-        "of threads, version or code."
-    )
+        "of threads, version or code. Not made again and not compared: nearest_mean, controls, "
+    ) in last
     shutil.rmtree(example)
     made("git", "checkout", "--", ".")
     assert [made.digest(pattern) for pattern in STATE] == state

@@ -1,5 +1,6 @@
 """Experiments side by side."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from finished import CLASSES, parameters, write_all
 from transferlab.evidence.records import Comparison, between
 from transferlab.params.compare import Compare
 from transferlab.pipeline.files import read_json
-from transferlab.revisions.entries import Entry, read_entry, require_same_test
+from transferlab.revisions.entries import Entry, accuracy_of, read_entry, require_same_test
 from transferlab.revisions.side_by_side import write
 
 PARAMS = parameters("frozen", "probe")
@@ -32,6 +33,15 @@ def entries(run: Path) -> list[Entry]:
         read_entry(run, "main", "frozen", PARAMS),
         read_entry(run, "other", "probe", other),
     ]
+
+
+def test_an_entrys_accuracy_is_the_comparisons(run: Path, entries: Sequence[Entry]) -> None:
+    summary = read_json(run / "metrics/summary.json")
+    for entry in entries:
+        assert accuracy_of(entry) == summary[entry.strategy]["accuracy"]
+    facts = copy.deepcopy(entries[0].facts)
+    facts["seeds"]["1"] |= {"status": "diverged", "diverged_epoch": 2}
+    assert accuracy_of(replace(entries[0], facts=facts)) is None
 
 
 @pytest.mark.slow

@@ -348,7 +348,8 @@ def _glance(
 
 def _write(root: Path, plan: Plan, text: str) -> None:
     """Write all files, of which none is moved into place before all are whole."""
-    files = {**_files(plan), "params.yaml": text, compose.DEFAULTS: f"{compose.DEFAULTS_SAY}{text}"}
+    defaults = compose.with_defaults(text, root)
+    files = {**_files(plan), "params.yaml": text, compose.DEFAULTS: defaults}
     with ExitStack() as stack:
         for name, content in files.items():
             path = root / name

@@ -61,7 +61,12 @@ COMMANDS = {
     "predict": Command(predict, "predict photos --csv answers.csv", predict_arguments, speaks=True),
     "export": Command(export, "export --format onnx --out model.onnx", export_arguments),
     "compare": Command(compare, "compare main mobilenet workspace", compare_arguments),
-    "verify": Command(verify, "verify --tolerance 1", verify_arguments, speaks=True),
+    "verify": Command(
+        verify,
+        "verify reports/examples/textures-tiny --strategy probe",
+        verify_arguments,
+        speaks=True,
+    ),
     "zoo": Command(zoo, "zoo resnet18 mobilenet_v2 --out zoo", zoo_arguments, speaks=True),
     "parts": Command(parts, "parts backbone=mobilenet_v2 strategy=progressive", _settings),
     "demo": Command(demo, "demo", speaks=True),

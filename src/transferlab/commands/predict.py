@@ -62,8 +62,10 @@ def predict(
 
     Raises:
         SystemExit: 2: no image was found; 1: some could not be used, the others were answered.
-        ValueError: There is no such model, or no place for the results.
+        ValueError: There is no such model, no class to name, or no place for the results.
     """
+    if top < 1:
+        raise ValueError(f"--top: expected 1 or more classes, got {top}.")
     files = files_named(paths)
     for path in filter(None, (figure, csv)):
         require_place(path, force, files)
@@ -76,7 +78,7 @@ def predict(
 
     asked, count = Predictor(model_of_word(model)), Count(most=MOST if figure else 0)
     print(printable(in_words(asked.facts)), file=sys.stderr)
-    found = _shown(asked, files, count, max(1, top))
+    found = _shown(asked, files, count, top)
     if csv is None:
         for _ in found:
             pass

@@ -128,7 +128,7 @@ def read(path: Path) -> Model:
     if models.tensors_sha256(tensors) != facts.tensors_sha256:
         raise ValueError(
             f"{path}: expected tensors of sha256 {facts.tensors_sha256[:12]}..., got others. The "
-            "file is damaged: copy it anew."
+            "file is damaged, or one by torchvision's names: take a whole model.safetensors."
         )
     return Model(facts=facts, tensors=tensors)
 

@@ -3,14 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 import yaml
 
 from ..pipeline.files import read_json
+from ..pipeline.places import mirror
 from ..report.command import again
 from ..report.opened import read_defaults
 
@@ -51,11 +52,34 @@ def read_record(folder: Path) -> Record:
         ValueError: The metrics are not there, or damaged.
     """
     summary = read_json(folder / "metrics/summary.json", dict[str, Known])
-    lock = folder / "dvc.lock"
     return Record(
         accuracies={name: line["accuracy"] for name, line in summary.items()},
-        outputs=outputs_of(yaml.safe_load(lock.read_text("utf-8"))) if lock.is_file() else None,
+        outputs=read_outputs(folder),
     )
+
+
+def only(record: Record, names: Collection[str], where: object) -> Record:
+    """A record of some strategies alone.
+
+    Args:
+        record: Of all.
+        names: Of those that are meant.
+        where: It was read, for the message.
+
+    Raises:
+        ValueError: It lacks one.
+    """
+    known = record.accuracies
+    if lacking := [name for name in names if name not in known]:
+        raise ValueError(f"{where}: expected strategies of {', '.join(known)}, got {lacking[0]}.")
+    return replace(record, accuracies={name: known[name] for name in known if name in names})
+
+
+def read_outputs(folder: Path) -> dict[str, dict[str, str]] | None:
+    """`outputs_of` a folder's dvc.lock, None: it has none."""
+    lock = folder / "dvc.lock"
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml takes a tenth of the time
+    return outputs_of(yaml.load(lock.read_bytes(), loader)) if lock.is_file() else None
 
 
 def outputs_of(lock: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -98,9 +122,12 @@ def take_given(root: Path, copy: Path) -> None:
 def compose(copy: Path, params: Path) -> None:
     """Compose the settings of an example in a copy, whose code may know more keys than it did.
 
+    The copy's own results, which are of other settings, are forgotten.
+
     Raises:
         ValueError: They cannot be composed with this code.
     """
+    (copy / "dvc.lock").unlink(missing_ok=True)
     words = settings_of(params, copy / "conf/defaults.yaml")
     command = [sys.executable, "-m", "transferlab", "compose", *words]
     done = subprocess.run(
@@ -123,13 +150,13 @@ def settings_of(params: Path, defaults: Path) -> list[str]:
     return words
 
 
-def rerun(copy: Path) -> None:
-    """Run the pipeline of a copy.
+def rerun(copy: Path, stages: Iterable[str] = ()) -> None:
+    """Run stages of a copy and what they rest on; the whole pipeline where none is named.
 
     Raises:
         ValueError: A stage failed.
     """
-    if _dvc(copy, "repro"):
+    if _dvc(copy, "repro", *stages):
         raise ValueError("verify: expected every stage to end well; one failed, see above.")
 
 
@@ -137,6 +164,8 @@ def _environment(copy: Path) -> dict[str, str]:
     others = ("DVC_", "MLFLOW_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     environment |= {"PYTHONPATH": str(copy / "src"), "TRANSFERLAB_TRACKING": "off"}
+    if place := mirror():  # a relative one is meant from the checkout
+        environment["TRANSFERLAB_MIRROR"] = place
     folder = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join([folder, environment.get("PATH", "")])
     return environment

@@ -6,11 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..data.images import read_classes
+from ..evidence.numbers import finished
 from ..pipeline import files
-from ..prediction.reading import read_tables
+from ..prediction.reading import read_tables, seed_accuracies
 from ..training.records import Costs, Facts
 
 KINDS = ("predictions", "predictions/validation", "predictions/tta")
@@ -64,6 +66,14 @@ def read_entry(folder: Path, label: str, strategy: str, params: Mapping[str, Any
         costs=files.read_json(folder / f"runs/{strategy}/costs.json", Costs),
         tables={kind: read_tables(folder / kind, [strategy], classes)[strategy] for kind in KINDS},
     )
+
+
+def accuracy_of(entry: Entry) -> float | None:
+    """Mean test accuracy over seeds, as in `metrics/summary.json`; None where one diverged."""
+    name, table = entry.strategy, entry.tables["predictions"]
+    if not finished({name: table}, {name: entry.facts}):
+        return None
+    return float(np.mean(list(seed_accuracies(table).values())))
 
 
 def read_test(path: Path) -> dict[str, tuple[str, str]]:

@@ -230,6 +230,18 @@ def record_defaults(text: str, root: Path) -> None:
         write_text(path, recorded)
 
 
+def with_defaults(text: str, root: Path) -> str:
+    """`conf/defaults.yaml` of other defaults, with its options as they were recorded.
+
+    Args:
+        text: Of `compose` without overrides.
+        root: The checkout.
+    """
+    path = root / DEFAULTS
+    _, say, options = (path.read_text("utf-8") if path.is_file() else "").partition(OPTIONS_SAY)
+    return f"{DEFAULTS_SAY}{text}{say}{options}"
+
+
 def options_of(root: Path) -> dict[str, dict[str, Any]]:
     """What each file of `conf/dataset/` and `conf/backbone/` composes to by itself; one that is
     half written is left out.
