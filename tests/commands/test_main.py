@@ -94,7 +94,10 @@ def test_the_help_of_a_command_ends_in_an_example_that_it_takes(
 ) -> None:
     with pytest.raises(SystemExit):
         main.main([name, "--help"])
-    last = " ".join(capsys.readouterr().out.split()).rpartition("for example: transferlab ")[2]
+    said, _, last = " ".join(capsys.readouterr().out.split()).rpartition(
+        "for example: transferlab "
+    )
+    assert main.COMMANDS[name].run.__doc__.split("\n\n")[0].split()[-1] in said  # not cut
     assert main._parser().parse_args(last.split()).command == name
 
 

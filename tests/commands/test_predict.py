@@ -129,6 +129,7 @@ def test_a_line_says_class_probability_doubt_and_the_next_classes(
     out, err = capsys.readouterr()
     facts = read(shipped / "champion/model.safetensors").facts
     assert err.splitlines()[0] == in_words(facts)
+    assert err.splitlines()[-1].startswith("1 of 1 picture answered, ")
     (row,) = table(here / "out.csv")
     chances = {name: float(row[f"p_{name}"]) for name in CLASSES}
     first, *others = sorted(chances, key=lambda name: -chances[name])

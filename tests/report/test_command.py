@@ -71,6 +71,9 @@ def test_of_another_backbone_no_more_is_said_than_a_person_sets() -> None:
         ("seeds", [0, 1, 2, 3, 4], [0, 1]),
         ("backbone.weights", "official", "none"),
     ]
+    assert again(params, defaults)[0] == [
+        *("backbone=mobilenet_v2", "seeds=[0,1]", "backbone.weights=none"),
+    ]
 
 
 def test_of_options_that_were_not_recorded_every_key_is_given() -> None:

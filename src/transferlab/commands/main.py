@@ -30,7 +30,7 @@ class Command:
     """A word after `transferlab`.
 
     Args:
-        run: Called with what the arguments give; its first line is the help.
+        run: Called with what the arguments give; the first paragraph of its docstring is the help.
         example: Shown below the help.
         arguments: Adds what the command takes.
         speaks: Whether it always says something itself, or waits for a person.
@@ -100,7 +100,7 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="transferlab", description=__doc__)
     commands = parser.add_subparsers(metavar="command", dest="command", required=True)
     for name, command in COMMANDS.items():
-        said = str(command.run.__doc__).splitlines()[0]
+        said = " ".join(str(command.run.__doc__).partition("\n\n")[0].split())
         example = f"for example: transferlab {command.example}"
         one = commands.add_parser(name, help=said, description=said, epilog=example)
         if command.arguments is not None:

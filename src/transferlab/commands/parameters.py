@@ -95,17 +95,18 @@ def show(old: Any, new: Any) -> None:
 
 def in_words(changes: Sequence[tuple[str, Any, Any]]) -> str:
     """Keys with their old and new values, at most five of them."""
-    words = [f"{key} ({short(before)} -> {short(after)})" for key, before, after in changes[:5]]
+    words = [f"{key} ({_change(before, after)})" for key, before, after in changes[:5]]
     return ", ".join(words) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")
+
+
+def _change(before: Any, after: Any) -> str:
+    """Of a whole section, such as a strategy, only whether it comes or goes."""
+    if isinstance(before, dict):
+        return "left out"
+    return "new" if isinstance(after, dict) else f"{short(before)} -> {short(after)}"
 
 
 def short(value: Any) -> str:
     """A value in one line of at most 60 characters."""
-    text = (
-        "none"
-        if value is None
-        else f"{{{', '.join(value)}}}"
-        if isinstance(value, dict)
-        else printable(value)
-    )
+    text = "none" if value is None else printable(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -37,7 +37,8 @@ class Count:
         """All of it in a line."""
         total = self.answered + self.unusable
         rest = f"; {self.unusable} could not be used" if self.unusable else ""
-        return f"{self.answered} of {total} pictures answered, {self.unsure} of them unsure{rest}"
+        pictures = "picture" if total == 1 else "pictures"
+        return f"{self.answered} of {total} {pictures} answered, {self.unsure} of them unsure{rest}"
 
 
 def line(answer: Answer, classes: Sequence[str], top: int) -> str:

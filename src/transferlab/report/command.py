@@ -117,7 +117,8 @@ def again(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[list[
         if name not in defaults["strategies"]
         for key, value in section.items()
     ]
-    if _choices(params, defaults) and params["dataset"]["path"] is None:
+    groups = [choice.group for choice in _choices(params, defaults)]
+    if "dataset" in groups and params["dataset"]["path"] is None:
         given.append(("dataset.path_sha256", None))
     if (precision := params["engine"]["precision"]) != params["backbone"]["precision"]:
         given.append(("engine.precision", precision))  # which follows the backbone's
