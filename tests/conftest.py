@@ -1,6 +1,7 @@
 """What all tests share: a home of their own, no tracking, one thread."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,16 @@ pytest_plugins = ["delivered"]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole pipelines first: what takes longest must not begin last, on one core alone."""
+    """Whole pipelines first, then the files with most to do: what takes longest must not begin
+    last, on one core alone.
+    """
     top = Path(__file__).parent
-    items.sort(key=lambda item: item.path.parent != top)
+    work = Counter[Path]()
+    for item in items:
+        work[item.path] += 10 if item.get_closest_marker("slow") else 1
+    items.sort(key=lambda item: (item.path.parent != top, -work[item.path]))
 
 
 @pytest.fixture(autouse=True)

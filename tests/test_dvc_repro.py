@@ -37,16 +37,15 @@ from transferlab.params.reading import load_params
 pytestmark = pytest.mark.slow
 
 
-OTHERS = (
+WHOLE = (
+    *TWO,
     "cross_validation.strategies=[frozen]",
     "cross_validation.repeats=1",
     "cross_validation.folds=6",
     "learning_curve.strategies=[frozen]",
     "learning_curve.fractions=[0.84]",
 )
-"""Settings under which the stages work that have nothing to do otherwise."""
-LATER = ("train frozen", "cross_validate frozen", "learning_curve frozen")
-LATER += ("compare", "report", "track")
+"""With these every stage works but two: that need own images, and a precision to choose."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,9 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory, lists: Path) -> Repository:
     made = Repository(tmp_path_factory.mktemp("repository"))
-    made("dvc", "repro", **audited(lists))
+    made.compose(*WHOLE)
+    made.commit()
+    made("dvc", "repro", TRANSFERLAB_TRACKING="on", **audited(lists))
     made.commit()
     return made
 
@@ -68,16 +69,9 @@ def opened(
 ) -> dict[str, dict[str, set[str]]]:
     """What every stage, and every process that it starts, reads and writes below the checkout."""
     made = repository.copied(tmp_path_factory.mktemp("copy") / "repository")
-    made.compose(*TWO, *OTHERS, "engine.precision=auto")
+    made.compose(*WHOLE, "engine.precision=auto")
     for stage in ("watch", "precision"):
         made(sys.executable, f"stages/{stage}.py", **audited(lists))
-    made.compose(*TWO, *OTHERS)
-    for stage in ("precision", "split"):
-        made(sys.executable, f"stages/{stage}.py")
-    for command in LATER:
-        stage, *key = command.split()
-        tracked = {**audited(lists), "TRANSFERLAB_TRACKING": "on"}
-        made(sys.executable, f"stages/{stage}.py", *key, **tracked)
     return {name: listed(made.root, lists / name) for name in NAMES}
 
 
@@ -134,32 +128,32 @@ def test_what_would_be_sent_to_a_cluster_is_what_dvc_would_train_from_inputs_tha
     repository: Repository,
 ) -> None:
     def outdated(*settings: str) -> list[tuple[str, str]]:
-        repository.compose(*TWO, *settings)
+        repository.compose(*WHOLE, *settings)
         return jobs.outdated(repository.root, load_params(repository.root / "params.yaml"))
 
     assert outdated() == []
-    assert outdated("strategies.frozen.lr=0.02") == [("train", "frozen")]
+    assert outdated("strategies.scratch.lr=0.02") == [("train", "scratch")]
     with pytest.raises(ValueError, match=r"split would run first\. Run: dvc repro split weights"):
         outdated("seeds=[0,1,2]")
-    repository.compose(*TWO)
+    repository.compose(*WHOLE)
 
 
 @pytest.mark.drill
 def test_another_rate_of_one_strategy_reruns_that_strategy_and_what_reads_it(
     repository: Repository,
 ) -> None:
-    repository.compose(*TWO, "strategies.frozen.lr=0.02")
+    repository.compose(*WHOLE, "strategies.scratch.lr=0.02")
     assert ran(repository("dvc", "repro")) == [
-        "train@frozen",
-        "evaluate@frozen",
+        "train@scratch",
+        "evaluate@scratch",
         "compare",
         "champion",
         "report",
         "track",
     ]
     report = (repository.root / "reports/report.md").read_text()
-    assert "strategies.frozen.lr=0.02" in report
-    repository.compose(*TWO)
+    assert "strategies.scratch.lr=0.02" in report
+    repository.compose(*WHOLE)
     repository("dvc", "repro")
 
 
@@ -181,6 +175,7 @@ def test_with_keep_going_a_strategy_that_fails_stops_no_other_and_the_last_repor
     assert repository.digest("reports/report.*") == report
 
 
+@pytest.mark.drill
 def test_an_edit_of_the_report_that_changes_no_byte_of_it_reruns_only_the_report(
     repository: Repository,
 ) -> None:
@@ -240,7 +235,7 @@ def test_parameters_edited_while_a_stage_runs_are_not_bound_to_its_result(
     repository: Repository,
 ) -> None:
     path = repository.root / "params.yaml"
-    repository.compose(*TWO, "strategies.scratch.lr=0.04", "seeds=[0,1,2,3,4,5,6,7]")
+    repository.compose(*WHOLE, "strategies.scratch.lr=0.04", "seeds=[0,1,2,3,4,5,6,7]")
     repository("dvc", "repro", "split")
     lock = (repository.root / "dvc.lock").read_text()
     with subprocess.Popen(
@@ -259,7 +254,7 @@ def test_parameters_edited_while_a_stage_runs_are_not_bound_to_its_result(
     assert process.returncode != 0
     assert "strategies.scratch changed while it ran" in rest
     assert (repository.root / "dvc.lock").read_text() == lock
-    repository.compose(*TWO)
+    repository.compose(*WHOLE)
     repository("dvc", "repro", "split")
     repository("dvc", "checkout", "--force")
 

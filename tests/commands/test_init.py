@@ -105,6 +105,7 @@ def test_every_key_of_the_written_file_has_a_comment(quick: Path) -> None:
     assert params(quick)["dataset"]["max_files"] == 400
 
 
+@pytest.mark.slow
 def test_odd_names_reach_params_as_they_are(own: Path, tmp_path: Path) -> None:
     """All at once: each name is a folder around the next."""
     folder = tmp_path.joinpath("odd", *ODD)

@@ -15,6 +15,7 @@ from transferlab.settings import compose
 # compose
 
 
+@pytest.mark.slow
 def test_compose_writes_what_conf_composes_to(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -99,6 +99,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(
     assert [one.name for one in tmp_path.iterdir()] == ["model.pt2"]
 
 
+@pytest.mark.slow
 def test_one_picture_is_enough_to_check_with(
     model: Model, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

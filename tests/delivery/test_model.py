@@ -23,6 +23,7 @@ def path(finished: Path, params: Params, tmp_path: Path) -> Path:
     return tmp_path / "model.safetensors"
 
 
+@pytest.mark.slow
 def test_a_model_is_read_as_it_was_written(finished: Path, params: Params, path: Path) -> None:
     model = model_of(finished, "probe", 0.01, 50)
     found = read(path)

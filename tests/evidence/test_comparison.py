@@ -534,6 +534,7 @@ def test_the_recommendation_does_not_depend_on_who_came_first_in_the_comparison(
 CLOSE = (("a", 0.92), ("b", 0.92), ("c", 0.6))
 
 
+@pytest.mark.slow
 def test_comparing_needs_no_torch() -> None:
     check = (
         "import sys; import transferlab.evidence.recommendation; assert 'torch' not in sys.modules"

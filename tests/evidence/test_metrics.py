@@ -687,6 +687,7 @@ def test_a_control_has_an_accuracy_with_its_interval_and_an_f1(tmp_path: Path) -
     }
 
 
+@pytest.mark.slow
 def test_importing_the_numbers_loads_neither_torch_nor_the_slow_libraries() -> None:
     check = (
         "import sys, transferlab.evidence.numbers; assert not {'torch', 'sklearn', 'scipy'} "

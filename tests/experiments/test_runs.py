@@ -30,6 +30,8 @@ from transferlab.pipeline.files import file_hash, read_csv, read_json, write_jso
 from transferlab.pipeline.places import cache_folder
 from transferlab.training.task import Task, starting_model
 
+pytestmark = pytest.mark.slow
+
 
 @cache
 def small_params() -> Params:
@@ -231,7 +233,6 @@ def test_probe_has_one_row_of_epoch_0_and_a_head_that_fits_the_features(root: Pa
 ALL = set(backbones.build("tiny", 2).state_dict())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, parts",
     [
@@ -250,7 +251,6 @@ def test_models_hold_only_tensors_that_may_have_changed(
         assert found == {key for key in ALL if key.split(".")[0] in parts}
 
 
-@pytest.mark.slow
 def test_auxiliary_classifier_starts_from_the_file_of_weights_and_is_in_no_model(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,7 +277,6 @@ def test_auxiliary_classifier_starts_from_the_file_of_weights_and_is_in_no_model
     evaluated(root, "finetune", params)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "rates, start, parts",
     [
@@ -335,7 +334,6 @@ def test_random_heads_are_drawn_for_each_strategy(root: Path) -> None:
     assert not torch.equal(*heads)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, values",
     [
@@ -502,7 +500,6 @@ def test_damaged_pixels_leave_no_features_that_outlive_their_repair(root: Path) 
     assert (root / "models/probe/seed-0.safetensors").read_bytes() == after
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kill", [(0, 2), (3, 1), (3, 3)])
 def test_killed_run_goes_on_to_the_undisturbed_result(kill: tuple[int, int], root: Path) -> None:
     run(root, "frozen")

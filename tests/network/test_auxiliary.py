@@ -52,7 +52,7 @@ def torchvisions() -> Any:
     return net
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_a_step_is_that_of_torchvisions_network_with_the_auxiliary_loss_times_0_4() -> None:
     theirs = torchvisions()
     beside = {name: value.clone() for name, value in theirs.AuxLogits.state_dict().items()}

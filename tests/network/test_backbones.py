@@ -24,6 +24,18 @@ def small_input(name: str) -> torch.Tensor:
     return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
+def drawn(name: str) -> torch.nn.Module:
+    """The whole network, in which every module speaks; its authors' own draws take seconds."""
+    with torch.device("meta"):
+        net = backbones.builder(name)(3)
+    net.to_empty(device="cpu")
+    for buffer in net.buffers():
+        buffer.fill_(1)
+    torch.manual_seed(0)
+    backbones.stir(net)
+    return net.eval()
+
+
 def test_division_params_conf_and_cost_know_the_same_backbones() -> None:
     assert set(FAMILIES) == {path.stem for path in CONF.glob("*.yaml")} - {"other"}
     assert set(FAMILIES) == set(cost.COST)
@@ -54,22 +66,14 @@ def test_division_computes_what_the_whole_network_computes(
 ) -> None:
     # which rounds differently; see below
     monkeypatch.setattr(backbones, "fuse", lambda model: None)
-    if name == "tiny":
-        weights = backbones.tiny(3).state_dict()
-        whole = backbones.tiny(3).eval()
-    else:
-        whole = torchvision_parts.whole(name, 3).eval()
-        weights = whole.state_dict()
-    whole.load_state_dict(weights)
-    divided = backbones.build(name, 3, weights=weights)
+    whole = drawn(name)
+    divided = backbones.build(name, 3, weights=whole.state_dict())
     images = small_input(name)
     with torch.inference_mode():
-        expected = whole(images)
-        for cut in range(1, len(PARTS)):
-            torch.testing.assert_close(
-                divided[cut:](divided[:cut](images)), expected, rtol=1e-5, atol=1e-5
-            )
-        assert divided[:-1](images).shape == (2, cost.COST[name].features)
+        expected, features = whole(images), divided[:-1](images)
+        scale = float(expected.std())
+        torch.testing.assert_close(divided[-1](features), expected, rtol=0, atol=1e-4 * scale)
+    assert features.shape == (2, cost.COST[name].features)
     assert [part for part, _ in divided.named_children()] == list(PARTS)
     assert sum(p.numel() for p in divided.parameters()) == sum(
         p.numel() for p in whole.parameters()

@@ -191,6 +191,7 @@ write_text(root / "made/toy.csv", "whole")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "streams",
     [

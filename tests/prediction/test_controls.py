@@ -108,6 +108,7 @@ def by_hand(root: Path, imagenet: Mapping[str, tuple[int, ...]]) -> np.ndarray:
     return np.asarray(ours / ours.sum(1, keepdims=True))
 
 
+@pytest.mark.slow
 def test_majority_gives_every_image_the_shares_of_the_training_images(root: Path) -> None:
     stage("controls")(root, small_params(), "")
     rows = read_csv(root / "predictions/controls/majority.csv")

@@ -46,6 +46,7 @@ def test_the_printed_command_composes_the_same_parameters(overrides: tuple[str, 
     assert composed(*through_a_shell(words)) == params
 
 
+@pytest.mark.slow
 def test_images_of_ones_own_compose_again_whatever_they_are_called(tmp_path: Path) -> None:
     """Quotes, commas, line breaks and `$`: of the shell, of Hydra and of Markdown."""
     folder = tmp_path / "it's $HOME, a=b"
@@ -63,6 +64,7 @@ def test_images_of_ones_own_compose_again_whatever_they_are_called(tmp_path: Pat
     assert composed(*through_a_shell(words)) == params
 
 
+@pytest.mark.slow
 def test_of_another_backbone_no_more_is_said_than_a_person_sets() -> None:
     params = composed("backbone=mobilenet_v2", "backbone.weights=none", "seeds=[0,1]")
     defaults = read_defaults(ROOT / "conf/defaults.yaml")
@@ -76,6 +78,7 @@ def test_of_another_backbone_no_more_is_said_than_a_person_sets() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_of_options_that_were_not_recorded_every_key_is_given() -> None:
     params = composed("backbone=tiny", "dataset=textures", "strategy=probe")
     defaults = {**read_defaults(ROOT / "conf/defaults.yaml"), "options": {}}
@@ -93,6 +96,7 @@ def test_every_option_is_recorded_as_it_composes(group: str) -> None:
     assert recorded == compose.options_of(ROOT)
 
 
+@pytest.mark.slow
 def test_a_backbone_without_a_file_of_its_own_composes_from_other() -> None:
     params = composed("backbone=other", "backbone.name=torchvision/resnet34", "strategy=probe")
     words, lost = again(params, read_defaults(ROOT / "conf/defaults.yaml"))

@@ -28,7 +28,8 @@ from transferlab.report.figures.style import KNOWN, looks
 from transferlab.report.layout import in_two_dimensions, recognised
 
 # strategies, classes, seeds
-SIZES = [(1, 2, 1), (6, 2, 5), pytest.param(12, 20, 2, marks=pytest.mark.slow), (2, 130, 1)]
+LARGE = [(12, 20, 2), (2, 130, 1)]
+SIZES = [(1, 2, 1), (6, 2, 5), *(pytest.param(*size, marks=pytest.mark.drill) for size in LARGE)]
 AWKWARD = [
     "$x^",
     "<img src=x>",
@@ -409,6 +410,7 @@ def test_a_learning_curve_has_the_mean_over_seeds_at_every_size() -> None:
     assert list(line.get_ydata()) == pytest.approx([86, 90, 90.5])  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_figures_of_nothing_but_diverged_strategies_say_so_or_are_empty(tmp_path: Path) -> None:
     summary, none = {"frozen": record(None)}, table(["a", "b"], 0)
     nothing = growth([], 0).reindex(columns=growth(["a"], 1).columns)

@@ -138,6 +138,7 @@ def test_a_mirror_beside_the_checkout_is_found_from_the_copy(
     assert not {key for key in environment if key.startswith("DVC_")}
 
 
+@pytest.mark.slow
 def test_an_examples_settings_compose_again_where_the_code_knows_more_keys() -> None:
     words = settings_of(EXAMPLE / "params.yaml", ROOT / "conf/defaults.yaml")
     found = yaml.safe_load(compose.compose(words))

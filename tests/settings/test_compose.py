@@ -404,7 +404,7 @@ def test_a_name_of_weights_is_looked_up_in_a_mirror_that_is_a_server(
             """Nothing on the terminal of a test."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("TRANSFERLAB_MIRROR", f"http://127.0.0.1:{server.server_port}")
         found = composed("backbone.weights=mine.pth")["backbone"]["weights_sha256"]
         server.shutdown()

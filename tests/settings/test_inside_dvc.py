@@ -31,6 +31,7 @@ def test_experiments_in_a_copy_are_told_from_those_in_the_workspace(
     assert inside_dvc.runs_in_a_copy(arguments.split()) is expected
 
 
+@pytest.mark.slow
 def test_what_dvc_composes_is_remembered_with_the_conf_it_came_from(
     tmp_path: Path, own_home: Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_what_writes_to_a_server_from_another_machine_is_not_called_dead(
     ]
 
 
+@pytest.mark.slow
 def test_waiting_for_other_writers_ends_with_them(
     store: Store, writer: subprocess.Popen[str]
 ) -> None:

@@ -127,6 +127,7 @@ def test_a_moved_repository_writes_to_itself_and_finds_what_is_old(
     ]
 
 
+@pytest.mark.slow
 def test_a_copied_repository_leaves_the_original_alone(
     original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_copied_repository_leaves_the_original_alone(
     assert pointing_to(original, copy / "mlflow.db") == {}
 
 
+@pytest.mark.slow
 def test_a_rewriting_that_fails_changes_nothing(
     original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +151,7 @@ def test_a_rewriting_that_fails_changes_nothing(
     assert texts(copy / "mlflow.db") == before
 
 
+@pytest.mark.slow
 def test_a_database_from_outside_the_repository_is_left_as_it_is(
     original: Path, home: Path
 ) -> None:
@@ -160,6 +163,7 @@ def test_a_database_from_outside_the_repository_is_left_as_it_is(
     assert moved.artifacts_of(home / "runs.db") == home / "mlartifacts"
 
 
+@pytest.mark.slow
 def test_every_place_of_artifacts_in_mlflow_s_tables_is_known(empty_store: Path) -> None:
     named = {name for name in texts(empty_store) if re.search(r"(location|uri|\bsource)$", name)}
     others = {"mcp_server_versions.source", "evaluation_dataset_records.source"}

@@ -187,6 +187,7 @@ def test_leaving_with_an_error_closes_the_open_runs(
     assert caplog.messages == []
 
 
+@pytest.mark.slow
 def test_a_child_that_reads_nothing_holds_up_nothing(
     waits: list[bool], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -124,6 +124,7 @@ def test_every_parameter_is_in_exactly_one_group_or_frozen(name: str) -> None:
         assert PARTS[plan.cut] in trained
 
 
+@pytest.mark.slow
 def test_weight_decay_spares_biases_and_norm_layers() -> None:
     model, strategy = tiny(), composed("strategy=finetune")
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]

@@ -394,6 +394,7 @@ def test_training_killed_again_and_again_goes_on_to_the_undisturbed_result(tmp_p
     assert again.history == done.history
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     torch.cuda.is_available() or not hasattr(os, "fork"), reason="autograd cannot be forked here"
 )
@@ -920,6 +921,7 @@ def averaged(shares: tuple[float, ...], folder: Path) -> tuple[nn.Sequential, Pr
     )
 
 
+@pytest.mark.slow
 def test_whole_share_is_the_trained_model_and_none_is_the_start(tmp_path: Path) -> None:
     plain, _ = training(
         strategy_of("finetune", epochs=3, lr=0.3, schedule="constant"), tmp_path / "plain"
@@ -928,6 +930,7 @@ def test_whole_share_is_the_trained_model_and_none_is_the_start(tmp_path: Path) 
     assert same(averaged((0.0,), tmp_path / "none")[0].state_dict(), model_of().state_dict())
 
 
+@pytest.mark.slow
 def test_share_that_is_kept_validates_best_and_is_the_last_row_of_the_history(
     tmp_path: Path,
 ) -> None:
@@ -953,6 +956,7 @@ def test_average_lies_between_both_ends(tmp_path: Path) -> None:
         torch.testing.assert_close(value, (0.75 * start[name] + 0.25 * end[name]).to(value.dtype))
 
 
+@pytest.mark.slow
 def test_average_of_a_training_that_was_killed_is_the_same(tmp_path: Path) -> None:
     whole, _ = averaged((0.0, 0.5, 1.0), tmp_path / "whole")
     averaged((0.0, 0.5, 1.0), tmp_path / "again")
@@ -1064,6 +1068,7 @@ def test_decay_towards_the_start_adds_the_distance_from_it_to_the_gradient() -> 
     assert kept == {0.0}
 
 
+@pytest.mark.slow
 def test_strong_decay_towards_the_start_ends_nearer_to_it(tmp_path: Path) -> None:
     before = models.tensors_of(model_of(), ("stem", "stage4"))
     apart = {}

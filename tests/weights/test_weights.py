@@ -30,6 +30,8 @@ from transferlab.settings import compose
 from transferlab.weights import head, published
 from transferlab.weights.start import OFFICIAL_SHA256, official, write_start
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     "preset=demo",
     "engine.device=cpu",
@@ -187,7 +189,6 @@ def test_own_file_that_changed_since_composition_is_refused(tmp_path: Path, own_
     assert file_hash(tmp_path / "data/weights/start.safetensors") == before
 
 
-@pytest.mark.slow
 def test_file_of_another_architecture_is_refused_with_counts(
     tmp_path: Path, own_home: Path
 ) -> None:
@@ -230,7 +231,6 @@ def test_official_weights_come_from_the_mirror_and_keep_their_name_s_promise(
     assert again["sha256"] == facts["sha256"], "from the cache"
 
 
-@pytest.mark.slow
 def test_source_trains_the_whole_backbone_and_gives_the_same_bytes_twice(tmp_path: Path) -> None:
     logged: list[int] = []
     facts, tensors = prepare(
@@ -259,7 +259,6 @@ def test_source_does_not_depend_on_the_target_s_seeds_and_data(tmp_path: Path) -
     assert prepare(tmp_path / "second", other)[0] == facts
 
 
-@pytest.mark.slow
 def test_killed_source_goes_on_to_the_undisturbed_result(tmp_path: Path) -> None:
     facts, _ = prepare(tmp_path / "undisturbed", from_source())
     shutil.rmtree(cache_folder("resume"))
@@ -316,14 +315,13 @@ def test_official_files_are_known_by_their_whole_digest_or_by_the_digits_of_thei
     assert {sha256 for _, sha256, _ in asked if sha256} == set(OFFICIAL_SHA256)
 
 
-@pytest.mark.slow
 def test_file_at_an_address_is_taken_by_the_digest_that_was_given(
     tmp_path: Path, own_home: Path
 ) -> None:
     publish(tmp_path / "served.pth")
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/served.pth"
         sha256 = file_hash(tmp_path / "served.pth")
         named = [f"backbone.weights='{url}'", f"backbone.weights_sha256={sha256}"]

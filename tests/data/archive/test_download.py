@@ -865,6 +865,7 @@ def test_what_a_killed_process_left_is_removed_and_the_result_is_the_same(server
     assert found.path.read_bytes() == BODY
 
 
+@pytest.mark.slow
 def test_two_processes_that_want_one_file_cause_one_request(server: Server) -> None:
     server.answer = half_then_wait
     with start(server) as first:

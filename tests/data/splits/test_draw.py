@@ -57,6 +57,7 @@ def drawn(root: Path, params: Params) -> dict[str, bytes]:
     return {name: (root / f"data/splits/{name}.csv").read_bytes() for name in NAMES}
 
 
+@pytest.mark.slow
 def test_each_seed_sets_aside_its_stratified_share_of_the_training_images(root: Path) -> None:
     split(root, small_params())
     images = load_images(root / "data/processed/train", ["stripes", "dots"])
