@@ -29,16 +29,9 @@ def params() -> "Params":
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, params: "Params") -> Path:
     """A checkout as the stages up to `compare` leave it; not to be changed."""
-    from small import evaluated, prepare, stage, train
+    from small import trained
 
-    root = prepare(tmp_path_factory.mktemp("finished"), params)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(root))
-        for name in STRATEGIES:
-            train(root, name, params)
-            evaluated(root, name, params)
-        stage("compare")(root, params, "")
-    return root
+    return trained(tmp_path_factory.mktemp("finished"), STRATEGIES, params, "compare")
 
 
 @pytest.fixture

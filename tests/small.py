@@ -1,11 +1,12 @@
 """A checkout small enough for a test: drawn textures of 32 px, the smallest network, one thread."""
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from checkout import ROOT
@@ -98,6 +99,19 @@ def train(root: Path, name: str, params: Params, code: str = "code", heard: Any 
 
 def evaluated(root: Path, name: str, params: Params) -> None:
     evaluate.evaluate(root, recipe_of(params, name), params.evaluate.tta_views)
+
+
+def trained(root: Path, names: Sequence[str], params: Params, *stages: str) -> Path:
+    """A new checkout with strategies trained and evaluated, and what these stages make of them."""
+    prepare(root, params)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(root))
+        for name in names:
+            train(root, name, params)
+            evaluated(root, name, params)
+        for after in stages:
+            stage(after)(root, params, "")
+    return root
 
 
 def setup_of(params: Params, compute: Compute = CPU) -> Setup:

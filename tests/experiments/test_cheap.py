@@ -1,11 +1,10 @@
 """Strategies that cost a file or a closed form go the whole way: trained, saved, evaluated."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small import evaluated, params_of, prepare, train
+from small import params_of, trained
 
 from transferlab.params.whole import Params
 from transferlab.pipeline.files import read_csv, read_json
@@ -22,14 +21,8 @@ def params() -> Params:
 
 
 @pytest.fixture(scope="module")
-def root(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    made = prepare(tmp_path_factory.mktemp("cheap"), params)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(made))
-        for name in NAMES:
-            train(made, name, params)
-            evaluated(made, name, params)
-        yield made
+def root(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("cheap"), NAMES, params)
 
 
 @pytest.mark.parametrize("name", NAMES)

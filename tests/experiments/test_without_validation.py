@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import evaluated, params_of, prepare, stage, train
+from small import params_of, trained
 
 from transferlab.data.divisions import read_divisions
 from transferlab.data.images import load_images
@@ -26,15 +26,8 @@ def params() -> Params:
 @pytest.fixture(scope="module")
 def root(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As the stages up to `champion` leave it."""
-    root = prepare(tmp_path_factory.mktemp("unvalidated"), params)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(root))
-        for name in STRATEGIES:
-            train(root, name, params)
-            evaluated(root, name, params)
-        for name in ("compare", "champion"):
-            stage(name)(root, params, "")
-    return root
+    made = tmp_path_factory.mktemp("unvalidated")
+    return trained(made, STRATEGIES, params, "compare", "champion")
 
 
 def test_each_seed_fits_its_own_few_images_of_every_class_and_sets_none_aside(root: Path) -> None:

@@ -8,22 +8,12 @@ import matplotlib.text
 import numpy as np
 import pandas as pd
 import pytest
+from awkward import AWKWARD
 from matplotlib.figure import Figure
 from PIL import Image
 
 from transferlab.report.figures import photographs, predicted
 from transferlab.report.figures.sheet import save
-
-AWKWARD = [
-    "$x^",
-    "<img src=x>",
-    "犬",
-    "a\nb",
-    "",
-    "very long class name that never ends",
-    "_",
-    "%d {}",
-]
 
 
 def table(

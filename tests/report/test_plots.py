@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from awkward import AWKWARD
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -30,16 +31,6 @@ from transferlab.report.layout import in_two_dimensions, recognised
 # strategies, classes, seeds
 LARGE = [(12, 20, 2), (2, 130, 1)]
 SIZES = [(1, 2, 1), (6, 2, 5), *(pytest.param(*size, marks=pytest.mark.drill) for size in LARGE)]
-AWKWARD = [
-    "$x^",
-    "<img src=x>",
-    "犬",
-    "a\nb",
-    "",
-    "very long class name that never ends",
-    "_",
-    "%d {}",
-]
 
 
 def names(strategies: int) -> list[str]:
