@@ -176,7 +176,7 @@ def test_folds_are_stratified_and_drawn_by_the_seed() -> None:
 
 
 def test_class_with_a_single_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected two images or more of every class"):
+    with pytest.raises(ValueError, match=r"expected two images .* of every class .*, got 1 of the"):
         solve(torch.randn(3, 2), torch.tensor([0, 0, 1]), [1.0], 5)
 
 

@@ -163,15 +163,16 @@ def load_images(folder: Path, classes: Sequence[str]) -> Images:
     manifest, stored = folder / "manifest.csv", folder / "images.bin"
     if not (manifest.is_file() and stored.is_file()):
         raise ValueError(
-            f"{folder}: expected manifest.csv and images.bin. Run: dvc repro preprocess"
+            f"{folder}: expected manifest.csv and images.bin, found "
+            f"{', '.join(sorted(path.name for path in folder.glob('*'))) or 'nothing'}. "
+            "Run: dvc repro preprocess"
         )
     rows = files.read_csv(manifest, MANIFEST)
     index = {name: number for number, name in enumerate(classes)}
     for row in rows:
         if row["label"] not in index:
-            raise ValueError(
-                f"{manifest}: label {row['label']!r} not in {list(classes)} ({row['id']})."
-            )
+            known = f"a label among {short(', '.join(classes))}"
+            raise unreadable(manifest, known, f"{short(row['label'])} ({row['id']})")
     columns = ("offset", "stored_height", "stored_width")
     places = np.array([_whole(manifest, row, columns) for row in rows], dtype=np.int64)
     places = places.reshape(-1, 3)

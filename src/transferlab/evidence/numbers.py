@@ -196,13 +196,15 @@ def _over_classes(given: Outcomes, confidence: float) -> dict[str, Measured]:
 
 def _record(
     values: np.ndarray,
-    over_images: tuple[float | None, float | None],
+    ends: tuple[float | None, float | None],
     confidence: float,
     largest: float,
 ) -> Measured:
-    """The six numbers of a measure from its values [S], one per seed."""
+    """The six numbers of a measure from its values [S], one per seed, and the ends of its interval
+    over images.
+    """
     spread = float(values.std(ddof=1)) if len(values) > 1 else None
-    images_low, images_high = over_images
+    images_low, images_high = ends
     seeds_low, seeds_high = over_seeds(values, confidence, largest)
     return {
         "mean": or_none(float(values.mean())),

@@ -66,7 +66,7 @@ def what_names(facts: Described) -> list[Any]:
 def require_same(facts: Facts, recipe: Recipe) -> None:
     """Refuse models that were trained with other parameters than `params.yaml` says now."""
     for section, now in recipe.plain().items():
-        if facts["params"][section] != now:
+        if facts["params"].get(section) != now:
             raise ValueError(
                 f"runs/{recipe.name}/facts.json: expected the {section} of params.yaml, got other "
                 "values: the model was trained with those. "

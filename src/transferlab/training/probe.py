@@ -136,8 +136,8 @@ def _folds_of(labels: np.ndarray, classes: int, folds: int, seed: int) -> list[_
     count = min(folds, int(np.bincount(labels, minlength=classes).min()))
     if count < 2:
         raise ValueError(
-            "strategies.probe.folds: expected two images or more of every class to "
-            "cross-validate on."
+            "strategies.probe.folds: expected two images or more of every class to cross-validate "
+            f"on, got {count} of the smallest. Add images of it, or leave it out: dataset.classes."
         )
     fold_of = _stratified_folds(labels, count, seed)
     return [
