@@ -33,7 +33,9 @@ def test_a_plain_repro_notices_a_changed_image_and_misses_no_absent_folder(
     image.write_bytes(picture(77, (64, 64)))
     output = repository("dvc", "repro", fails=True)
     assert ran(output) == ["watch@own"]  # ahead of everything that takes long
-    assert "photos is not what it was when params.yaml was composed. Compose again" in output
+    assert (
+        "photos as it was when params.yaml was composed, got other content. Compose again" in output
+    )
     image.write_bytes(before)
     photos.rename(tmp_path / "away")
     repository.compose(*OWN)

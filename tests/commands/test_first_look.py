@@ -6,6 +6,8 @@ import io
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tarfile
 import threading
 import unicodedata
@@ -110,9 +112,13 @@ ONE_GROUP = "path,label,patient\n" + "".join(f"{path},{label},{label}\n" for pat
             "of class 'labels', and one to test on, got 0 (left out: 6 not an image).",
         ),
         ("set", animations, "of class 'wren', and one to test on, got 0 (left out: 5 GIF)."),
-        ("set", line_end, r"unsafe path 'wren/0\n1.png'. Nothing was read. Rename or remove it."),
-        ("set", case_alone, "two files are named 'wren/a.png' (A and a count as equal, "),
-        ("set.tar", links_in_a_tar, "link or special file 'birds/wren/again.png'; pack the files"),
+        (
+            "set",
+            line_end,
+            r"got unsafe path 'wren/0\n1.png'. Nothing was read. Rename or remove it.",
+        ),
+        ("set", case_alone, "got two files named 'wren/a.png' (A and a count as equal, "),
+        ("set.tar", links_in_a_tar, "link or special file 'birds/wren/again.png'. Pack the files"),
         ("set.7z", named(".7z", b"7z\xbc\xaf'\x1c"), "found a 7z archive at "),
         ("set.rar", named(".rar", b"Rar!"), "found a rar archive at "),
         ("set.tar.bz2", named(".tar.bz2", b"BZh9"), "found a file packed with bzip2 at "),
@@ -185,6 +191,45 @@ def test_an_archive_or_a_table_inside_is_given_with_the_command_that_the_refusal
     assert "of 10 images in 2 classes" in lines[0]
 
 
+@pytest.mark.parametrize("of_parts", [True, False], ids=["parts", "classes"])
+def test_several_zips_are_unpacked_with_the_command_that_the_refusal_names(
+    quick: Path, of_parts: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = quick.parent / "a 'set'"
+    for number, name in enumerate(("train", "test") if of_parts else ("robin", "wren")):
+        inside = ("robin", "wren") if of_parts else ("",)
+        for first, label in enumerate(inside):
+            images(folder / name / label, 6, 100 * number + 10 * first)
+        shutil.make_archive(str(folder / name), "zip", folder / name)
+        shutil.rmtree(folder / name)
+    text = failure("init", folder.name)
+    command = re.search(r"a folder of its name, and give .* again: (\(cd .*; done\))", text)
+    assert command is not None
+    subprocess.run(["bash", "-c", command[1].replace("python", sys.executable)], check=True)
+    lines = said(capsys, "init", folder.name)
+    assert f"of {24 if of_parts else 12} images in 2 classes" in lines[0]
+
+
+def test_tables_of_parts_are_to_be_one_table(quick: Path) -> None:
+    for part in ("train", "test"):
+        images(quick.parent / "set" / part, 3)
+        (quick.parent / "set" / part / "metadata.csv").write_text("file_name,label\n0.png,a\n")
+    told = (
+        "If test/metadata.csv, train/metadata.csv say the classes, put their lines into one table"
+    )
+    assert told in failure("init", "set")
+
+
+def test_tables_and_archives_beside_class_folders_are_said_to_decide_nothing(
+    quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photographs(quick.parent / "set")
+    (folder / "patients.csv").write_text("path,label,patient\n")
+    (folder / "wren/more.zip").write_bytes(b"PK")
+    told = [line for line in said(capsys, "init", "set") if line.startswith("not looked into")]
+    assert len(told) == 1 and told[0].startswith("not looked into: patients.csv, wren/more.zip. ")
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
@@ -228,8 +273,8 @@ def test_accents_as_a_mac_spells_them_are_the_same_letters(
 def test_a_table_in_a_code_page_is_refused_with_what_to_save(quick: Path) -> None:
     (quick.parent / "set.csv").write_bytes("path;label\nimg/0.png;Käfer\n".encode("cp1252"))
     assert failure("init", "set.csv").endswith(
-        "set.csv is not a readable table (byte 22 is not UTF-8: save it as CSV in UTF-8, as Excel "
-        "calls it)."
+        "set.csv: expected a table, got a byte 22 that is not UTF-8: save it as CSV in UTF-8, as "
+        "Excel calls it."
     )
 
 
@@ -253,7 +298,7 @@ def test_an_encrypted_zip_is_refused_with_the_reason(quick: Path) -> None:
     damaged[damaged.find(b"PK\x01\x02") + 8] |= 1
     (quick.parent / "set.zip").write_bytes(damaged)
     assert failure("init", "set.zip").endswith(
-        "encrypted file 'robin/0.png'. Nothing was read. Pack it anew without a password."
+        "got encrypted file 'robin/0.png'. Nothing was read. Pack it anew without a password."
     )
 
 

@@ -279,10 +279,10 @@ def _two_labels(folder: Path) -> None:
     ("fill", "told"),
     [
         (_flat, "add: -S dataset.labels=names. Settings go behind this command, too."),
-        (_empty, "need at least 2 classes, found 1 (robin). Add a folder per class."),
-        (_one_class, "need at least 2 classes, found 1 (robin). Add a folder per class."),
+        (_empty, "expected at least 2 classes, found 1 (robin). Add a folder per class."),
+        (_one_class, "expected at least 2 classes, found 1 (robin). Add a folder per class."),
         (_few, "expected at least 3 training images of class 'robin', and one to test on, got 3."),
-        (_two_labels, "the same image is in two classes:\n  robin/0.png = wren/0.png\n"),
+        (_two_labels, "got two of the same one:\n  robin/0.png = wren/0.png\n"),
     ],
 )
 def test_images_that_cannot_work_change_nothing(quick: Path, fill: object, told: str) -> None:
@@ -300,7 +300,7 @@ def test_images_that_cannot_work_change_nothing(quick: Path, fill: object, told:
     ("arguments", "told"),
     [
         (["nowhere"], "nowhere: expected a folder, an archive or a table of images, found nothing"),
-        (["\udcff"], "expected a name in UTF-8. Rename it."),
+        (["\udcff"], "expected a name in UTF-8, got other bytes. Rename it."),
         (["broken.zip"], "broken.zip"),
         (["my birds", "--name", "Vögel"], "got 'Vögel'. Try: --name vogel"),
         (["my birds", "--name", "folder"], "conf/dataset/folder.yaml: is one of the project's own"),
@@ -345,7 +345,7 @@ def test_a_damaged_zip_is_not_told_to_be_downloaded(quick: Path) -> None:
     path.write_bytes(content)
     before = state(quick)
     assert re.fullmatch(
-        r"error: \S+/damaged.zip: not a readable zip \(Bad CRC.*\)\. Repair it, or pack it anew\.",
+        r"error: \S+/damaged.zip: expected a .* zip, got Bad CRC.* Repair it, or pack it anew\.",
         failure("init", str(path)),
     )
     assert state(quick) == before
@@ -366,8 +366,11 @@ def test_broken_images_are_named_beforehand(
 ) -> None:
     (quick.parent / "my birds/wren/0.png").write_bytes(picture()[:20])
     told = failure("init", "my birds")
-    assert "images that cannot be used: 1\n  wren/0.png: does not decode (" in told
+    assert "got some that cannot be used: 1\n  wren/0.png: does not decode (" in told
     assert "or leave them out: -S dataset.on_bad_image=skip" in told
+    left = failure("init", "my birds", "-S", "dataset.on_bad_image=skip")
+    assert "of class 'wren' to fit and 1 to validate on, got 1 and 1." in left
+    (quick.parent / "my birds/wren/5.png").write_bytes(picture())
     lines = said(capsys, "init", "my birds", "-S", "dataset.on_bad_image=skip")
     assert "cannot be read, left out: wren/0.png" in lines
 

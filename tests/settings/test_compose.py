@@ -546,7 +546,7 @@ def test_files_of_ones_own_are_watched_and_nothing_else_is(own_home: Path) -> No
 def test_a_file_name_that_moves_the_cursor_is_shown_escaped(own_home: Path) -> None:
     (images(own_home / "birds") / "\x1b[31m").symlink_to("/nowhere")
     (line,) = refused("dataset=folder", "dataset.path=birds")
-    assert "birds/\\x1b[31m: link that leads nowhere" in line
+    assert "birds/\\x1b[31m: expected a file or folder, got a link that leads nowhere" in line
 
 
 def test_a_backbone_that_needs_larger_images_names_the_setting() -> None:

@@ -12,8 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-from ..data.archive.bring import limits_of
-from ..data.archive.fetch import fetch
+from ..data.archive.bring import fetched
 from ..data.ingest import advice, checks
 from ..data.ingest.layout import Skipped
 from ..data.ingest.parts import NAMES, few
@@ -101,7 +100,7 @@ def init(*, path: str, name: str | None, settings: Sequence[str], force: bool) -
     except ValueError as error:
         more = " Settings go behind this command, too." if "-S " in str(error) else ""
         raise ValueError(f"{error}{more}") from error
-    for note in [*_parts_inside(found), *_tiny(found), *_uneven(found), *notes]:
+    for note in [*_left_out(found), *_parts_inside(found), *_tiny(found), *_uneven(found), *notes]:
         print(note)
     if not plan.kept:
         known = replace(values.dataset, sha256=sha256)
@@ -121,14 +120,7 @@ def _brought(dataset: Dataset, path: str) -> tuple[Path, str | None]:
     """Where the images are, and the sha256 of an archive that was fetched."""
     if dataset.url is None:
         return from_home(path), None
-    kept = fetch(
-        dataset.url,
-        sha1=dataset.sha1,
-        sha256=dataset.sha256,
-        contents_sha256=dataset.contents_sha256,
-        key="dataset",
-        limits=limits_of(dataset),
-    )
+    kept = fetched(dataset)
     return kept.path, kept.sha256
 
 
@@ -259,6 +251,18 @@ def _of_kinds(kinds: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
 
 
+def _left_out(found: Found) -> list[str]:
+    """Which images have no place, and that tables and archives beside them decide nothing."""
+    notes = []
+    if found.outside:
+        listed = _listed([f"{place} ({count})" for place, count in found.outside.most_common()])
+        notes.append(printable(f"images in no part and class folder, left out: {listed}"))
+    if not found.unread:
+        return notes
+    says = "A table that says classes, splits or groups is given itself, an archive unpacked first"
+    return [*notes, printable(f"not looked into: {_listed(found.unread)}. {says}")]
+
+
 def _parts_inside(found: Found) -> list[str]:
     """That folders below the classes are called like parts, or are the same in every class: they
     decide nothing.
@@ -321,7 +325,8 @@ def _glance(
         if read is not None:
             found, skipped = glance.usable(read, found, dataset)
         _refuse_few(found, plan, skipped)
-        rehearsal.divide(found, values)
+        bad = {item.id for item in skipped if item.bad and dataset.on_bad_image == "skip"}
+        rehearsal.divide(found, values, bad)
         print(_in_words(plan, found, dataset))
         if read is None:
             return (
@@ -332,17 +337,17 @@ def _glance(
         twice = glance.refuse_twice(read, found, dataset)
         preview = cache_folder("preview") / f"{plan.name}.png"
         drawn = glance.write_preview(read, found, dataset, preview)
-    bad = {item.id: item for item in [*skipped, *drawn] if item.bad}
+    unusable = {item.id: item for item in [*skipped, *drawn] if item.bad}
     if dataset.on_bad_image == "error":
-        checks.refuse_bad(list(bad.values()), plan.path)
+        checks.refuse_bad(list(unusable.values()), plan.path)
     notes = ["the pipeline finds images that break off, and those that only look the same"]
     if twice.files:
         where = ", in one class and part" if dataset.on_duplicate == "error" else ""
         notes.insert(0, f"files that are the same as another{where}: {twice.files}")
     if not twice.complete:
         notes.append("the pipeline finds large files that are there twice")
-    if bad:
-        notes.insert(0, printable(f"cannot be read, left out: {_listed(list(bad))}"))
+    if unusable:
+        notes.insert(0, printable(f"cannot be read, left out: {_listed(list(unusable))}"))
     return found, notes, preview
 
 

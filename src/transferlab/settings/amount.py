@@ -53,7 +53,8 @@ def counted(found: "Found", dataset: Dataset) -> Amount:
     test = sum(count.get("test", 0) for count in found.counts.values())
     rest = sum(sum(count.values()) for count in found.counts.values()) - test
     if found.drawn:
-        test = round(rest * (dataset.test_fraction or 0))
+        share, each = dataset.test_fraction or 0, found.counts.values()
+        test = sum(max(1, round(share * count.get("train", 0))) for count in each)
         rest -= test
     return Amount(rest, test, len(found.counts))
 

@@ -98,7 +98,9 @@ def stored_path(given: str) -> str:
     try:
         path.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{given!r}: expected a name in UTF-8. Rename it.") from None
+        raise ValueError(
+            f"{given!r}: expected a name in UTF-8, got other bytes. Rename it."
+        ) from None
     if not given or not os.path.exists(path):
         raise ValueError(
             f"{given}: expected a folder, an archive or a table of images, found nothing at {path}."

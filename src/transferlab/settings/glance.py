@@ -108,7 +108,7 @@ def refuse_twice(read: Read, found: Found, dataset: Dataset) -> Twice:
     if dataset.on_duplicate == "error":
         where = dataset.path or dataset.url or ""
         refuse_two_labels(rows, where)
-        refuse_duplicates(rows, where)
+        refuse_duplicates(rows, where, {it.id for it in found.entries if it.validation})
     return Twice(files=len(rows) - len({row["sha256"] for row in rows}), complete=left >= 0)
 
 

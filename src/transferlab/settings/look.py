@@ -12,7 +12,8 @@ from pathlib import Path
 from ..data.archive import pack, table, tar
 from ..data.archive.others import WORKBOOKS, refusal
 from ..data.ingest.entries import checked_members, opened_zip
-from ..data.ingest.layout import Entry, Layout, Members, arrange, arrange_table
+from ..data.ingest.inside import unread
+from ..data.ingest.layout import Entry, Layout, Members, arrange, arrange_table, outside
 from ..data.ingest.pixels import layout_of
 from ..params.dataset import Dataset
 from ..params.record import plain
@@ -34,6 +35,8 @@ class Found:
     columns: Mapping[str, str]  # of a table: what each is -> what it is called
     megabytes: float
     ignored: Counter[str]  # kind of file that is left out -> files
+    outside: Counter[str]  # folder at the top -> images in it that are in no class folder
+    unread: Sequence[str]  # tables and archives among the images
     problem: str | None  # why it cannot be used as it is, and the setting that fits
 
 
@@ -60,6 +63,8 @@ def look_at(path: Path, dataset: Dataset) -> Found:
             columns={},
             megabytes=0.0,
             ignored=Counter(),
+            outside=Counter(),
+            unread=(),
             problem=str(error),
         )
 
@@ -108,7 +113,7 @@ def _of_tar(path: Path, dataset: Dataset) -> Iterator[tuple[str, int]]:
                 name = member.name.removeprefix("./").strip("/")
                 yield f"{name}/" if member.isdir() else name, member.size
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise ValueError(f"{path}: not a readable tar ({error}). Pack it anew.") from error
+        raise ValueError(f"{path}: expected a whole tar, got {error}. Pack it anew.") from error
 
 
 def _members(sizes: Mapping[str, int], where: str, dataset: Dataset) -> Members:
@@ -137,6 +142,8 @@ def _found(kind: str, layout: Layout, columns: Mapping[str, str]) -> Found:
         groups=len({entry.group for entry in layout.entries if entry.group}),
         megabytes=sum(entry.info.file_size for entry in layout.entries) / pack.MB,
         ignored=Counter(skipped.kind for skipped in layout.skipped),
+        outside=outside(layout.skipped),
+        unread=unread([*(item.id for item in layout.skipped), *(e.id for e in layout.entries)]),
         problem=None,
     )
 

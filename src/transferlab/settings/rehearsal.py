@@ -2,7 +2,7 @@
 refused before anything is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,8 +17,13 @@ from ..params.whole import Params
 from .look import Found
 
 
-def divide(found: Found, values: Params) -> None:
+def divide(found: Found, values: Params, bad: Collection[str] = ()) -> None:
     """Draw hold-out, validation, folds and parts as if no two images looked the same.
+
+    Args:
+        found: The images.
+        values: How they are divided.
+        bad: The ids of those that take part in the hold-out and are left out then.
 
     Raises:
         ValueError: There are too few images or groups of a class, with the setting that helps.
@@ -30,10 +35,10 @@ def divide(found: Found, values: Params) -> None:
         assert fraction is not None  # params: it is there where a test folder may not be
         tested = held_out(open_, [None] * len(open_), classes, fraction, seed)
     train, test = (
-        [entry for entry in found.entries if _is_test(entry, tested) is asked]
+        [it for it in found.entries if it.id not in bad and _is_test(it, tested) is asked]
         for asked in (False, True)
     )
-    pairs, count = given_pairs([*train, *test]), len(found.entries)
+    pairs, count = given_pairs([*train, *test]), len(train) + len(test)
     given = groups(count, pairs)
     own = np.array([entry.validation for entry in [*train, *test]], dtype=bool)
     bonds = draw.Bonds(together=given, given=given, validation=own)

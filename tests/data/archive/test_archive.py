@@ -154,7 +154,7 @@ def test_a_folder_that_changed_since_composition_is_refused(tmp_path: Path, bird
     (birds / "ants/a.jpg").write_bytes(b"changed")
     with pytest.raises(
         ValueError,
-        match=r"dataset.path: .*birds is not what it was when .* settings: transferlab compose",
+        match=r"dataset.path: expected .*birds as it was when .* settings: transferlab compose",
     ):
         bring.bring(dataset, tmp_path / "raw")
     assert facts(tmp_path / "raw") == before
@@ -165,8 +165,8 @@ def test_a_damaged_zip_of_ones_own_is_named_as_its_own(tmp_path: Path, own_home:
     (own_home / "birds.zip").write_bytes(content.replace(b"jpgant", b"jpgtan"))
     with pytest.raises(
         ValueError,
-        match=r"^dataset.path: .*/birds.zip is not a readable zip \(Bad CRC.*a.jpg'\)\. Repair it, "
-        r"or pack it anew\.$",
+        match=r"^dataset.path: .*/birds.zip: expected a readable zip, got Bad CRC.*a.jpg'\. "
+        r"Repair it, or pack it anew\.$",
     ):
         bring.bring(own("birds.zip"), tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []

@@ -808,10 +808,10 @@ def test_a_full_disk_is_noticed_before_the_first_byte(
     server: Server, mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=9))
-    refused(server, r"downloads: need 0\.3 MB, 0\.0 MB are free\. Free some space")
+    refused(server, r"downloads: expected room for 300\.5 kB, got 9 bytes free\. Free some space")
     assert len(server.seen) == 1
     (mirror / "a.zip").write_bytes(BODY)
-    refused(server, r"downloads: need 0\.3 MB, 0\.0 MB are free\. Free some space")
+    refused(server, r"downloads: expected room for 300\.5 kB, got 9 bytes free\. Free some space")
     assert len(server.seen) == 1
 
 
@@ -1023,7 +1023,7 @@ def test_what_is_no_readable_zip_is_named(tmp_path: Path, data: bytes, reason: s
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(
         ValueError,
-        match=rf"a\.zip is not a readable zip \(.*{reason}.*\)\. Delete it and run again",
+        match=rf"a\.zip: expected a readable zip, got .*{reason}.*\. Delete it and run again",
     ):
         contents_sha256(tmp_path / "a.zip", LIMITS)
 
@@ -1066,7 +1066,7 @@ def test_no_damage_to_a_zip_causes_another_kind_of_error(tmp_path: Path) -> None
         try:
             contents_sha256(tmp_path / "a.zip", LIMITS)
         except ValueError as error:
-            assert "is not a readable zip" in str(error)
+            assert "expected a readable zip" in str(error)
 
 
 @pytest.mark.skipif(

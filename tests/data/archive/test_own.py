@@ -67,9 +67,9 @@ def test_changed_images_are_refused_with_what_to_do(birds: Path, edit: str) -> N
         image.parent.write_bytes(b"")
     with pytest.raises(
         ValueError,
-        match=r"^dataset\.path: .*/birds is not what it was when params\.yaml was composed\. "
-        r"Compose again, with the same settings: transferlab compose && dvc repro, or dvc exp "
-        r"run\.$",
+        match=r"^dataset\.path: expected .*/birds as it was when params\.yaml was composed, got "
+        r"other content\. Compose again, with the same settings: transferlab compose && dvc repro, "
+        r"or dvc exp run\.$",
     ):
         own.check_images(seen)
 

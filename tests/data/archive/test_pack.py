@@ -39,7 +39,7 @@ def test_an_empty_class_folder_survives_packing(place: Place, folder: Path) -> N
     (folder / "train" / "wasps").mkdir()
     (folder / "val" / "wasps").mkdir()
     pack.pack_folder(folder, place.archive, LIMITS)
-    with pytest.raises(ValueError, match="class 'wasps' in train has no usable image"):
+    with pytest.raises(ValueError, match="of class 'wasps' in train, got 0"):
         place.run()
 
 
@@ -59,9 +59,9 @@ def test_a_link_that_leaves_the_folder_or_loops_is_refused(
     tmp_path: Path, folder: Path, target: str, message: str
 ) -> None:
     (folder / "train" / "link").symlink_to(target)
-    with pytest.raises(ValueError, match=f"train/link: {message}"):
+    with pytest.raises(ValueError, match=f"train/link: .*, got a {message}"):
         pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
-    with pytest.raises(ValueError, match=f"train/link: {message}"):
+    with pytest.raises(ValueError, match=f"train/link: .*, got a {message}"):
         pack.folder_sha256(folder)
     assert not list(tmp_path.glob("*.zip*"))
 
@@ -92,7 +92,7 @@ def test_links_into_a_dvc_cache_are_followed(tmp_path: Path, folder: Path) -> No
 
 def test_a_special_file_is_refused_and_not_waited_for(tmp_path: Path, folder: Path) -> None:
     os.mkfifo(folder / "train" / "pipe")
-    with pytest.raises(ValueError, match="train/pipe: neither a file nor a folder"):
+    with pytest.raises(ValueError, match="train/pipe: expected a file or folder, got a pipe"):
         pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
 
 
@@ -120,7 +120,7 @@ def test_packing_onto_a_full_disk_is_refused_first(
     monkeypatch.setattr(
         shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 0)
     )
-    with pytest.raises(ValueError, match=r"need 0\.0 MB, 0\.0 MB are free"):
+    with pytest.raises(ValueError, match=r"expected room for 1\.0 kB, got 0 bytes free"):
         pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
     assert not list(tmp_path.glob("*.zip*"))
 
@@ -131,7 +131,7 @@ def test_packing_that_fails_half_way_leaves_nothing(
     for number in range(100):
         (folder / f"{number}.png").write_bytes(bytes(200))
     with pytest.raises(
-        ValueError, match=r"mine: could not be packed into .*a\.zip .*File too large"
+        ValueError, match=r"mine: expected to pack it into .*a\.zip, got .*File too large"
     ):
         pack.pack_folder(folder, tmp_path / "a.zip", LIMITS)
     assert os.listdir(tmp_path) == ["mine"]

@@ -87,7 +87,49 @@ def test_columns_that_cannot_be_told_are_listed(place: Place) -> None:
     with pytest.raises(ValueError, match=r"expected one column of .*, found label, class\. Name"):
         table.read_table(path, None, None)
     path = written(place.root, [("path", "label", "label"), *rows("x")])
-    with pytest.raises(ValueError, match=r"several columns are called 'label': rename all but one"):
+    with pytest.raises(ValueError, match=r"several columns called 'label': rename all but one"):
+        table.read_table(path, None, None)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("train_folder", "train"), ("labels", "names")])
+def test_settings_of_folders_are_refused_beside_a_table(
+    place: Place, setting: str, value: str
+) -> None:
+    path = written(place.root, [("path", "label"), *rows()])
+    with pytest.raises(ValueError, match=rf"got dataset\.{setting}={value}, which speaks of folde"):
+        run(place, path, **{setting: value})
+
+
+def test_a_table_of_ids_leaves_the_ending_out_where_one_file_fits(place: Place) -> None:
+    path = written(place.root, [("path", "label"), *rows()])
+    named = table.read_table(path, None, None)
+    path.write_text(path.read_text(encoding="utf-8").replace(".png", ""), encoding="utf-8")
+    assert table.read_table(path, None, None) == named
+    (path.parent / "img/00.JPG").touch()
+    with pytest.raises(ValueError, match="files that are not there: 1: img/00"):
+        table.read_table(path, None, None)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"image": [{"bytes": b"x"}], "label": ["a"]}, "in the column 'image': write images"),
+        ({"path": ["img/00.png"], "label": [b"a"]}, "got binary in the column 'label'"),
+        (
+            {"path": ["img/00.png"], "label": [float("nan")]},
+            "a path and a label, got lines without",
+        ),
+    ],
+    ids=["images", "bytes", "NaN"],
+)
+def test_cells_of_a_parquet_table_that_are_no_words_are_refused(
+    place: Place, columns: dict[str, list[object]], said: str
+) -> None:
+    from pyarrow import Table, parquet
+
+    path = written(place.root, [("path", "label"), *rows()]).with_suffix(".parquet")
+    parquet.write_table(Table.from_pydict(columns), path)
+    with pytest.raises(ValueError, match=said):
         table.read_table(path, None, None)
 
 
@@ -120,7 +162,7 @@ def test_files_that_are_not_there_or_twice_are_named(place: Place) -> None:
 def test_a_group_on_both_sides_of_a_split_is_refused(place: Place) -> None:
     lines = [(*row, "train" if i % 2 else "test", "one") for i, row in enumerate(rows())]
     path = written(place.root, [("path", "label", "split", "group"), *lines])
-    with pytest.raises(ValueError, match=r"groups that are in more than one split: one\."):
+    with pytest.raises(ValueError, match=r"got in more than one: one\."):
         run(place, path)
 
 

@@ -159,7 +159,7 @@ def test_eight_bits_alone_need_no_contrast(place: Place) -> None:
 def test_colours_of_16_bits_that_are_nearly_black_are_refused(place: Place) -> None:
     members = {name: png_of_16_bits(4000) for name in tree()}
     place.refused(
-        "images with colours of 16 bits: 12, such as .*, that use 12 bits at most",
+        "colours that use all of 16 bits, got 12 images, such as .*, that use 12 bits at most",
         members,
         on_duplicate="allow",
     )

@@ -52,9 +52,9 @@ def test_an_unreadable_archive_is_named_with_the_way_out(
     place: Place, change: Callable[[bytes], bytes], detail: str
 ) -> None:
     damaged(change)(place.archive)
-    message = place.refused(rf"x\.zip: not a readable zip \({detail}")
+    message = place.refused(rf"x\.zip: expected a readable zip, got {detail}")
     assert message.endswith("Repair it, or pack it anew.")
-    message = place.refused(r"not a readable zip", path=None, url="https://example.org/x.zip")
+    message = place.refused(r"expected a readable zip", path=None, url="https://example.org/x.zip")
     assert message.endswith("Delete it and run again to download it afresh.")
 
 
@@ -78,7 +78,7 @@ def test_a_missing_archive_names_the_stage_that_makes_it(place: Place) -> None:
     ],
 )
 def test_an_unsafe_path_condemns_the_whole_archive(place: Place, name: str) -> None:
-    message = place.refused(r"x\.zip: unsafe path '", {**tree(), name: picture()})
+    message = place.refused(r"got unsafe path '", {**tree(), name: picture()})
     assert repr(name) in message
 
 
@@ -95,14 +95,14 @@ def test_a_link_in_the_archive_is_refused(place: Place) -> None:
         archive.writestr(
             entry("train/ants/link.png", external_attr=(stat.S_IFLNK | 0o777) << 16), "/etc/passwd"
         )
-    place.refused(r"x\.zip: link or special file 'train/ants/link\.png'")
+    place.refused(r"got link or special file 'train/ants/link\.png'")
 
 
 def test_an_encrypted_file_is_refused(place: Place) -> None:
     content = zipped(place.archive, tree()).read_bytes()
     at = content.index(b"PK\x01\x02") + 8
     place.archive.write_bytes(content[:at] + b"\x01" + content[at + 1 :])
-    place.refused(r"x\.zip: encrypted file 'train/ants/0\.png'")
+    place.refused(r"x\.zip: expected .*, got encrypted file 'train/ants/0\.png'")
 
 
 def test_an_unusual_compression_is_refused(place: Place) -> None:
@@ -123,7 +123,9 @@ def test_two_files_of_one_name_are_refused(place: Place, twin: str) -> None:
     with zipfile.ZipFile(place.archive, "a") as archive:
         archive.NameToInfo.clear()  # or zipfile itself would warn
         archive.writestr(twin, picture(99))
-    place.refused(r"x\.zip: two files are named 'train/ants/0\.(png|PNG)'")
+    place.refused(
+        r"x\.zip: expected different names, got two files named 'train/ants/0\.(png|PNG)'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_two_files_of_one_name_are_refused(place: Place, twin: str) -> None:
     [
         (
             {"max_total_mb": 20, "max_file_mb": 100, "max_ratio": 2000},
-            "30 MB unpacked, expected at most dataset.max_total",
+            "expected at most dataset.max_total",
         ),
         (
             {"max_file_mb": 10, "max_ratio": 2000},
@@ -143,7 +145,7 @@ def test_two_files_of_one_name_are_refused(place: Place, twin: str) -> None:
         ),
         (
             {"max_file_mb": 100, "max_ratio": 2000, "max_files": 5},
-            "13 entries, expected at most dataset.max_files=5",
+            "expected at most dataset.max_files=5, got 13 entries",
         ),
     ],
 )
@@ -166,7 +168,7 @@ def test_a_full_disk_is_noticed_before_the_work(
         shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 0)
     )
     place.refused(
-        r"processed: need 6\.3 MB, 0\.0 MB are free\. Free some space and run again\.",
+        r"processed: expected room for 6\.3 MB, got 0 bytes free\. Free some space and run again\.",
         tree(),
         store_px=256,
     )
@@ -176,7 +178,9 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing(
     place: Place, files_up_to_ten_kilobytes: None
 ) -> None:
     place.refused(
-        r"processed: not written \(File too large\)\. Nothing was changed", tree(), store_px=64
+        r"processed: expected to write it, got File too large\. Nothing was changed",
+        tree(),
+        store_px=64,
     )
 
 
@@ -196,7 +200,7 @@ def test_backslashes_of_windows_stand_between_folders(place: Place) -> None:
         escaping = entry("x", create_system=0)
         escaping.filename = "..\\evil.png"
         archive.writestr(escaping, b"")
-    with pytest.raises(ValueError, match=r"unsafe path '\.\./evil\.png'"):
+    with pytest.raises(ValueError, match=r"got unsafe path '\.\./evil\.png'"):
         place.run()
 
 
@@ -222,7 +226,9 @@ def test_a_code_page_is_read_where_it_is_said_and_else_refused(
     place: Place, page: str, name: str
 ) -> None:
     in_code_page(place.archive, tree((name, "bees")), page)
-    place.refused(f"file names in a code page that the zip does not tell: 6.* {page}: '.*{name}")
+    place.refused(
+        f"file names in UTF-8, got 6 in a code page that the zip does not tell.* {page}: '.*{name}"
+    )
     place.run(zip_encoding=page)
     assert {row["class"] for row in place.rows("class_counts.csv")} == {name, "bees"}
 

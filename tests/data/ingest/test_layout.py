@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from archives import OUTPUTS, Place, grain, listing, picture, tree
 
+from transferlab.data.archive import table
 from transferlab.data.images import SPLITS
 from transferlab.pipeline import files
 
@@ -115,7 +116,7 @@ def test_different_classes_in_train_and_test_are_refused_and_listed(place: Place
     members = {**tree(("ants", "bees", "cats"), ("train",)), **tree(("ants", "cats"), ("val",))}
     place.refused(
         (
-            "expected the same classes in train and test, found ants, bees, cats in train and "
+            "expected the same classes in test, train, found ants, bees, cats in train and "
             "ants, "
             "cats in"
         ),
@@ -124,8 +125,10 @@ def test_different_classes_in_train_and_test_are_refused_and_listed(place: Place
 
 
 def test_one_class_is_not_enough(place: Place) -> None:
-    place.refused(r"need at least 2 classes, found 1 \(ants\)", tree(("ants",)))
-    place.refused(r"need at least 2 classes, found 1 \(ants\)", top_classes("ants"), **TOP_CLASSES)
+    place.refused(r"expected at least 2 classes, found 1 \(ants\)", tree(("ants",)))
+    place.refused(
+        r"expected at least 2 classes, found 1 \(ants\)", top_classes("ants"), **TOP_CLASSES
+    )
 
 
 def top_classes(*names: str, count: int = 8) -> dict[str, bytes]:
@@ -280,6 +283,11 @@ def test_a_class_called_train_is_a_class(place: Place) -> None:
             "-S dataset.train_folder=seg_train -S dataset.test_folder=seg_test; or",
         ),
         (
+            parts(TrainImages=BOTH, TestImages=BOTH),
+            "-S dataset.train_folder=TrainImages -S dataset.test_folder=TestImages; or",
+        ),
+        (parts(trainset=BOTH, testset=BOTH), "-S dataset.test_folder=testset; or"),
+        (
             parts(Train=BOTH, VALID=BOTH, **{"test set": BOTH}),
             "folder=VALID -S 'dataset.test_folder=test set'; or",
         ),
@@ -291,7 +299,16 @@ def test_a_class_called_train_is_a_class(place: Place) -> None:
             r"found images directly in test \(5\). If a part has no labels",
         ),
     ],
-    ids=["other names", "a space", "more folders", "twice", "no train", "no labels"],
+    ids=[
+        "other names",
+        "humps",
+        "one word",
+        "a space",
+        "more folders",
+        "twice",
+        "no train",
+        "no labels",
+    ],
 )
 def test_what_looks_like_parts_and_does_not_fit_is_refused_with_the_setting(
     place: Place, members: dict[str, bytes], setting: str
@@ -299,11 +316,30 @@ def test_what_looks_like_parts_and_does_not_fit_is_refused_with_the_setting(
     place.refused(setting, members, **AUTO)
 
 
+def test_a_part_that_was_packed_into_a_folder_of_its_own_name_is_the_folder(place: Place) -> None:
+    place.run(parts(**{"train/train": BOTH, "test/Test": BOTH}), **AUTO)
+    assert [list(row.values()) for row in place.rows("class_counts.csv")] == [
+        [name, "8", "8"] for name in BOTH
+    ]
+
+
+@pytest.mark.parametrize(("part", "key"), [("val", "validation_folder"), ("test", "test_folder")])
+def test_a_part_without_labels_is_left_out_with_the_setting_that_a_refusal_names(
+    place: Place, part: str, key: str
+) -> None:
+    unlabelled = {f"{part}/{i}.png": grain(900 + i) for i in range(5)}
+    members = {**parts(train=BOTH), **unlabelled}
+    place.refused(rf"no labels, leave it out: -S dataset\.{key}=null", members, **AUTO)
+    place.run(members, **{**AUTO, key: None})
+    assert place.skipped() == dict.fromkeys(unlabelled, f"ignored: dataset.{key}=null")
+    assert len(place.rows("test/manifest.csv")) == 4
+
+
 def test_images_that_most_would_miss_are_refused_and_stray_ones_are_not(place: Place) -> None:
     members = top_classes("ants", "bees", count=20)
     stray = {f"{i}.png": grain(900 + i) for i in range(3)}
     place.refused(
-        "of 43 images these are in no class folder: the top \\(3\\)", {**members, **stray}, **AUTO
+        "found of 43 some in no class folder: the top \\(3\\)", {**members, **stray}, **AUTO
     )
     place.run({**members, "logo.png": grain(900)}, **AUTO)
 
@@ -324,7 +360,26 @@ def test_names_tell_classes_where_the_user_says_so(place: Place) -> None:
 def test_classes_that_differ_in_case_alone_are_refused(place: Place) -> None:
     names = [f"{name}/{name}{i}.png" for name in ("Cat", "cat ", "dog") for i in range(4)]
     members = {name: grain(seed) for seed, name in enumerate(names)}
-    place.refused("the classes 'Cat' and 'cat ' differ in case or spaces alone", members, **AUTO)
+    place.refused(
+        "got 'Cat' and 'cat ', which differ in case, spaces or zeros alone", members, **AUTO
+    )
+
+
+@pytest.mark.parametrize("two", [("01", "1"), ("1", "1.0"), (" ", "1")])
+def test_numbers_that_differ_in_zeros_alone_and_blank_names_are_refused(
+    place: Place, two: tuple[str, str]
+) -> None:
+    place.refused("which differ in .* zeros|with names, got ' '", top_classes(*two), **AUTO)
+    place.run(top_classes("1.1", "1.10"), **AUTO)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"images_folder": "img"}, {"columns": {**table.AUTO, "group": "patient"}}]
+)
+def test_settings_of_a_table_are_refused_where_there_is_none(
+    place: Place, setting: dict[str, Any]
+) -> None:
+    place.refused("expected a table with dataset.*, got folders", parts(train=BOTH), **setting)
 
 
 def test_what_looks_the_same_is_held_out_together(place: Place) -> None:

@@ -68,7 +68,7 @@ def test_a_bad_image_is_named_with_its_reason_and_the_option(place: Place, name:
     content, reason = NOT_USABLE.get(name, (b"", "is empty"))
     members = {**tree(), "train/bees/bad.jpg": content}
     message = place.refused(
-        rf"images that cannot be used: 1\n  train/bees/bad\.jpg: {reason}", members
+        rf"got some that cannot be used: 1\n  train/bees/bad\.jpg: {reason}", members
     )
     assert message.endswith("leave them out: -S dataset.on_bad_image=skip.")
     place.run(on_bad_image="skip")
@@ -95,7 +95,9 @@ def test_a_class_without_a_usable_image_is_named_with_the_reasons(place: Place) 
     }
     bad = {"train/bees/a.jpg": b"", "train/bees/b.gif": saved(Image.new("L", (5, 5)), "GIF")}
     message = place.refused(
-        "class 'bees' in train has no usable image", {**members, **bad}, on_bad_image="skip"
+        "expected at least 2 usable of class 'bees' in train, got 0",
+        {**members, **bad},
+        on_bad_image="skip",
     )
     assert (
         "files left out: 2\n  train/bees/a.jpg: is empty\n  train/bees/b.gif: left out: is not a "
@@ -106,7 +108,7 @@ def test_a_class_without_a_usable_image_is_named_with_the_reasons(place: Place) 
 def test_an_empty_class_folder_is_no_missing_class(place: Place) -> None:
     members = {name: content for name, content in tree().items() if not name.startswith("val/bees")}
     place.refused(
-        "class 'bees' in test has no usable image, expected at least 1",
+        "expected at least 1 usable of class 'bees' in test, got 0",
         {**members, "val/bees/": b""},
     )
 
@@ -117,17 +119,25 @@ def test_one_training_image_is_not_enough(place: Place) -> None:
         for name, content in tree().items()
         if name not in ("train/ants/1.png", "train/ants/2.png")
     }
-    place.refused("class 'ants' in train has 1 usable image, expected at least 2", members)
+    place.refused("expected at least 2 usable of class 'ants' in train, got 1", members)
 
 
 def test_the_same_image_in_train_and_test_is_refused_unless_allowed(place: Place) -> None:
     members = {**tree(), "val/ants/copy.png": tree()["train/ants/0.png"]}
     message = place.refused(
-        r"same image is in train and in test:\n  train/ants/0\.png = val/ants/copy\.png", members
+        r"each image in one part, got the same in test and train:\n  train/ants/0\.png = val/ants/",
+        members,
     )
     assert message.endswith("accept it: -S dataset.on_duplicate=allow.")
     place.run(on_duplicate="allow")
     assert len(place.rows("test/manifest.csv")) == 7
+
+
+def test_an_image_of_the_users_validation_folder_is_not_trained_on_too(place: Place) -> None:
+    copies = {f"own/{name}/copy.png": tree()[f"train/{name}/0.png"] for name in ("ants", "bees")}
+    given = {"validation_folder": "own"}
+    place.refused("got the same in train and validation:\n", {**tree(), **copies}, **given)
+    place.run(**given, validation="join")
 
 
 @pytest.mark.parametrize("copy", ["train/bees/copy.png", "val/bees/copy.png"])
@@ -135,9 +145,7 @@ def test_the_same_image_in_two_classes_is_a_contradiction_unless_allowed(
     place: Place, copy: str
 ) -> None:
     members = {**tree(), copy: tree()["train/ants/0.png"]}
-    message = place.refused(
-        rf"the same image is in two classes:\n  train/ants/0\.png = {copy}\n", members
-    )
+    message = place.refused(rf"got two of the same one:\n  train/ants/0\.png = {copy}\n", members)
     assert message.endswith("or accept it: -S dataset.on_duplicate=allow.")
     place.run(members, on_duplicate="allow")
 

@@ -145,12 +145,14 @@ def test_a_class_of_one_group_is_refused_by_its_name(root: Path) -> None:
         draw.write_validation(root / "out.csv", train, alone(train, groups), [0], 0.2)
 
 
-def test_the_users_validation_images_are_those_of_every_seed(root: Path) -> None:
+def test_the_users_validation_images_are_those_of_every_seed_and_copies_are_counted(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     train = load_images(root / "data/processed/train", ["stripes", "dots"])
-    own = np.arange(len(train)) % 4 == 0
-    draw.write_validation(
-        root / "out.csv", train, replace(alone(train), validation=own), [0, 1], 0.2
-    )
+    own, pairs = np.arange(len(train)) % 4 == 0, np.arange(len(train)) // 2
+    bonds = replace(alone(train, pairs), validation=own)
+    draw.write_validation(root / "out.csv", train, bonds, [0, 1], 0.2)
+    assert f"that look like training images: {own.sum()}." in caplog.text
     for division in read_divisions(root / "out.csv", train.ids).values():
         assert division.validation.tolist() == np.flatnonzero(own).tolist()
         assert division.fit.tolist() == np.flatnonzero(~own).tolist()

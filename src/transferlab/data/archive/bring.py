@@ -14,7 +14,7 @@ from ...pipeline.places import from_home
 from . import fetch, own, pack, table, textures
 from .cifar import cifar_to_zip, is_cifar
 from .contents import contents_sha256
-from .request import Limits
+from .request import Limits, Verified
 from .tar import is_tar, tar_to_zip
 
 
@@ -40,14 +40,7 @@ def bring(dataset: Dataset, folder: Path) -> None:
 
 def _write(dataset: Dataset, part: Path) -> dict[str, str]:
     if dataset.url is not None:
-        kept = fetch.fetch(
-            dataset.url,
-            sha1=dataset.sha1,
-            sha256=dataset.sha256,
-            contents_sha256=dataset.contents_sha256,
-            key="dataset",
-            limits=limits_of(dataset),
-        )
+        kept = fetched(dataset)
         _as_zip(kept.path, part, dataset)
         origin, verified_by = kept.origin, kept.verified_by
     elif dataset.textures is not None:
@@ -63,6 +56,23 @@ def _write(dataset: Dataset, part: Path) -> dict[str, str]:
         "contents_sha256": _contents(dataset, part),
         "verified_by": verified_by,
     }
+
+
+def fetched(dataset: Dataset) -> Verified:
+    """The archive at the data set's address, in the cache.
+
+    Raises:
+        ValueError: It cannot be had, or is not the one that `params.yaml` names.
+    """
+    assert dataset.url is not None  # the caller asked
+    return fetch.fetch(
+        dataset.url,
+        sha1=dataset.sha1,
+        sha256=dataset.sha256,
+        contents_sha256=dataset.contents_sha256,
+        key="dataset",
+        limits=limits_of(dataset),
+    )
 
 
 def limits_of(dataset: Dataset) -> Limits:

@@ -53,7 +53,7 @@ def cifar_to_zip(path: Path, archive: Path) -> None:
                 target.writestr(entry_of(name), content)
     except (tarfile.TarError, EOFError, zlib.error, KeyError) as error:
         raise ValueError(
-            f"{path}: not a readable tar of CIFAR-10 ({error}). Fetch it again."
+            f"{path}: expected the tar of CIFAR-10, got {error}. Fetch it again."
         ) from error
 
 

@@ -60,7 +60,7 @@ def contents_sha256(
         RuntimeError,
         ValueError,
     ) as error:
-        raise ValueError(f"{title} is not a readable zip ({error}). {advice}") from error
+        raise ValueError(f"{title}: expected a readable zip, got {error}. {advice}") from error
     return hashlib.sha256(b"".join(lines[path] for path in sorted(lines))).hexdigest()
 
 

@@ -38,4 +38,4 @@ def _another(path: Path) -> tuple[str, str]:
     with path.open("rb") as file:
         start = file.read(8)
     known = (found for begin, found in STARTS.items() if start.startswith(begin))
-    return next(known, ("another file", ""))
+    return next(known, ("another file", "A table has the ending .csv, .tsv or .parquet."))

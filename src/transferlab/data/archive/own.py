@@ -29,8 +29,9 @@ def require_images(dataset: Dataset) -> Path:
     now = table.table_sha256(path, columns, folder) if listed else pack.folder_sha256(path)
     if now != dataset.path_sha256:
         raise ValueError(
-            f"dataset.path: {path} is not what it was when params.yaml was composed. Compose "
-            "again, with the same settings: transferlab compose && dvc repro, or dvc exp run."
+            f"dataset.path: expected {path} as it was when params.yaml was composed, got other "
+            "content. Compose again, with the same settings: transferlab compose && dvc repro, or "
+            "dvc exp run."
         )
     return path
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from ...pipeline import files, heartbeat
+from ...pipeline import disk, files, heartbeat
 from .digests import file_digests, listing_digest
 from .request import Limits, TooMuch
 
@@ -43,8 +43,8 @@ def pack_folder(folder: Path, archive: Path, limits: Limits) -> None:
         write_zip(archive, members)
     except OSError as error:
         raise ValueError(
-            f"{folder}: could not be packed into {archive} ({error}). Check permissions and free "
-            "space, and run again."
+            f"{folder}: expected to pack it into {archive}, got {error}. Check permissions and "
+            "free space, and run again."
         ) from error
 
 
@@ -110,13 +110,9 @@ def check_space(folder: Path, need: int) -> None:
     free = shutil.disk_usage(existing).free
     if need > free:
         raise ValueError(
-            f"{folder}: need {_size(need)}, {_size(free)} are free. Free some space and run again."
+            f"{folder}: expected room for {disk.size(need)}, got {disk.size(free)} free. Free some "
+            "space and run again."
         )
-
-
-def _size(count: int) -> str:
-    """Bytes in words."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def walk(root: Path) -> dict[str, Path]:
@@ -137,7 +133,8 @@ def walk(root: Path) -> dict[str, Path]:
                 continue
             if problem := _path_problem(path, above):
                 raise ValueError(
-                    f"{path}: {problem}. Replace it by the files themselves, or remove it."
+                    f"{path}: expected a file or folder, got a {problem}. Replace it by the files "
+                    "themselves, or remove it."
                 )
             if path.is_dir():
                 found[f"{name}/"] = path
@@ -157,7 +154,7 @@ def _path_problem(path: Path, above: Sequence[Path]) -> str | None:
     if path.is_symlink() and path.is_dir() and target in above:  # or it would be entered for ever
         return "link to a folder that it lies in"
     if not path.is_dir() and not path.is_file():
-        return "neither a file nor a folder"
+        return "pipe, socket or device"
     try:
         str(path).encode()
     except UnicodeEncodeError:

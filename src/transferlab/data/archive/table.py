@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 import re
 import shlex
@@ -31,6 +32,9 @@ USUAL = {
 WRITTEN = ("path", "label", "split", "group")
 
 AUTO = dict.fromkeys(WRITTEN, "auto")
+
+UNSAID = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+"""Endings that tables of ids leave out."""
 
 Columns = Mapping[str, str | None]
 """What each of `WRITTEN` is called: `auto`, or None where there is none."""
@@ -66,7 +70,7 @@ def read_table(path: Path, columns: Columns | None, folder: str | None) -> dict[
     names = _columns(path, list(rows[0]) if rows else [], columns or AUTO)
     root = path.absolute().parent / (folder or "")
     lines: dict[str, Line] = {}
-    missing, twice, empty = [], [], []
+    missing, twice, empty, broken = [], [], [], []
     for row in rows:
         value = {kind: row[name].strip() for kind, name in names.items()}
         file = _file(root, value["path"])
@@ -74,20 +78,23 @@ def read_table(path: Path, columns: Columns | None, folder: str | None) -> dict[
             file=file,
             label=unicodedata.normalize("NFC", value["label"]),
             split=value.get("split", ""),
-            group=value.get("group", ""),
+            group=unicodedata.normalize("NFC", value.get("group", "")),
         )
         if not value["path"] or not value["label"]:
             empty.append(str(row))
+        elif re.search(r"[\x00-\x1f\x7f]", value["label"]):
+            broken.append(repr(value["label"]))
         elif not file.is_file():
             missing.append(value["path"])
         elif str(file) in lines:
             two = " (two labels)" if lines[str(file)].label != line.label else ""
             twice.append(value["path"] + two)
         lines[str(file)] = line
-    _refuse(path, "lines without a path or a label", empty, "Complete them.")
+    _refuse(path, "a path and a label", "lines without", empty, "Complete them.")
+    _refuse(path, "labels of one line", "some with line ends or tabs", broken, "Correct them.")
     advice = f"Paths count from {root}; else name their folder: -S dataset.images_folder=FOLDER."
-    _refuse(path, "files that are not there", missing, advice)
-    _refuse(path, "files that are listed twice", twice, "Leave one line of each.")
+    _refuse(path, "paths of files", "files that are not there", missing, advice)
+    _refuse(path, "each file once", "files that are listed twice", twice, "Leave one line of each.")
     return _named(lines, root)
 
 
@@ -123,22 +130,28 @@ def pack_table(path: Path, columns: Columns | None, folder: str | None, archive:
 
 
 def _file(root: Path, name: str) -> Path:
-    """The file of a path, which Windows writes with backslashes, and a Mac with accents of their
-    own.
+    """The file of a path, which Windows writes with backslashes, a Mac with accents of their own,
+    and a table of ids without its ending.
     """
     slashed = name.replace("\\", "/")
     spelled = [name, slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))]
     files = [Path(os.path.normpath(root / each)) for each in spelled]
-    return next((file for file in files if file.is_file()), files[0])
+    if found := [file for file in files if file.is_file()]:
+        return found[0]
+    endings = [*UNSAID, *map(str.upper, UNSAID)]
+    ended = [file for end in endings if (file := Path(f"{files[0]}{end}")).is_file()]
+    return ended[0] if len(ended) == 1 else files[0]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
         rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     except (OSError, ValueError, csv.Error) as error:
-        raise ValueError(f"dataset.path: {path} is not a readable table ({error}).") from error
+        raise ValueError(f"dataset.path: {path}: expected a table, got {error}.") from error
     if not rows:
-        raise ValueError(f"dataset.path: {path} has no lines. Name one image in each.")
+        raise ValueError(
+            f"dataset.path: {path}: expected a line for each image, got none. Add them."
+        )
     return rows
 
 
@@ -149,15 +162,19 @@ def _csv(path: Path) -> list[dict[str, str]]:
     if said := re.match(r"sep=(.)\r?\n", text):  # Excel's own line about the others
         separator, text = said[1], text[said.end() :]
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    called = Counter(name for name in reader.fieldnames or () if name)
-    if twice := [name for name, count in called.items() if count > 1]:
-        raise ValueError(f"several columns are called {twice[0]!r}: rename all but one")
+    _refuse_twice(reader.fieldnames or ())
     rows = []
     for row in reader:
         if None in row or None in row.values():
-            raise ValueError(f"line {reader.line_num} has another number of cells than the first")
+            raise ValueError(f"line {reader.line_num} with another number of cells than the first")
         rows.append(row)
     return rows
+
+
+def _refuse_twice(columns: Sequence[str]) -> None:
+    called = Counter(name for name in columns if name)
+    if twice := [name for name, count in called.items() if count > 1]:
+        raise ValueError(f"several columns called {twice[0]!r}: rename all but one")
 
 
 def _text(path: Path) -> str:
@@ -168,26 +185,41 @@ def _text(path: Path) -> str:
         return content.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"byte {error.start} is not UTF-8: save it as CSV in UTF-8, as Excel calls it"
+            f"a byte {error.start} that is not UTF-8: save it as CSV in UTF-8, as Excel calls it"
         ) from error
 
 
 def _parquet(path: Path) -> list[dict[str, str]]:
-    from pyarrow import ArrowException, parquet
+    from pyarrow import ArrowException, parquet, types
 
     try:
-        rows = parquet.read_table(path).to_pylist()
+        found = parquet.ParquetFile(path).read()
     except ArrowException as error:
         raise ValueError(str(error).splitlines()[0]) from error
+    _refuse_twice(found.column_names)
+    words = []
+    for field in found.schema:
+        if not (types.is_nested(field.type) or "binary" in str(field.type)):
+            words.append(field.name)
+        elif field.name.lower() in (*USUAL["path"], *USUAL["label"]):
+            raise ValueError(
+                f"{field.type} in the column {field.name!r}: write images into files, and their "
+                "paths into the table"
+            )
     return [
-        {str(name): "" if value is None else str(value) for name, value in row.items()}
-        for row in rows
+        {name: _cell(value) for name, value in row.items()}
+        for row in found.select(words).to_pylist()
     ]
+
+
+def _cell(value: object) -> str:
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if missing else str(value)
 
 
 def _columns(path: Path, found: Sequence[str], asked: Columns) -> dict[str, str]:
     """The name of each column that there is."""
-    names = {}
+    names: dict[str, str] = {}
     for kind in WRITTEN:
         name = asked[kind]
         if name == "auto":
@@ -206,23 +238,35 @@ def _columns(path: Path, found: Sequence[str], asked: Columns) -> dict[str, str]
         if name is None and kind in ("path", "label"):
             raise ValueError(
                 f"dataset.columns.{kind}: expected a column of {path}, found none called "
-                f"{', '.join(USUAL[kind])}. Name it, as in -S dataset.columns.{kind}="
-                f"{shlex.quote(found[0])}; the first line has the columns: {', '.join(found)}."
+                f"{', '.join(USUAL[kind])}. {_naming(kind, found, list(names.values()))}"
             )
         if name is not None:
             names[kind] = name
     return names
 
 
+def _naming(kind: str, found: Sequence[str], used: Sequence[str]) -> str:
+    """How to name a column, of which the first line has none that is known."""
+    listed = ", ".join(found)
+    if any(name.lower().endswith(UNSAID) for name in found):
+        return f"The first line looks like an image's: {listed}. Write one above: path,label."
+    free = next((name for name in found if name not in used), found[0])
+    setting = f"-S dataset.columns.{kind}={shlex.quote(free)}"
+    return f"Name it, as in {setting}; the first line has the columns: {listed}."
+
+
 def _or_none(kind: str) -> str:
     return ", or null" if kind in ("split", "group") else ""
 
 
-def _refuse(path: Path, what: str, found: Sequence[str], advice: str) -> None:
+def _refuse(path: Path, expected: str, what: str, found: Sequence[str], advice: str) -> None:
     if found:
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-        listed = ", ".join(found[:10])
-        raise ValueError(f"dataset.path: {path}: {what}: {len(found)}: {listed}{more}. {advice}")
+        listed = f"{', '.join(found[:10])}{more}"
+        raise ValueError(
+            f"dataset.path: {path}: expected {expected}, got {what}: {len(found)}: {listed}. "
+            f"{advice}"
+        )
 
 
 def _named(lines: Mapping[str, Line], root: Path) -> dict[str, Line]:
@@ -232,5 +276,5 @@ def _named(lines: Mapping[str, Line], root: Path) -> dict[str, Line]:
     named = {Path(name).relative_to(top).as_posix(): line for name, line in lines.items()}
     folded = Counter(name.casefold() for name in [*named, TABLE])
     alike = [name for name in named if folded[name.casefold()] > 1]
-    _refuse(root, "files whose names differ in case alone", alike, "Rename one of each.")
+    _refuse(root, "different names", "some that differ in case alone", alike, "Rename one of each.")
     return named

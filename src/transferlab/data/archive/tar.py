@@ -46,7 +46,7 @@ def tar_to_zip(path: Path, archive: Path, dataset: Dataset) -> None:
                 copied(content, target, entry_of(member.name), member.size)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise ValueError(
-            f"{path}: not a readable tar ({error}). Repair it, or pack it anew."
+            f"{path}: expected a whole tar, got {error}. Repair it, or pack it anew."
         ) from error
 
 
@@ -66,7 +66,7 @@ def require_plain(
         ValueError: It is.
     """
     if problem := _problem(member, count, total, dataset):
-        raise ValueError(f"{path}: {problem}.")
+        raise ValueError(f"{path}: expected plain files within the limits, got {problem}.")
 
 
 def _mode(path: Path) -> str | None:
@@ -84,13 +84,13 @@ def _problem(member: tarfile.TarInfo, count: int, total: int, dataset: Dataset) 
     try:
         member.name.encode()
     except UnicodeEncodeError:
-        return f"the name {name} is not UTF-8; pack the archive anew"
+        return f"a name that is not UTF-8, {name}. Pack the archive anew"
     if not (member.isreg() or member.isdir()):
-        return f"link or special file {name}; pack the files themselves"
+        return f"link or special file {name}. Pack the files themselves"
     if member.size > dataset.max_file_mb * MB:
-        return f"{name} has more than dataset.max_file_mb={dataset.max_file_mb} MB"
+        return f"more than dataset.max_file_mb={dataset.max_file_mb} MB in {name}. Raise it"
     if total > dataset.max_total_mb * MB:
-        return f"unpacks to more than dataset.max_total_mb={dataset.max_total_mb} MB"
+        return f"more than dataset.max_total_mb={dataset.max_total_mb} MB unpacked. Raise it"
     if count > dataset.max_files:
-        return f"more entries than dataset.max_files={dataset.max_files}"
+        return f"more entries than dataset.max_files={dataset.max_files}. Raise it"
     return None

@@ -7,13 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from ...params.dataset import Dataset
-from ...pipeline.places import from_home
 from ..archive.pack import clutter
 from .decode import named_like_image
-
-TABLES = (".csv", ".tsv", ".parquet")
-
-PACKED = (".zip", ".tar", ".tar.gz", ".tgz")
+from .inside import instead
 
 WORDS = ("null", "true", "false", "yes", "no", "on", "off", "nan", "inf")
 """That YAML or Hydra would not take for names."""
@@ -22,8 +18,8 @@ WORDS = ("null", "true", "false", "yes", "no", "on", "off", "nan", "inf")
 def fitting(paths: Sequence[str], dataset: Dataset) -> str:
     """The setting under which these files are a data set, where there is one."""
     files = [path for path in paths if not clutter(path)]
-    if instead := _inside(files, dataset):
-        return instead
+    if found := instead(files, dataset):
+        return found
     counts = Counter(label_in_name(path) for path in files if named_like_image(path))
     told = {name: count for name, count in counts.items() if name}
     if dataset.labels == "folders" and len(told) > 1 and 2 * len(told) <= sum(told.values()):
@@ -31,20 +27,6 @@ def fitting(paths: Sequence[str], dataset: Dataset) -> str:
         return (
             f"If the names tell the class, here {len(told)}: {shown}, add: -S dataset.labels=names."
         )
-    return ""
-
-
-def _inside(files: Sequence[str], dataset: Dataset) -> str:
-    """What to give instead where a table or an archive lies among the files."""
-    tables = [path for path in files if path.lower().endswith(TABLES)]
-    packed = [path for path in files if path.lower().endswith(PACKED)]
-    for found, says in ((tables, "says the classes"), (packed, "holds the images")):
-        if not found:
-            continue
-        if dataset.path is None or not from_home(dataset.path).is_dir():
-            return f"If {found[0]} {says}, unpack the archive and give that file."
-        place = shlex.quote(f"{from_home(dataset.path)}/{found[0]}")
-        return f"If {found[0]} {says}, give it: transferlab init {place}"
     return ""
 
 

@@ -1,7 +1,7 @@
 """Images that cannot make a data set: too few of a class, or the same one twice."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...pipeline import files, places
@@ -40,7 +40,8 @@ def refuse_bad(skipped: Sequence[Skipped], where: str) -> None:
     bad = [f"{item.id}: {item.reason}" for item in skipped if item.bad]
     if bad:
         raise ValueError(
-            f"{where}: images that cannot be used: {len(bad)}{ten(bad, 'bad images')}\n"
+            f"{where}: expected images, got some that cannot be used: {len(bad)}"
+            f"{ten(bad, 'bad images')}\n"
             "Repair or remove them, or leave them out: -S dataset.on_bad_image=skip."
         )
 
@@ -55,10 +56,8 @@ def check_counts(
             if counts[split, name] < least:
                 excluded = [item for item in skipped if item.place == (split, name)]
                 raise ValueError(
-                    f"{where}: class {name!r} in {split} has {counts[split, name] or 'no'} "
-                    "usable image, expected at "
-                    f"least {least}; files left out: "
-                    f"{len(excluded)}"
+                    f"{where}: expected at least {least} usable of class {name!r} in {split}, got "
+                    f"{counts[split, name]}; files left out: {len(excluded)}"
                     f"{ten((f'{e.id}: {e.reason}' for e in excluded), 'files left out')}\n"
                     f"{_without(counts, split, least, classes)}"
                 )
@@ -77,24 +76,41 @@ def refuse_two_labels(rows: list[dict[str, Any]], where: str) -> None:
     lines = [f"{a['id']} = {b['id']}" for a, b in pairs if a["label"] != b["label"]]
     if lines:
         raise ValueError(
-            f"{where}: the same image is in two classes:{ten(lines, 'two labels')}\n"
+            f"{where}: expected one class of each image, got two of the same one:"
+            f"{ten(lines, 'two labels')}\n"
             "One of its labels is wrong. Remove it from one class, or accept it: -S "
             "dataset.on_duplicate=allow."
         )
 
 
-def refuse_duplicates(rows: list[dict[str, Any]], where: str) -> None:
-    """Refuse the same bytes in training and test."""
-    trained = {row["sha256"]: row["id"] for row in rows if row["split"] == "train"}
-    twice = [row for row in rows if row["split"] == "test" and row["sha256"] in trained]
+def refuse_duplicates(
+    rows: list[dict[str, Any]], where: str, validation: Collection[str] = ()
+) -> None:
+    """Refuse the same bytes in two parts.
+
+    Args:
+        rows: Of the manifest: id, split, sha256.
+        where: What messages begin with.
+        validation: The ids of the training images that the user gave to validate on.
+
+    Raises:
+        ValueError: An image is in two of training, validation and test.
+    """
+    first: dict[str, dict[str, Any]] = {}
+    pairs = [(first.setdefault(row["sha256"], row), row) for row in rows]
+    twice = [(a, b) for a, b in pairs if _part(a, validation) != _part(b, validation)]
     if twice:
-        lines = (f"{trained[row['sha256']]} = {row['id']}" for row in twice)
-        pairs = ten(lines, "duplicates")
+        parts = {_part(row, validation) for pair in twice for row in pair}
+        lines = ten((f"{a['id']} = {b['id']}" for a, b in twice), "duplicates")
         raise ValueError(
-            f"{where}: the same image is in train and in test:{pairs}\n"
-            "Results on it would be too good. Remove one of the two, or accept it: -S "
-            "dataset.on_duplicate=allow."
+            f"{where}: expected each image in one part, got the same in "
+            f"{' and '.join(sorted(parts))}:{lines}\nResults on it would be too good. Remove one "
+            "of the two, or accept it: -S dataset.on_duplicate=allow."
         )
+
+
+def _part(row: Mapping[str, Any], validation: Collection[str]) -> str:
+    return "validation" if row["id"] in validation else str(row["split"])
 
 
 def ten(lines: Iterable[str], what: str) -> str:

@@ -39,8 +39,8 @@ def refuse_dark_colours(brightest: Mapping[str, int], where: str) -> None:
     """
     if brightest and max(brightest.values()) < DARK:
         raise ValueError(
-            f"{where}: images with colours of 16 bits: {len(brightest)}, such as "
-            f"{next(iter(brightest))}, that use {8 + max(brightest.values()).bit_length()} bits at "
-            "most. Only the upper 8 are read, so they would come out nearly black. Save them with "
-            "8 bits, or as grey."
+            f"{where}: expected colours that use all of 16 bits, got {len(brightest)} images, such "
+            f"as {next(iter(brightest))}, that use {8 + max(brightest.values()).bit_length()} bits "
+            "at most. Only the upper 8 are read, so they would come out nearly black. Save them "
+            "with 8 bits, or as grey."
         )

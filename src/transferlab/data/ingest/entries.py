@@ -32,7 +32,8 @@ def opened_zip(archive: Path, advice: str = AFRESH) -> Iterator[zipfile.ZipFile]
         NotImplementedError,
     ) as error:
         raise ValueError(
-            f"{archive}: not a readable zip ({str(error) or type(error).__name__}). {advice}"
+            f"{archive}: expected a readable zip, got {str(error) or type(error).__name__}. "
+            f"{advice}"
         ) from error
 
 
@@ -70,14 +71,17 @@ def checked_members(
         if problem := _entry_problem(info, name, dataset):
             lock = bool(info.flag_bits & 0x1)
             mending = "Pack it anew without a password." if lock else "Rename or remove it."
-            raise ValueError(f"{where}: {problem} {name!r}. Nothing was read. {mending}")
+            raise ValueError(
+                f"{where}: expected plain files within the limits, got {problem} {name!r}. Nothing "
+                f"was read. {mending}"
+            )
         info.filename = name  # a folder is told by its last character
         path = "/".join(part for part in name.split("/") if part not in ("", "."))
         key = path.casefold()
         if key in taken and not info.is_dir():
             raise ValueError(
-                f"{where}: two files are named {path!r} (A and a count as equal, and an accent in "
-                "either spelling). Rename one."
+                f"{where}: expected different names, got two files named {path!r} (A and a count "
+                "as equal, and an accent in either spelling). Rename one."
             )
         taken.add(key)
         members.append((path, info))
@@ -88,9 +92,8 @@ def checked_members(
     ):
         if value > getattr(dataset, key):
             raise ValueError(
-                f"{where}: {value:,.0f} {what}, expected at most "
-                f"dataset.{key}={getattr(dataset, key)}. "
-                "Raise the limit if you trust the archive."
+                f"{where}: expected at most dataset.{key}={getattr(dataset, key)}, got "
+                f"{value:,.0f} {what}. Raise the limit if you trust the archive."
             )
     return members
 

@@ -3,14 +3,17 @@
 import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...params.dataset import Dataset
+from ...params.record import plain
 from ..archive.pack import clutter
-from .advice import fitting, label_in_name, without
+from .advice import label_in_name, without
+from .classes import classes_of, refuse_levels_above
 from .decode import named_like_image
-from .parts import NAMES, few, parts_of, tops_of
+from .inside import instead
+from .parts import FOLDERS, NAMES, few, parts_of, tops_of
 
 Members = Sequence[tuple[str, zipfile.ZipInfo]]
 """Clean posix path and entry of everything inside an archive."""
@@ -64,9 +67,10 @@ def arrange(members: Members, dataset: Dataset, where: str) -> Layout:
     Raises:
         ValueError: It does not say which image is of which class.
     """
+    _refuse_words_of_a_table(dataset, where)
     below = _below_top(members, dataset)
-    images = _images(path for path, info in below if not info.is_dir() and not clutter(path))
-    bases = parts_of(images, dataset, where)
+    listed = [path for path, info in below if not info.is_dir() and not clutter(path)]
+    bases = parts_of(_images(listed), dataset, where, instead(listed, dataset))
     folders: dict[str, set[str]] = {part: set() for part in bases}
     entries, skipped = [], []
     for path, info in below:
@@ -82,11 +86,21 @@ def arrange(members: Members, dataset: Dataset, where: str) -> Layout:
         if label:
             entries.append(_entry(path, part, label, info, dataset))
         else:
-            reason = "ignored: outside the class folders"
-            skipped.append(Skipped(id=path, reason=reason, kind="outside the class folders"))
-    classes = _classes(folders, dataset, where, [path for path, _ in members])
+            skipped.append(_outside(path, dataset))
+    classes = classes_of(folders, dataset, where, [path for path, _ in members])
     _refuse_outside(skipped, len(entries), dataset, where)
+    if bases == {"train": ""} and dataset.train_folder and dataset.labels == "folders":
+        refuse_levels_above((entry.id for entry in entries), where)
     return _laid_out(entries, skipped, classes, bases, dataset=dataset, where=where)
+
+
+def _outside(path: str, dataset: Dataset) -> Skipped:
+    """A file in no class folder, or in a part that the settings leave out."""
+    part = NAMES.get(path.partition("/")[0].lower(), "")
+    if part in ("validation", "test") and getattr(dataset, f"{part}_folder") is None:
+        return Skipped(id=path, reason=f"ignored: dataset.{part}_folder=null", kind=part)
+    kind = "outside the class folders"
+    return Skipped(id=path, reason=f"ignored: {kind}", kind=kind)
 
 
 def _laid_out(
@@ -129,6 +143,7 @@ def arrange_table(
     Raises:
         ValueError: A split that is none, or a group on both sides of one.
     """
+    _refuse_words_of_folders(dataset, where)
     parts = _parts_told({line["split"] for line in lines}, dataset, where)
     folders: dict[str, set[str]] = {part: set() for part in parts.values()}
     infos, entries = dict(members), []
@@ -139,10 +154,35 @@ def arrange_table(
         entry = _entry(info.filename, part, label, info, dataset)
         entries.append(replace(entry, group=line["group"]))
     _refuse_straddling(entries, where)
-    classes = _classes(folders, dataset, where, [])
+    classes = classes_of(folders, dataset, where, [])
     return _laid_out(
         entries, [], classes, {part: part for part in folders}, dataset=dataset, where=where
     )
+
+
+def _refuse_words_of_folders(dataset: Dataset, where: str) -> None:
+    """Refuse settings that a table overrules."""
+    named = {key: getattr(dataset, key) for key in FOLDERS}
+    said = {key: name for key, name in named.items() if name not in (None, "auto")}
+    if dataset.labels != "folders":
+        said["labels"] = dataset.labels
+    for key, value in said.items():
+        raise ValueError(
+            f"{where}: expected parts and classes in the columns of the table, got "
+            f"dataset.{key}={value}, which speaks of folders. Leave it out, or give the folder."
+        )
+
+
+def _refuse_words_of_a_table(dataset: Dataset, where: str) -> None:
+    """Refuse settings that speak of a table where there is none."""
+    columns = {f"columns.{key}": name for key, name in (plain(dataset.columns) or {}).items()}
+    said = {**columns, "images_folder": dataset.images_folder}
+    for key, value in said.items():
+        if value not in (None, "auto"):
+            raise ValueError(
+                f"{where}: expected a table with dataset.{key}={value}, got folders. Give the "
+                "table itself, or leave the setting out."
+            )
 
 
 def _parts_told(told: set[str], dataset: Dataset, where: str) -> dict[str, str]:
@@ -170,15 +210,14 @@ def _refuse_straddling(entries: Sequence[Entry], where: str) -> None:
     straddling = [group for group, found in sides.items() if len(found) > 1]
     if straddling:
         raise ValueError(
-            f"{where}: groups that are in more than one split: {few(straddling)}. "
+            f"{where}: expected each group in one split, got in more than one: {few(straddling)}. "
             "Results would be too good: give each group one split, or leave the column out: -S "
             "dataset.columns.split=null."
         )
 
 
-def _images(paths: Iterable[str]) -> list[str]:
+def _images(listed: Sequence[str]) -> Sequence[str]:
     """Those that are called like images; all, where none is."""
-    listed = list(paths)
     return [path for path in listed if named_like_image(path)] or listed
 
 
@@ -186,7 +225,7 @@ def _below_top(members: Members, dataset: Dataset) -> Members:
     """The members with the folders above parts and classes taken off."""
     named = {
         name.strip("/").split("/")[0]
-        for name in (dataset.train_folder, dataset.validation_folder, dataset.test_folder)
+        for name in (getattr(dataset, key) for key in FOLDERS)
         if name not in (None, "auto")
     }
     while True:
@@ -228,91 +267,22 @@ def _entry(path: str, part: str, label: str, info: zipfile.ZipInfo, dataset: Dat
     return Entry(id=path, split=split, label=label, info=info, validation=aside)
 
 
-def _classes(
-    folders: Mapping[str, set[str]], dataset: Dataset, where: str, paths: Sequence[str]
-) -> tuple[str, ...]:
-    """The one list of classes that everything behind uses."""
-    if not all(folders.values()):
-        raise ValueError(_wrong_layout(where, dataset, paths, folders))
-    if dataset.classes is not None:
-        for part, found in folders.items():
-            missing = [name for name in dataset.classes if name not in found]
-            if missing and part != "validation":
-                raise ValueError(
-                    f"{where}: expected the classes {list(dataset.classes)} of dataset.classes "
-                    f"in {part}, "
-                    f"found {few(found)}. Missing: {few(missing)}."
-                )
-        return dataset.classes
-    train, test = folders["train"], folders.get("test", folders["train"])
-    if train != test or folders.get("validation", train) - train:
-        listed = " and ".join(f"{few(found)} in {part}" for part, found in folders.items())
-        raise ValueError(
-            f"{where}: expected the same classes in {' and '.join(folders)}, found {listed}. "
-            f"{without(set.intersection(*folders.values()), 'Add what is missing')}"
-        )
-    if len(train) < 2:
-        raise ValueError(
-            f"{where}: need at least 2 classes, found 1 ({few(train)}). "
-            f"{fitting(paths, dataset) or 'Add a folder per class.'}"
-        )
-    refuse_alike(train, where)
-    return tuple(sorted(train))
-
-
-def refuse_alike(classes: set[str], where: str) -> None:
-    """Refuse names that differ in their case or in spaces around them alone."""
-    seen: dict[str, str] = {}
-    for name in sorted(classes):
-        key = name.strip().casefold()
-        if key in seen:
-            raise ValueError(
-                f"{where}: the classes {seen[key]!r} and {name!r} differ in case or spaces "
-                "alone. Give both one name, or names that differ."
-            )
-        seen[key] = name
-
-
-def _wrong_layout(
-    where: str, dataset: Dataset, paths: Sequence[str], folders: Mapping[str, set[str]]
-) -> str:
-    below_top = {path.rsplit("/", 1)[0] for path in paths if "/" in path and not clutter(path)}
-    tops = {path.partition("/")[0] for path in paths if "/" in path}
-    top_files = sum("/" not in path and path not in tops for path in paths)
-    hidden = {path.partition("/")[0] for path in paths if "/" in path and clutter(path)}
-    image = "<class>.<number>.jpg" if dataset.labels == "names" else "<class>/<image>.jpg"
-    named = [
-        name
-        for name in (dataset.train_folder, dataset.validation_folder, dataset.test_folder)
-        if name not in (None, "auto")
-    ]
-    expected = [f"{name}/{image}" for name in named] or [image]
-    if named:
-        advice = (
-            "Set dataset.train_folder and dataset.test_folder to the names in your archive or, "
-            "with class folders at the top, dataset.train_folder to null."
-        )
-    else:
-        advice = fitting(paths, dataset) or (
-            "Put the images of every class into a folder of its own, named like the class."
-        )
-    tree = "".join(f"\n  {line}" for line in expected)
-    found = f"found the folders: {few(below_top) or 'none'}; files at the top: {top_files}"
-    found += f"; left out by their names: {few(hidden)}" if hidden else ""
-    return f"{where}: expected{tree}\n{found}. {advice}"
+def outside(skipped: Sequence[Skipped]) -> Counter[str]:
+    """Images that are in no class folder, by the folder at the top that they lie in."""
+    paths = [s.id for s in skipped if s.kind.startswith("outside") and named_like_image(s.id)]
+    return Counter(path.split("/")[0] if "/" in path else "the top" for path in paths)
 
 
 def _refuse_outside(skipped: Sequence[Skipped], used: int, dataset: Dataset, where: str) -> None:
     """Refuse to leave out more than stray images, unless the user named the parts to use."""
-    outside = [s.id for s in skipped if s.kind.startswith("outside") and named_like_image(s.id)]
-    if dataset.train_folder not in (None, "auto") or len(outside) <= OUTSIDE * used:
+    places = outside(skipped)
+    if dataset.train_folder not in (None, "auto") or places.total() <= OUTSIDE * used:
         return
-    places = Counter(path.rpartition("/")[0] or "the top" for path in outside)
     listed = ", ".join(f"{place} ({count})" for place, count in places.most_common(5))
     what = "without a class in their names" if dataset.labels == "names" else "in no class folder"
     raise ValueError(
-        f"{where}: of {len(outside) + used} images these are {what}: {listed}. Move "
-        "them into class folders, or out of the data set."
+        f"{where}: expected images in class folders, found of {places.total() + used} some {what}: "
+        f"{listed}. Move them into class folders, or out of the data set."
     )
 
 

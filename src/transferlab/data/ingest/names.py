@@ -81,9 +81,9 @@ def _code_page(unknown: Sequence[zipfile.ZipInfo], encoding: str | None, where: 
     read = {page: _as(raw, page) for page in PAGES}
     shown = ", ".join(f"{page}: {name!r}" for page, name in read.items() if name)
     return (
-        f"{where}: file names in a code page that the zip does not tell: {len(unknown)}. The first "
-        f"would be in {shown}. Say which: -S dataset.zip_encoding=cp850, or pack the "
-        "archive anew with UTF-8 names."
+        f"{where}: expected file names in UTF-8, got {len(unknown)} in a code page that the zip "
+        f"does not tell. The first would be in {shown}. Say which: -S dataset.zip_encoding=cp850, "
+        "or pack the archive anew with UTF-8 names."
     )
 
 

@@ -8,6 +8,9 @@ from ...params.dataset import Dataset
 
 PARTS = ("train", "validation", "test")
 
+FOLDERS = tuple(f"{part}_folder" for part in PARTS)
+"""The keys of the data set that name them."""
+
 NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
@@ -15,16 +18,22 @@ NAMES = {
 }
 """What parts are called, in any case."""
 
-_LIKE = re.compile(rf"(?<![a-z])({'|'.join(sorted(NAMES, key=len, reverse=True))})(?![a-z])")
+_WORDS = "|".join(sorted(NAMES, key=len, reverse=True))
+
+_LIKE = re.compile(rf"(?<![a-z])({_WORDS})(?=(sets?|data|images?|imgs?|photos?)?(?![a-z]))")
+"""What is called like a part among other words: `seg_train`, `trainset`, `test-images`."""
 
 
-def parts_of(images: Sequence[str], dataset: Dataset, where: str) -> dict[str, str]:
+def parts_of(
+    images: Sequence[str], dataset: Dataset, where: str, instead: str = ""
+) -> dict[str, str]:
     """The folder of each part that there is, by its name in `PARTS`.
 
     Args:
         images: Paths below the archive's top folder.
         dataset: Says which folders are which, or `auto`.
         where: What messages begin with.
+        instead: What else to do where images of a part have no class.
 
     Returns:
         `{"train": ""}` where class folders stand at the top. A validation folder without a test
@@ -43,28 +52,29 @@ def parts_of(images: Sequence[str], dataset: Dataset, where: str) -> dict[str, s
     named = {part: name.strip("/") for part, name in asked.items() if name not in (None, "auto")}
     auto = {part for part, name in asked.items() if name == "auto"}
     if asked["train"] == "auto":
-        found = _told_by_all(images, dataset, where)
+        found = _told_by_all(images, where)
     else:
         found = _told_by_some(images, where)
     bases = {**{part: base for part, base in found.items() if part in auto}, **named}
     if not found and not named:
         return {"train": ""}
+    bases = {part: _inner(images, base) for part, base in bases.items()}
+    if not named and dataset.labels == "folders":
+        _refuse_flat(images, bases, where, instead)
     if asked["test"] == "auto" and "test" not in bases and "validation" in bases:
         bases["test"] = bases.pop("validation")
     return bases
 
 
-def _told_by_all(images: Sequence[str], dataset: Dataset, where: str) -> dict[str, str]:
+def _told_by_all(images: Sequence[str], where: str) -> dict[str, str]:
     """The parts where all top folders are called like some, else none."""
     tops = tops_of(images)
-    like = {top: found[1] for top in tops if (found := _LIKE.search(top.lower()))}
+    like = {top: part for top in tops if (part := part_like(top))}
     exact = {top: NAMES[top.lower()] for top in tops if top.lower() in NAMES}
     kinds = set(exact.values())
     if len(exact) == len(tops) == len(kinds) and "train" in kinds and len(kinds) > 1:
-        if dataset.labels == "folders":
-            _refuse_flat(images, exact, where)
         return {kind: top for top, kind in exact.items()}
-    if len({NAMES[word] for word in like.values()}) > 1:
+    if len(set(like.values())) > 1:
         raise ValueError(_unclear(like, tops, where))
     if len(exact) == 1 and len(tops) > 1 and not _direct(images, next(iter(exact))):
         raise ValueError(_unclear(like, tops, where))
@@ -86,6 +96,13 @@ def _told_by_some(images: Sequence[str], where: str) -> dict[str, str]:
     return found
 
 
+def part_like(name: str) -> str:
+    """The part that a name speaks of, such as `seg_train` or `TestImages`; empty: none."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    found = _LIKE.search(words)
+    return NAMES[found[1]] if found else ""
+
+
 def tops_of(paths: Iterable[str]) -> list[str]:
     """The folders at the top, sorted."""
     return sorted({path.split("/")[0] for path in paths if "/" in path})
@@ -96,28 +113,39 @@ def _direct(images: Iterable[str], folder: str) -> list[str]:
     return [path for path in images if path.rpartition("/")[0] == folder]
 
 
-def _refuse_flat(images: Sequence[str], exact: Mapping[str, str], where: str) -> None:
-    flat = {top: len(_direct(images, top)) for top in exact}
-    flat = {top: count for top, count in flat.items() if count}
+def _inner(images: Iterable[str], base: str) -> str:
+    """The one folder in a part's that has its name again, as packing makes it: train/train/cat."""
+    inside = tops_of(
+        path.removeprefix(f"{base}/") for path in images if path.startswith(f"{base}/")
+    )
+    repeats = [name.lower() for name in inside] == [base.rpartition("/")[2].lower()]
+    return f"{base}/{inside[0]}" if repeats else base
+
+
+def _refuse_flat(images: Sequence[str], bases: Mapping[str, str], where: str, instead: str) -> None:
+    counts = {part: len(_direct(images, base)) for part, base in bases.items()}
+    flat = [part for part in PARTS if counts.get(part)]
     if flat:
-        listed = ", ".join(f"{top} ({count})" for top, count in flat.items())
+        listed = ", ".join(f"{bases[part]} ({counts[part]})" for part in flat)
+        parts = [part for part in flat if part != "train"] or ["test"]
+        settings = " ".join(f"-S dataset.{part}_folder=null" for part in parts)
         raise ValueError(
-            f"{where}: expected class folders in the parts {', '.join(exact)}, found images "
-            f"directly in {listed}. If a part has no labels, leave it out: -S "
-            "dataset.test_folder=null; if the names tell the class, as in cat.12.jpg: -S "
-            "dataset.labels=names; if these folders are the classes: -S dataset.train_folder=null."
+            f"{where}: expected class folders in every part, found images directly in {listed}. "
+            f"If a part has no labels, leave it out: {settings}; if the names tell the class, as "
+            "in cat.12.jpg: -S dataset.labels=names; if these folders are the classes: -S "
+            f"dataset.train_folder=null. {instead}".strip()
         )
 
 
 def _unclear(like: Mapping[str, str], tops: Sequence[str], where: str) -> str:
-    first = {NAMES[word]: top for top, word in reversed(list(like.items()))}
+    first = {part: top for top, part in reversed(list(like.items()))}
     settings = " ".join(_setting(part, first.get(part, "...")) for part in PARTS)
     if "validation" not in first:
         settings = settings.replace(" -S dataset.validation_folder=...", "")
     return (
-        f"{where}: the folders {few(like)} look like parts (training, validation, test), and it "
-        f"is not clear which is which among {few(tops)}. Say it: {settings}; or, if all of them "
-        "are classes: -S dataset.train_folder=null."
+        f"{where}: expected parts (training, validation, test) or classes, got {few(like)}, which "
+        f"look like parts, and it is not clear which is which among {few(tops)}. Say it: "
+        f"{settings}; or, if all of them are classes: -S dataset.train_folder=null."
     )
 
 

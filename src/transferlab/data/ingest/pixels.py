@@ -116,7 +116,7 @@ def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
             check_counts(rows, skipped, layout.classes, where)
             if dataset.on_duplicate == "error":
                 refuse_two_labels(rows, where)
-                refuse_duplicates(rows, where)
+                refuse_duplicates(rows, where, {it.id for it in entries if it.validation})
             _write_tables(rows, skipped, _facts(layout.classes, dataset, contrast), building)
             _write_given(entries, building)
             images = load_images(building / "train", layout.classes)
@@ -140,9 +140,8 @@ def _all_or_nothing(out: Path) -> Iterator[Path]:
             os.replace(path, target)
     except OSError as error:
         raise ValueError(
-            f"{out}: not written ({error.strerror or error}). Nothing was changed; free some "
-            "space or check the "
-            "permissions, and run again."
+            f"{out}: expected to write it, got {error.strerror or error}. Nothing was changed; "
+            "free some space or check the permissions, and run again."
         ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Draw every division of the images, each from a chance of its own, so that none moves another."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from .few import few
 from .folds import folds
 from .grouped import grouped_split, leading_part
 from .near_duplicates import groups
+
+logger = logging.getLogger(__name__)
 
 NOBODY = np.zeros(0, dtype=np.int64)
 
@@ -85,6 +88,7 @@ def write_validation(
             f"{bonds.validation.sum()} of your own. Train on them: -S dataset.validation=join, or "
             "leave them out: -S dataset.validation=ignore"
         )
+    _warn_of_copies(bonds, len(train))
     divisions = {}
     for seed in seeds:
         rows = _taken(train, bonds, seed, per_class)
@@ -93,6 +97,18 @@ def write_validation(
         fit, validation = _set_aside(train, bonds, rows, seed, fraction)
         divisions[f"seed={seed}"] = Division(fit=fit, validation=validation, asked=NOBODY)
     write_divisions(path, train.ids, names(train), divisions)
+
+
+def _warn_of_copies(bonds: Bonds, count: int) -> None:
+    """Say how many of the user's own validation images look like some of the training images."""
+    own, together = bonds.validation[:count], bonds.together[:count]
+    copies = np.isin(together[own], together[~own]).sum()
+    if copies:
+        logger.warning(
+            "Validation images of your own that look like training images: %d. Choices made on "
+            "them are too hopeful: remove them, or join both: -S dataset.validation=join.",
+            copies,
+        )
 
 
 def _taken(train: Images, bonds: Bonds, seed: int, per_class: int | None) -> Rows:
