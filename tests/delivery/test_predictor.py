@@ -75,7 +75,7 @@ def test_paths_pil_images_and_arrays_get_the_same_answers(finished: Path, folder
         assert [found.probabilities for found in asked(others)] == [
             found.probabilities for found in answers
         ]
-    for one in (str(paths[0]), paths[0], images[0], arrays[0]):
+    for one in (str(paths[0]), paths[0], paths[0].read_bytes(), images[0], arrays[0]):
         (found,) = asked(one)
         assert found.probabilities == answers[0].probabilities
     assert [found.name for found in asked(arrays)] == ["image 1", "image 2", "image 3"]
@@ -106,6 +106,8 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_answered(
     broken.write_bytes(good.read_bytes()[:200])
     odd = np.zeros((4, 4, 4), np.uint8)
     grey = Image.new("F", (4, 4), 0.5)  # of 0 to 1, where others go to 255
+    with pytest.raises(ValueError, match=r"^image 1: is an array of uint8 \[4, 4, 4\], expected"):
+        asked(odd)
     found = list(asked.each([good, broken, tmp_path, tmp_path / "none.png", odd, 7, grey, good]))
     reasons = {one.name: one.reason for one in found if isinstance(one, Unusable)}
     assert [isinstance(one, Unusable) for one in found] == [False, *[True] * 6, False]

@@ -180,7 +180,9 @@ def test_sync_makes_every_run_from_the_files(store: Store, checkout: Path) -> No
     assert found.info.run_id == comparison.info.run_id
     norms = store.client.get_metric_history(runs["frozen · seed 1"].info.run_id, "gradient_norm")
     assert [(point.step, point.value) for point in norms] == [(1, 4), (2, 2), (3, 4 / 3)]
-    assert "metrics.`gradient_norm`" in shown.VIEW_TAGS["mlflow.sharedViewState.transferlab"]
+    view = shown.VIEW_TAGS["mlflow.sharedViewState.transferlab"]
+    assert "attributes.`Version`" in view  # where MLflow shows the commit
+    assert "metrics.`test_accuracy_low`" in view
     repeated = {"strategy": "frozen", "seed": "1", "dataset": "textures", "backbone": "tiny"}
     assert repeated.items() <= runs["frozen · seed 1"].data.params.items()
     assert repeated.items() <= runs["frozen · seed 1"].data.tags.items()

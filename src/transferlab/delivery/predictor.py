@@ -222,6 +222,6 @@ def _images(pixels: Sequence[Pixels], classes: tuple[str, ...]) -> Images:
 
 
 def _is_one(pictures: Any) -> bool:
-    if isinstance(pictures, np.ndarray):
-        return pictures.ndim == 2 or (pictures.ndim == 3 and pictures.shape[2] == 3)
-    return isinstance(pictures, str | os.PathLike | Image.Image)
+    if isinstance(pictures, np.ndarray):  # one of other channels is one that cannot be used
+        return pictures.ndim == 2 or (pictures.ndim == 3 and pictures.shape[2] in (1, 3, 4))
+    return isinstance(pictures, str | bytes | os.PathLike | Image.Image)

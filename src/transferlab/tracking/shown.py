@@ -19,16 +19,14 @@ WRITTEN = re.compile(
 VIEW = "transferlab"
 """Name of the view of an experiment's runs that people are shown."""
 
-_COLUMNS = (
-    *("test_accuracy", "test_accuracy_low", "test_accuracy_high", "train_seconds"),
-    "gradient_norm",  # of a training's last epoch
-)
+_ABOUT = ("Source", "Version", "Models", "Dataset")  # the version is the git commit
+_METRICS = ("test_accuracy", "test_accuracy_low", "test_accuracy_high", "train_seconds")
 VIEW_TAGS = {
     f"mlflow.sharedViewState.{VIEW}": json.dumps(
         {
             "selectedColumns": [
-                *(f"attributes.`{name}`" for name in ("Source", "Models", "Dataset")),
-                *(f"metrics.`{name}`" for name in _COLUMNS),
+                *(f"attributes.`{name}`" for name in _ABOUT),
+                *(f"metrics.`{name}`" for name in _METRICS),
             ]
         }
     )
