@@ -47,7 +47,7 @@ class Watch:
         """One seed is done."""
         epoch, kept = outcome["best_epoch"], ""
         if epoch is not None:
-            kept = f", kept epoch {epoch}"
+            kept = f", kept epoch {epoch}" if epoch else ""  # what is solved has none
             # a training that was resumed told its earlier epochs before
             kept += f": {self.epochs[epoch]}" if epoch in self.epochs else ""
         self.bar.line(f"seed {seed} {outcome['status']}{kept}")

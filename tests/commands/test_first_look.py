@@ -361,7 +361,7 @@ def test_a_class_that_is_nearly_all_images_is_said(
 ) -> None:
     for count, name in ((20, "robin"), (5, "wren")):
         images(quick.parent / "set" / name, count, 100 * count)
-    told = "80% of the images are of class robin: always answering it is right as often. See "
+    told = "80 % of the images are of class robin: always answering it is right as often. See "
     assert f"{told}balanced accuracy, and dvc exp run -S train.class_weights=balanced" in said(
         capsys, "init", "set"
     )

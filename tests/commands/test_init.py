@@ -77,7 +77,7 @@ def test_a_folder_becomes_the_checkouts_data_set(
     )
     assert lines[:6] == [
         "../my birds: a folder of 10 images in 2 classes, 0.0 MB",
-        "30% of every class are drawn as test images",
+        "30 % of every class are drawn as test images",
         "  robin: 5",
         "  wren: 5",
         "classes of fewer than 20 images, which show little: robin, wren",

@@ -227,7 +227,9 @@ def _in_words(plan: Plan, found: Found, dataset: Dataset) -> str:
     ]
     told = [f"{it} is the {part} part" for part, it in found.parts.items() if it not in ("", part)]
     if found.drawn:
-        told.append(f"{dataset.test_fraction:.0%} of every class are drawn as test images")
+        told.append(
+            f"{100 * (dataset.test_fraction or 0):.0f} % of every class are drawn as test images"
+        )
     if found.groups:
         stay = agreeing(found.groups, "stays", "stay")
         told.append(f"{counted(found.groups, 'group')} {stay} undivided")
@@ -297,7 +299,10 @@ def _uneven(found: Found) -> list[str]:
     share = sizes[most] / sum(sizes.values())
     if share < UNEVEN:
         return []
-    says = f"{share:.0%} of the images are of class {most}: always answering it is right as often"
+    says = (
+        f"{100 * share:.0f} % of the images are of class {most}: always answering it is right as "
+        "often"
+    )
     return [
         printable(f"{says}. See balanced accuracy, and dvc exp run -S train.class_weights=balanced")
     ]

@@ -86,8 +86,8 @@ def current(path: Path) -> Any:
 
 
 def show(old: Any, new: Any) -> None:
-    """Print every key that changes, and what to expect of a run."""
-    for change in differences(old, new):
+    """Print every key that changes, and what to expect of a run; of a first one there is none."""
+    for change in differences(old, new) if old else ():
         print(f"params.yaml: {in_words([change])}")
     values = parse(new, "conf")
     print(expectation(values, known(values.dataset)))

@@ -28,7 +28,8 @@ CAPTIONS = {
     "{confidence} intervals. On "
     "the left the operations that training takes, counted for all seeds together and named with "
     "the time that was measured, on the right the parameters that training may change. A "
-    "strategy below the stepped line is beaten by one that costs no more.",
+    "strategy below the stepped line recognised fewer than one that costs no more; whether the two "
+    "can be told apart, their verdict says.",
     "curves": "Above: validation accuracy while training (accuracy in training where nothing was "
     "set aside to validate on), mean of the seeds with their range as a band; the axis "
     "counts each strategy's own epochs. Below: loss on validation images (solid) and training "
