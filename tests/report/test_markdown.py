@@ -144,6 +144,15 @@ def test_one_that_may_be_best_and_all_are_said_so(results: Any, able: list[str],
     assert f"**Use `probe`**: {said}" in answer(results(comparison=comparison))
 
 
+def test_between_equally_cheap_ones_validation_is_said_to_decide(results: Any) -> None:
+    summary = {name: {**row, "operations": 8} for name, row in results().summary.items()}
+    text = render(results(summary=summary))
+    assert "and of the cheapest, `frozen` and `probe`, it validates best. It recognises" in text
+    assert "validation decides only between equally cheap ones here." in text
+    assert "; of equally cheap ones the one that validates best is taken, and measured" in text
+    assert "the dearest" not in text
+
+
 @pytest.mark.parametrize(
     ("able", "place"),
     [(["probe"], "is shown not to be the best"), (["frozen", "probe"], "may be the best as well")],

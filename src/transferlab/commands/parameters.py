@@ -34,9 +34,11 @@ def take(path: Path, old: Any, text: str) -> None:
     Raises:
         ValueError: Another run reads the file that would be replaced.
     """
-    show(old, yaml.safe_load(text))
-    if not path.is_file() or path.read_bytes() != text.encode():
+    differs = not path.is_file() or path.read_bytes() != text.encode()
+    if differs:
         at_work.expect_nobody_else(path.parent)
+    show(old, yaml.safe_load(text))
+    if differs:
         write_text(path, text)
     composed.note(yaml.safe_load(text), path.parent)
 

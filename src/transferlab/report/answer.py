@@ -2,7 +2,7 @@
 
 from ..evidence.records import Needed, between
 from . import words
-from .results import Findings, confidence_of, shared_by, those_finished
+from .results import Findings, as_cheap, confidence_of, shared_by, those_finished
 
 
 def answer(results: Findings) -> str:
@@ -49,7 +49,12 @@ def _set(results: Findings, best: str) -> str:
     which = f"{len(able)} of {counted} may be the best, {words.listed(able)}"
     if len(able) == len(finished):
         which = f"any of {counted} may be the best"
-    return f"{which} {sure}, and it is the cheapest of them"
+    cheapest = as_cheap(results)
+    if len(cheapest) == 1:
+        return f"{which} {sure}, and it is the cheapest of them"
+    if results.summary[best]["validation_accuracy"] is None:
+        return f"{which} {sure}, and none of them is cheaper"
+    return f"{which} {sure}, and of the cheapest, {words.listed(cheapest)}, it validates best"
 
 
 def _few_seeds(results: Findings, best: str) -> str:
@@ -124,7 +129,7 @@ def _price(results: Findings, best: str) -> str:
         f"{own['trainable_parameters']:,} parameters"
     )
     dearest = max(those_finished(results), key=lambda name: results.summary[name]["operations"])
-    if dearest == best:
+    if results.summary[dearest]["operations"] == own["operations"]:
         return f"{said}."
     most = results.summary[dearest]
     return (

@@ -6,7 +6,7 @@ from ..evidence.records import Compared, Line, Pair, Short, between
 from ..prediction.sample import AUGMENTED
 from . import words
 from .classes import of_classes
-from .results import Findings, confidence_of, shared_by, those_finished
+from .results import Findings, as_cheap, confidence_of, shared_by, those_finished
 from .tuning import tried
 
 
@@ -145,10 +145,11 @@ def _validated(results: Findings) -> str:
     if top is None:
         return "Nothing was set aside to validate on."
     share = words.percent(results.summary[top]["validation_accuracy"])
+    decides = "nothing" if len(as_cheap(results)) == 1 else "only between equally cheap ones"
     if top == found["strategy"]:
-        return f"It also validates best ({share}), which decides nothing."
+        return f"It also validates best ({share}), which decides {decides}."
     place = "may be the best as well" if top in able else "is shown not to be the best"
-    return f"`{top}` validates best ({share}) and {place}; validation decides nothing here."
+    return f"`{top}` validates best ({share}) and {place}; validation decides {decides} here."
 
 
 def _resolution(found: Compared) -> str:

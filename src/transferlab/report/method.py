@@ -7,7 +7,7 @@ from ..settings.changes import override_value
 from ..training.records import SeedFacts
 from . import words
 from .command import again, changed_settings, quoted
-from .results import Results, WeightsFile, shared_by
+from .results import Results, WeightsFile, as_cheap, shared_by
 from .tuning import budget
 
 
@@ -46,13 +46,23 @@ def method(results: Results) -> str:
             "same draws give: the best one is among them with "
             f"{words.percent(found['confidence'], 0)} confidence.",
             "**Recommendation.** The cheapest of those in counted operations of training. The test "
-            "images decide what may be best and not which of them is taken; validation accuracy "
-            "and measured seconds decide nothing.",
+            "images decide what may be best and not which of them is taken; "
+            f"{_undecided(results)}.",
             "**Operations.** What is frozen is passed once per view, what trains in every epoch "
             "and at three times the price of a pass (one forward, two back); caches, the solver "
             "of a regression and the optimiser are not counted.",
         ]
     return "\n".join(["## Method\n", *(f"- {line}" for line in lines)])
+
+
+def _undecided(results: Results) -> str:
+    """What has no part in the recommendation."""
+    cheapest = as_cheap(results)
+    if len(cheapest) < 2:
+        return "validation accuracy and measured seconds decide nothing"
+    validated = results.summary[cheapest[0]]["validation_accuracy"] is not None
+    which = "one that validates best" if validated else "first by name"
+    return f"of equally cheap ones the {which} is taken, and measured seconds decide nothing"
 
 
 def _weighted(params: Mapping[str, Any]) -> list[str]:

@@ -144,6 +144,18 @@ def excluded(results: Findings) -> list[str]:
     return [name for name in those_finished(results) if name not in able]
 
 
+def as_cheap(results: Findings) -> list[str]:
+    """Those of the set that may be best which cost as little as the recommended one, which is one
+    of them: between these alone validation decides.
+    """
+    best = results.recommended
+    return [
+        name
+        for name in results.comparison["may_be_best"]
+        if best and results.summary[name]["operations"] == results.summary[best]["operations"]
+    ]
+
+
 def confidence_of(results: Findings) -> str:
     """The level of all intervals, such as `95 %`."""
     return f"{100 * results.params['compare']['confidence']:g} %"
