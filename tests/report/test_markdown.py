@@ -586,6 +586,14 @@ def test_foreign_names_stay_text_in_markdown(foreign: str, results: Any) -> None
     ]
 
 
+def test_where_all_are_solved_no_caveat_speaks_of_their_epochs(results: Any) -> None:
+    params = parameters("probe")
+    params["train"]["max_epochs"] = 4
+    text = render(results(params))
+    assert "No strategy has epochs of which validation images would choose one." in text
+    assert "best epoch, hence optimistic" not in text and "capped at" not in text
+
+
 def test_long_lists_of_skipped_files_are_cut(results: Any) -> None:
     skipped = [{"id": f"f{i}.jpg", "reason": "bad"} for i in range(25)]
     text = render(results(skipped=skipped))

@@ -1,6 +1,7 @@
 """Figures made of photographs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -120,6 +121,12 @@ def test_one_strategy_alone_is_not_the_only_one_right() -> None:
         {"a": table({"x": [0.9], "y": [0.1]}), "diverged": table({"x": [0.9]}).iloc[:0]}
     )
     assert [(row.id, row.reason) for row in chosen] == [("y", "wrong")]
+
+
+def test_names_of_strategies_stand_whole_beside_a_photograph() -> None:
+    verdict = photographs.Verdict(right=0, seeds=5, probability=0.3)
+    row = replace(example(1), verdicts={"nearest_mean": verdict})
+    assert "nearest_mean" in words(photographs.gallery([photo()], [row]))
 
 
 def test_there_may_be_no_example_and_the_gallery_says_so(tmp_path: Path) -> None:

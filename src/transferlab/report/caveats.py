@@ -15,7 +15,7 @@ def caveats(results: Results) -> str:
     """What the numbers do not say."""
     params, summary = results.params, results.summary
     caveats = [
-        _of_validation(params["train"]["validation_fraction"], len(summary)),
+        _of_validation(params),
         *_majority(results),
         *_too_few(results),
         *_devices(results),
@@ -27,7 +27,7 @@ def caveats(results: Results) -> str:
         )
     if len(params["seeds"]) == 1:
         caveats.append("With one seed nothing is known about what retraining would change.")
-    if params["train"]["max_epochs"] is not None:
+    if params["train"]["max_epochs"] is not None and _has_epochs(params):
         most = words.counted(params["train"]["max_epochs"], "epoch")
         caveats.append(
             f"Training was capped at {most} (`train.max_epochs`): a look, not what "
@@ -42,18 +42,25 @@ def caveats(results: Results) -> str:
     return "\n".join(["## Caveats\n", *(f"- {caveat}" for caveat in caveats)])
 
 
-def _of_validation(fraction: float, strategies: int) -> str:
+def _has_epochs(params: Mapping[str, Any]) -> bool:
+    """Whether a strategy is trained, and not solved."""
+    return any(section["learner"] == "gradient" for section in params["strategies"].values())
+
+
+def _of_validation(params: Mapping[str, Any]) -> str:
     """What validation accuracies are worth."""
-    if not fraction:
+    if not params["train"]["validation_fraction"]:
         return (
             "Nothing was set aside to validate on: the last epoch is kept, whatever it is worth, "
             "and probabilities are as they came out of training."
         )
+    if not _has_epochs(params):
+        return "No strategy has epochs of which validation images would choose one."
     optimistic = (
         "Validation accuracy is that of each seed's best epoch, hence optimistic; test "
         "accuracy is not."
     )
-    if strategies == 1:
+    if len(params["strategies"]) == 1:
         return optimistic
     return f"{optimistic} The more epochs a strategy has, the more so."
 

@@ -198,14 +198,9 @@ def _said(figure: Figure, left: float, top: float, width: float, said: tuple[str
         text = words.percent(verdict.probability, 0)
         write(figure, left + width, top, text, fontsize=7, color=color, ha="right")
     write(figure, left, top, mark, fontsize=7.5, color=color)
-    write(
-        figure,
-        left + 0.15,
-        top,
-        shown(name, 11 if len(seeds) < 5 else 9) + seeds,
-        fontsize=7.2,
-        color=color,
-    )
+    fits = inches(name + seeds, 7.2) < width - 0.5
+    text = shown(name, len(name) if fits else 11 if len(seeds) < 5 else 9) + seeds
+    write(figure, left + 0.15, top, text, fontsize=7.2, color=color)
 
 
 def _photograph(axes: Axes, image: np.ndarray) -> None:

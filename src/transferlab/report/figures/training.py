@@ -40,9 +40,9 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     top = max(3, 0.5 + 0.19 * len(histories))
     figure = Figure(figsize=(WIDTH, top + 1.5 * rows + 0.9), dpi=DPI)
     _accuracy_curves(figure, top, histories, look)
-    left, gap = 0.5, 0.2
-    width = (WIDTH - left - 0.05 + gap) / columns - gap
     limit = _loss_limit(histories.values())
+    left, gap = 0.5 if limit > 0.05 else 0.65, 0.2  # room for the digits of small losses
+    width = (WIDTH - left - 0.05 + gap) / columns - gap
     for panel, (name, history) in enumerate(histories.items()):
         column, row = panel % columns, panel // columns
         axes = axes_at(figure, left + (width + gap) * column, top + 0.8 + 1.5 * row, width, 1.05)
@@ -90,6 +90,10 @@ def _accuracy_curves(
     axes.xaxis.set_major_formatter(percent_ticks())
     accuracy_ticks(axes)
     _from_the_good_ones(axes, ends, [seeds for _, _, seeds in lines], since=25)
+    low, high = axes.get_ylim()
+    places = [place for place in axes.get_yticks() if low <= place <= high]
+    if places[-1] > 100:
+        axes.set_yticks([place for place in places if place <= 100])
     _name_ends(axes, ends)
 
 
