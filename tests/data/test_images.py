@@ -69,7 +69,7 @@ def test_a_folder_without_a_manifest_names_the_stage_that_makes_it(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("classes", "height"), [(2, 2 * 354 + 8), (5, 5 * 354 + 8), (7, 5 * 354 + 8 + 34)]
+    ("classes", "height"), [(2, 2 * 194 + 8), (5, 5 * 194 + 8), (7, 5 * 194 + 8 + 34)]
 )
 def test_the_sample_sheet_shows_up_to_five_classes(place: Place, classes: int, height: int) -> None:
     place.run(tree(tuple(f"class {number}" for number in range(classes))))

@@ -13,7 +13,7 @@ from transferlab.report.confused import ALL, SOME, confusions, most_confused
 from transferlab.report.figures import accuracy, confusion, cost, features
 from transferlab.report.figures.labels import told_apart
 from transferlab.report.figures.outlying import outlying
-from transferlab.report.figures.sheet import save
+from transferlab.report.figures.sheet import percent_places, save
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,21 @@ def test_a_matrix_of_many_classes_says_what_it_leaves_out() -> None:
     assert any(
         text.startswith("The 15 of 1,000 classes that are confused most") for text in texts(figure)
     )
+
+
+def test_a_matrix_without_a_mistake_says_that_nothing_is_confused() -> None:
+    names = [f"class {number}" for number in range(20)]
+    table = pd.DataFrame({"label": names, "predicted": names, "seed": 0})
+    assert most_confused({"probe": table}, names, "probe") == names[:15]
+    figure = confusion.draw({"probe": table}, names, names[:15])
+    said = "No class is taken for another; 15 of 20 are shown. The last row and column hold all"
+    assert any(text.startswith(said) for text in texts(figure))
+
+
+@pytest.mark.parametrize(("low", "first"), [(99.1, 99.2), (94.0, 94)])
+def test_an_axis_of_accuracies_has_no_mark_beyond_all_of_them(low: float, first: float) -> None:
+    marks = percent_places(low, 100.3).tick_values(low, 100.3)
+    assert min(mark for mark in marks if mark >= low) == pytest.approx(first) and max(marks) == 100
 
 
 def test_images_of_other_classes_are_grey_and_counted_in_the_legend() -> None:

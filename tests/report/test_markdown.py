@@ -305,7 +305,9 @@ def test_cross_validation_is_a_section_of_its_own(root: Path, results: Any) -> N
 @pytest.mark.parametrize("across", [True, False])
 def test_images_that_look_the_same_are_reported(results: Any, across: bool) -> None:
     row = {"id": "a.jpg", "other": "b.jpg", "distance": "3"}
-    alike = Alike(images=1, across=int(across), contrary=0, shown=[row] if across else [])
+    alike = Alike(
+        images=1, across=int(across), contrary=0, resembling=0, shown=[row] if across else []
+    )
     text = render(results(alike=alike))
     assert (
         "1 image looks like another one (perceptual hashes; the first of each group is not "
@@ -511,7 +513,7 @@ def test_of_many_classes_the_report_shows_the_extremes_and_says_where_the_rest_i
         for name, found in results().numbers.items()
     }
     text = render(results(counts=counts, numbers=numbers))
-    assert "These 10 of 1,000 classes have the lowest recall; the others lie between 0.505" in text
+    assert "These 10 of 1,000 classes have the lowest recall; the others have 0.505" in text
     assert "| class 9 | 0.500 | 0.504 | 0.500 | 4 |" in text and "| class 10 | 0.5" not in text
     assert (
         "The 5 largest and the 5 smallest of 1,000 classes; the others have 6 to 995 training "

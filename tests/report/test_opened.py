@@ -234,14 +234,16 @@ def test_the_same_image_under_two_labels_is_called_that(tmp_path: Path, whole: P
     shared = {"split": "train", "other_split": "train", "distance": 0, "label": "ants"}
     pairs = [
         {"id": "a.png", "other": "b.png", "other_label": "ants"} | shared,
-        {"id": "c.png", "other": "d.png", "other_label": "bees"} | shared,
+        {"id": "c.png", "other": "d.png", "other_label": "bees", "identical": "yes"} | shared,
+        {"id": "e.png", "other": "f.png", "other_label": "bees"} | {**shared, "distance": 6},
     ]
-    files.write_csv(path, (*ALIKE, "label", "other_label"), pairs)
+    files.write_csv(path, (*ALIKE, "label", "other_label", "identical"), pairs)
     alike = read_alike(path)
-    assert alike == Alike(images=2, across=0, contrary=1, shown=[alike.shown[0]])
+    assert alike == Alike(images=3, across=0, contrary=1, resembling=1, shown=alike.shown)
     text = render(Results(**{**vars(results_of(whole)), "alike": alike}), [])
-    assert "2 images look like another one (perceptual hashes; the first of each group" in text
+    assert "3 images look like another one (perceptual hashes; the first of each group" in text
     assert "**1 of them has two labels**, one of which must be wrong." in text
+    assert "1 of them looks like one of another class: where the two are the same, one" in text
     assert "| c.png | d.png | 0 |" in text and "a.png" not in text
 
 

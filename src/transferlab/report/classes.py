@@ -50,13 +50,17 @@ def of_classes(results: Findings) -> Iterator[str]:
     header = (f"`{best}` by class", "precision", "recall", "F1", "test images")
     yield words.table(header, lines, left=(0,))
     if found:
+        ends = (words.number(found[place][1]["recall"]) for place in (EXTREMES, -1))
         yield (
-            f"These {EXTREMES} of {len(found):,} classes have the lowest recall; the others lie "
-            f"between {words.number(found[EXTREMES][1]['recall'])} and "
-            f"{words.number(found[-1][1]['recall'])} and stand in `reports/classes.csv`."
+            f"These {EXTREMES} of {len(found):,} classes have the lowest recall; the others have "
+            f"{_from_to(*ends)} and stand in `reports/classes.csv`."
         )
     if len(record["classes"]) > 2 and record["confusions"]:
         yield _confused(best, record)
+
+
+def _from_to(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
 
 
 def _many(record: Numbers) -> bool:
@@ -96,7 +100,7 @@ def counted(counts: Sequence[Mapping[str, str]]) -> list[str]:
     half = EXTREMES // 2
     note = (
         f"The {half} largest and the {half} smallest of {len(counts):,} classes; the others have "
-        f"{order[-half - 1]['train']} to {order[half]['train']} training images and stand in "
+        f"{_from_to(order[-half - 1]['train'], order[half]['train'])} training images and stand in "
         "`data/processed/class_counts.csv`."
     )
     return [_counts([*order[:half], *order[-half:]]), note]

@@ -24,6 +24,8 @@ def most_confused(
         return list(classes)
     counts = {name: confusions(table, classes) for name, table in predictions.items()}
     every = np.sum(list(counts.values()), axis=0)
+    if not every.any():
+        return list(classes[:SOME])
     first = counts[best] if best else every
     # a mistake of the others never outweighs one of the best
     weight = first * (1 + every.sum()) + every

@@ -241,17 +241,24 @@ def read_alike(path: Path) -> Alike:
     needed = ("id", "other", "split", "other_split", "distance")
     if lacking := [name for name in needed if name not in header]:
         raise unreadable(path, f"a column {lacking[0]}", short(", ".join(header)))
-    images, across, contrary = [0] * 3
+    images, across, contrary, resembling = [0] * 4
     kept: dict[bool, list[dict[str, str]]] = {True: [], False: []}
     for cells in rows:
         row = dict(zip(header, cells, strict=True))
         two_labels = row.get("label") != row.get("other_label")
         two_splits = row["split"] != row["other_split"]
-        images, across, contrary = images + 1, across + two_splits, contrary + two_labels
+        same = row.get("identical") == "yes"
+        images, across = images + 1, across + two_splits
+        contrary, resembling = (
+            contrary + (two_labels and same),
+            resembling + (two_labels and not same),
+        )
         if (two_labels or two_splits) and len(kept[two_labels]) < ROWS_SHOWN:
             kept[two_labels].append(row)
     shown = [*kept[True], *kept[False]][:ROWS_SHOWN]
-    return Alike(images=images, across=across, contrary=contrary, shown=shown)
+    return Alike(
+        images=images, across=across, contrary=contrary, resembling=resembling, shown=shown
+    )
 
 
 def require_same(name: str, facts: Facts, now: Mapping[str, Any]) -> None:

@@ -46,7 +46,8 @@ class Alike:
 
     images: int
     across: int  # like one on the other side of training and test
-    contrary: int  # like one of another label
+    contrary: int  # identical to one of another label
+    resembling: int  # only like one of another label
     shown: Sequence[Mapping[str, str]]  # the first of those with two labels, then of those across
 
 

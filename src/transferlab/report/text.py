@@ -217,6 +217,10 @@ def _alike(results: Results) -> str:
     if found.contrary:
         have = words.agreeing(found.contrary, "has", "have")
         said += f" **{found.contrary:,} of them {have} two labels**, one of which must be wrong."
+    if found.resembling:
+        look = words.agreeing(found.resembling, "looks", "look")
+        said += f" {found.resembling:,} of them {look} like one of another class: "
+        said += "where the two are the same, one label is wrong."
     if not found.shown:
         return said
     rows = [

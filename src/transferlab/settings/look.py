@@ -88,19 +88,21 @@ def _layout(kind: str, path: Path, dataset: Dataset) -> Layout:
             return layout_of(opened, dataset, where)
     if kind == "table":
         lines = table.read_table(path, plain(dataset.columns), dataset.images_folder)
-        sizes = {name: line.file.stat().st_size for name, line in lines.items()}
+        sizes = [(name, line.file.stat().st_size) for name, line in lines.items()]
         said = [
             {"path": name, "label": line.label, "split": line.split, "group": line.group}
             for name, line in lines.items()
         ]
         return arrange_table(_members(sizes, where, dataset), said, dataset, where)
-    sizes = _of_folder(path) if kind == "folder" else dict(_of_tar(path, dataset))
+    sizes = _of_folder(path) if kind == "folder" else list(_of_tar(path, dataset))
     return arrange(_members(sizes, where, dataset), dataset, where)
 
 
-def _of_folder(path: Path) -> dict[str, int]:
+def _of_folder(path: Path) -> list[tuple[str, int]]:
     found = pack.walk(path)
-    return {name: 0 if name.endswith("/") else file.stat().st_size for name, file in found.items()}
+    return [
+        (name, 0 if name.endswith("/") else file.stat().st_size) for name, file in found.items()
+    ]
 
 
 def _of_tar(path: Path, dataset: Dataset) -> Iterator[tuple[str, int]]:
@@ -116,10 +118,10 @@ def _of_tar(path: Path, dataset: Dataset) -> Iterator[tuple[str, int]]:
         raise ValueError(f"{path}: expected a whole tar, got {error}. Pack it anew.") from error
 
 
-def _members(sizes: Mapping[str, int], where: str, dataset: Dataset) -> Members:
+def _members(sizes: Sequence[tuple[str, int]], where: str, dataset: Dataset) -> Members:
     """What the zip will hold that is made of these files."""
     return checked_members(
-        ((_stored(name, size), unicodedata.normalize("NFC", name)) for name, size in sizes.items()),
+        ((_stored(name, size), unicodedata.normalize("NFC", name)) for name, size in sizes),
         where,
         dataset,
     )

@@ -256,8 +256,13 @@ def test_a_downloaded_tar_is_pinned_on_first_use(
 
 def test_a_tar_with_links_or_of_another_packing_is_refused(tmp_path: Path, own_home: Path) -> None:
     tarred(own_home / "links.tar", "w:", "top/ants/link.jpg")
-    with pytest.raises(ValueError, match=r"link or special file 'top/ants/link\.jpg'"):
+    with pytest.raises(ValueError, match=r"link or special file 'top/ants/link\.jpg'\. Pack"):
         bring.bring(own("links.tar"), tmp_path / "raw")
+    tarred(own_home / "twice.tar", "w:")
+    with tarfile.open(own_home / "twice.tar", "a") as opened:
+        opened.addfile(tarfile.TarInfo("top/ants/a.jpg"))
+    with pytest.raises(ValueError, match=r"different names, got two files named 'top/ants/a\.jpg'"):
+        bring.bring(own("twice.tar"), tmp_path / "raw")
     tarred(own_home / "birds.tar.xz", "w:xz")
     with pytest.raises(ValueError, match=r"a file packed with xz at .*birds\.tar\.xz\. Unpack it"):
         bring.bring(own("birds.tar.xz"), tmp_path / "raw")

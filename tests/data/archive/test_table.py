@@ -133,6 +133,27 @@ def test_cells_of_a_parquet_table_that_are_no_words_are_refused(
         table.read_table(path, None, None)
 
 
+def test_lines_without_a_cell_are_no_lines_and_a_header_that_is_an_image_is_told(
+    place: Place,
+) -> None:
+    path = written(place.root, [("path", "label"), *rows()])
+    text, whole = path.read_text(encoding="utf-8"), table.read_table(path, None, None)
+    path.write_text(f"{text},\n , \n", encoding="utf-8")
+    assert table.read_table(path, None, None) == whole
+    path.write_text(text.split("\n", 1)[1], encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=r"like an image's: img/00\.png, robin\. Write one above: "
+    ):
+        table.read_table(path, None, None)
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_table_without_a_training_split_is_refused(place: Place, split: str) -> None:
+    path = written(place.root, [("path", "label", "split"), *rows(split)])
+    with pytest.raises(ValueError, match=f"expected a split called train, found {split}. Name on"):
+        run(place, path)
+
+
 def test_a_word_that_is_no_split_is_named(place: Place) -> None:
     lines = [(*row, "train" if i % 2 else "holdout") for i, row in enumerate(rows())]
     with pytest.raises(ValueError, match="expected train, val or test as splits, got 'holdout'"):

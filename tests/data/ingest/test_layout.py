@@ -335,6 +335,31 @@ def test_a_part_without_labels_is_left_out_with_the_setting_that_a_refusal_names
     assert len(place.rows("test/manifest.csv")) == 4
 
 
+def test_folds_and_years_with_the_class_folders_in_each_are_no_classes(place: Place) -> None:
+    members = parts(**{f"{year}/{name}": ("a", "b") for year in (2020, 2021) for name in BOTH})
+    members = {name.replace("/a/", "/").replace("/b/", "/b"): it for name, it in members.items()}
+    place.refused("got 2020, 2021 with the same folders in each: ants, bees. If", members, **AUTO)
+    place.run(members, **{**AUTO, "train_folder": None, "test_folder": None})
+    assert [row["class"] for row in place.rows("class_counts.csv")] == ["2020", "2021"]
+
+
+@pytest.mark.parametrize("given", [{}, {"classes": BOTH}])
+def test_a_validation_folder_that_lacks_a_class_is_joined_or_refused(
+    place: Place, given: dict[str, Any]
+) -> None:
+    members = parts(train=BOTH, val=("ants",), test=BOTH)
+    place.refused("found ants", members, **AUTO, **given)
+    place.run(members, **AUTO, **given, validation="join")
+
+
+def test_a_table_of_ours_that_does_not_fit_the_archive_is_refused(place: Place) -> None:
+    members = {
+        **top_classes("a", "b"),
+        "transferlab-table.csv": b"path,label,split,group\nx.png,a,,\n",
+    }
+    place.refused(r"expected transferlab-table\.csv to list .*, got 'x\.png'", members, **AUTO)
+
+
 def test_images_that_most_would_miss_are_refused_and_stray_ones_are_not(place: Place) -> None:
     members = top_classes("ants", "bees", count=20)
     stray = {f"{i}.png": grain(900 + i) for i in range(3)}

@@ -66,7 +66,7 @@ def read_table(path: Path, columns: Columns | None, folder: str | None) -> dict[
     Raises:
         ValueError: It cannot be read, lacks a column, or names files twice or that are not there.
     """
-    rows = _rows(path)
+    rows = [row for row in _rows(path) if any(map(str.strip, row.values()))]
     names = _columns(path, list(rows[0]) if rows else [], columns or AUTO)
     root = path.absolute().parent / (folder or "")
     lines: dict[str, Line] = {}

@@ -38,6 +38,11 @@ def tar_to_zip(path: Path, archive: Path, dataset: Dataset) -> None:
             for count, member in enumerate(heartbeat.each(source, "files unpacked"), 1):
                 total += member.size
                 require_plain(path, member, count, total, dataset)
+                if member.name in target.NameToInfo and not member.isdir():
+                    raise ValueError(
+                        f"{path}: expected different names, got two files named {member.name!r}. "
+                        "Pack the archive anew."
+                    )
                 if member.isdir():
                     target.writestr(entry_of(f"{member.name}/"), b"")
                     continue

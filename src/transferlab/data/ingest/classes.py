@@ -52,9 +52,10 @@ def classes_of(
             f"{without(set.intersection(*folders.values()), add)}"
         )
     if len(train) < 2:
+        add = "Add a folder per class." if paths else "Add images of another class."
         raise ValueError(
             f"{where}: expected at least 2 classes, found 1 ({few(train)}). "
-            f"{fitting(paths, dataset) or 'Add a folder per class.'}"
+            f"{fitting(paths, dataset) or add}"
         )
     _refuse_alike(train, where)
     return tuple(sorted(train))

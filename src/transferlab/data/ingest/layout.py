@@ -188,7 +188,7 @@ def _refuse_words_of_a_table(dataset: Dataset, where: str) -> None:
 def _parts_told(told: set[str], dataset: Dataset, where: str) -> dict[str, str]:
     """The part that each word of a table means."""
     parts = {word: NAMES.get(word.lower(), "") for word in told}
-    if told == {""} or (len(set(parts.values())) == 1 and "" not in parts.values()):
+    if set(parts.values()) == {"train"} or told == {""}:
         return dict.fromkeys(told, "train")
     if unknown := sorted(word for word, part in parts.items() if not part):
         raise ValueError(
@@ -196,7 +196,10 @@ def _parts_told(told: set[str], dataset: Dataset, where: str) -> dict[str, str]:
             "Correct them, or leave the column out: -S dataset.columns.split=null."
         )
     if "train" not in parts.values():
-        raise ValueError(f"{where}: expected a split called train, found {few(told)}.")
+        raise ValueError(
+            f"{where}: expected a split called train, found {few(told)}. Name one so, or leave the "
+            "column out: -S dataset.columns.split=null."
+        )
     if "test" not in parts.values():  # as with folders: then validation is the test
         parts = {word: part.replace("validation", "test") for word, part in parts.items()}
     return parts

@@ -26,7 +26,7 @@ from PIL import Image
 from ...params.dataset import Dataset
 from ...pipeline import files, heartbeat
 from ..archive.pack import AFRESH, REPAIR, check_space
-from ..archive.table import TABLE
+from ..archive.table import TABLE, WRITTEN
 from ..images import SPLITS, WHOLE_RANGE, Contrast, Pixels, in_order, load_images, pixels_sha256
 from .checks import (
     check_counts,
@@ -122,7 +122,7 @@ def preprocess(archive: Path, dataset: Dataset, out: Path) -> None:
             images = load_images(building / "train", layout.classes)
             write_samples(images, building / "samples.png")
             (building / DECODED).unlink()
-    print(_summary(rows, skipped, layout, dataset, contrast))
+    print(_summary(rows, skipped, layout, dataset) + _summary_of_grey(found, contrast))
 
 
 @contextmanager
@@ -292,9 +292,15 @@ def layout_of(opened: zipfile.ZipFile, dataset: Dataset, where: str) -> Layout:
     listed = dict(members).get(TABLE)
     if listed is None:
         return arrange(members, dataset, where)
-    text = read_entry(opened, listed).decode("utf-8")
-    lines = list(csv.DictReader(io.StringIO(text, newline="")))
-    return arrange_table(members, lines, dataset, where)
+    try:
+        text = read_entry(opened, listed).decode("utf-8")
+        lines = list(csv.DictReader(io.StringIO(text, newline="")))
+        return arrange_table(members, lines, dataset, where)
+    except (UnicodeDecodeError, KeyError) as error:
+        raise ValueError(
+            f"{where}: expected {TABLE} to list {', '.join(WRITTEN)} of files inside, got {error}. "
+            "It is written where a table is packed: remove it, or give the table."
+        ) from error
 
 
 def _facts(classes: Sequence[str], dataset: Dataset, contrast: Contrast | None) -> dict[str, Any]:
@@ -344,7 +350,6 @@ def _summary(
     skipped: Sequence[Skipped],
     layout: Layout,
     dataset: Dataset,
-    contrast: Contrast | None,
 ) -> str:
     splits = Counter(row["split"] for row in rows)
     count = len(layout.classes)
@@ -360,6 +365,15 @@ def _summary(
     if dataset.train_folder == "auto" and len(layout.parts) > 1:
         told = ", ".join(f"{base} is the {part} part" for part, base in layout.parts.items())
         text += f" Told by their names: {told}."
-    if contrast is not None:
-        text += f" Grey of 16 bits: {contrast[0]} becomes black and {contrast[1]} white."
     return text
+
+
+def _summary_of_grey(found: Sequence[Kept | Skipped], contrast: Contrast | None) -> str:
+    if contrast is None:
+        return ""
+    kept = [item for item in found if isinstance(item, Kept)]
+    deep = sum(item.deep for item in kept)
+    black, white = contrast
+    return (
+        f" Grey of 16 bits, {deep} of {len(kept)} images: {black} becomes black and {white} white."
+    )

@@ -1,5 +1,6 @@
 """A picture of the data: some images of every class."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,19 +60,20 @@ def write_sheet(rows: Sequence[Row], more: int, path: Path) -> None:
         more: Classes that are not shown.
         path: Where the PNG goes.
     """
-    block = HEADING + ROWS * (SIDE + GAP)
-    height = len(rows) * block + GAP + (HEADING if more else 0)
+    blocks = [HEADING + math.ceil(len(row.pictures) / COLUMNS) * (SIDE + GAP) for row in rows]
+    height = sum(blocks) + GAP + (HEADING if more else 0)
     sheet = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, height), "white")
     for number, row in enumerate(rows):
-        _write(sheet, number * block + 9, _fitting(row, sheet.width - 2 * GAP))
+        above = sum(blocks[:number])
+        _write(sheet, above + 9, _fitting(row, sheet.width - 2 * GAP))
         for place, pixels in enumerate(row.pictures):
             tile = ImageOps.fit(Image.fromarray(pixels), (SIDE, SIDE), Image.Resampling.BILINEAR)
             left = GAP + place % COLUMNS * (SIDE + GAP)
-            top = number * block + HEADING + place // COLUMNS * (SIDE + GAP)
+            top = above + HEADING + place // COLUMNS * (SIDE + GAP)
             sheet.paste(tile, (left, top))
     if more:
         text = f"and {more} more class{'es' * (more != 1)}"
-        _write(sheet, len(rows) * block + 9, text)
+        _write(sheet, sum(blocks) + 9, text)
     with files.atomic(path, "wb") as file:
         sheet.save(file, "PNG")
 

@@ -73,7 +73,10 @@ def draw(
     bar.outline.set_visible(False)
     if left_out:
         text = f"The {len(kept)} of {len(classes):,} classes that are confused most; neighbours "
-        text += "are confused with each other. The last row and column hold all others."
+        text += "are confused with each other."
+        if all((table["label"] == table["predicted"]).all() for table in predictions.values()):
+            text = f"No class is taken for another; {len(kept)} of {len(classes):,} are shown."
+        text += " The last row and column hold all others."
         write(figure, 0.1, height - 0.12, text, fontsize=8, color=GREY)
     return figure
 

@@ -15,6 +15,7 @@ from ...evidence.records import Front
 from .. import words
 from .outlying import outlying
 from .sheet import (
+    WHOLE,
     accuracy_limits,
     accuracy_ticks,
     axes_at,
@@ -43,8 +44,6 @@ def draw(
     found = {name: record for name, record in summary.items() if record["accuracy"] is not None}
     far = outlying({name: 100 * record["accuracy"] for name, record in found.items()})
     figure = Figure(figsize=(WIDTH, 4.7), dpi=DPI)
-    left, gap, height = 0.65, 0.2, 3.75
-    width = (WIDTH - left - gap - 0.1) / 2
     operations = [max(float(record["operations"]), 1) for record in found.values()]
     parameters = [max(float(record["trainable_parameters"]), 1) for record in found.values()]
     names = [
@@ -60,6 +59,8 @@ def draw(
         ("trainable parameters", parameters, names, front["trainable_parameters"]),
     )
     limits = accuracy_limits({name: it for name, it in found.items() if name not in far}, {})
+    left, gap, height = 0.65 if limits[1] - limits[0] >= WHOLE else 0.8, 0.2, 3.75  # for `99.8 %`
+    width = (WIDTH - left - gap - 0.1) / 2
     for column, (title, costs, texts, best) in enumerate(panels):
         axes = axes_at(figure, left + (width + gap) * column, 0.1, width, height)
         axes.set(xscale="log", xlabel=title, ylim=limits)

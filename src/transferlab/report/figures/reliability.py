@@ -92,9 +92,8 @@ def _reliability_panel(axes: Axes, record: Mapping[str, Any], look: Look, start:
             mfc=fill,
         )
     axes.set(xlim=(start - 2, 102), ylim=(0, 103))
-    axes.set_xticks(
-        [tick for tick in ((0, 50, 100) if start < 50 else (50, 75, 100)) if tick >= start]
-    )
+    ticks = [tick for tick in ((0, 50, 100) if start < 50 else (50, 75, 100)) if tick >= start]
+    axes.set_xticks(ticks if len(ticks) > 1 else [start, 100])
     axes.set_yticks([0, 25, 50, 75, 100])
     axes.xaxis.set_major_formatter(percent_ticks())
     axes.yaxis.set_major_formatter(percent_ticks())

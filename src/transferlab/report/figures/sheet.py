@@ -27,6 +27,9 @@ from ...data import letters
 from ...pipeline import files
 from .style import WIDTH, styled
 
+WHOLE = 4
+"""Points of accuracy from which on an axis has its ticks at whole per cents."""
+
 
 def with_interval(record: Mapping[str, Any]) -> tuple[float, float, float]:
     """Accuracy and the ends of its interval, in per cent; a record may lack the interval."""
@@ -123,8 +126,19 @@ def accuracy_ticks(axes: Axes) -> None:
 
 
 def percent_places(low: float, high: float) -> MaxNLocator:
-    """Where an axis of per cents has its ticks: at whole ones, as long as that is more than one."""
-    return MaxNLocator(8, integer=high - low >= 4, steps=[1, 2, 5, 10])
+    """Where an axis of per cents has its ticks, up to 100: at whole ones, as long as that is more
+    than one.
+    """
+    return UpTo100(8, integer=high - low >= WHOLE, steps=[1, 2, 5, 10])
+
+
+class UpTo100(MaxNLocator):
+    """Ticks of per cents, of which there are no more."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """Those of an axis from `vmin` to `vmax`."""
+        values = np.asarray(super().tick_values(vmin, vmax))
+        return values[values <= 100]
 
 
 def per_row(panels: int, most: int) -> int:
