@@ -38,6 +38,7 @@ h1 + p { font-size: 1.15rem }
 a { color: var(--link) }
 code, pre { font: .875em/1.5 ui-monospace, monospace; background: var(--soft); border-radius: 4px }
 code { padding: .1em .3em; overflow-wrap: anywhere }
+th code, td code { overflow-wrap: normal } /* a name in a table stays whole; the table scrolls */
 pre { padding: .8rem; overflow-x: auto }
 .table { overflow-x: auto }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums }
