@@ -70,6 +70,7 @@ ROWS = [
     Row("partial", "partial", "partial"),
     Row("partial, features cached", "partial", "partial", fresh=False),
     Row("finetune", "finetune", "finetune"),
+    Row("brief", "finetune", "brief"),
     Row("progressive", "finetune", "progressive"),
     Row("scratch", "finetune", "scratch"),
 ]
@@ -82,6 +83,7 @@ def _ours(strategy: str, epochs: int, views: int | None = None) -> Row:
     return Row("", "", strategy, ("seeds=[0]", *settings))
 
 
+TWELVE = ("12 epochs, each stage with a rate of its own", Row("", "", "finetune"))
 LOOP: list[tuple[str, list[str] | Row]] = [
     ("the tutorial's loop", []),
     ("every image decoded once", ["--decoded"]),
@@ -109,9 +111,17 @@ LADDERS: dict[str, list[tuple[str, list[str] | Row]]] = {
             "engine: norm layers within the convolutions, 49 validation images",
             _ours("finetune", 25),
         ),
-        ("12 epochs, each stage with a rate of its own", Row("", "", "finetune")),
+        TWELVE,
+    ],
+    "finetune-less": [
+        LOOP[0],
+        TWELVE,
+        ("6 epochs", _ours("finetune", 6)),
+        ("crops of 128 px: the strategy brief", Row("", "", "brief")),
+        ("2 epochs of it", _ours("brief", 2)),
     ],
 }
+"""Steps of the loop, and of ours; the loop trains what the first word names."""
 
 
 def drawn(images: int | None) -> list[str]:
@@ -295,7 +305,8 @@ class Bench:
                     seconds = self.engine(step)["seconds"] / (10 if TEN in step.settings else 1)
                 else:
                     options += step
-                    seconds = self.tutorial(strategy, self.given.epochs, *options)["seconds"]
+                    trained = strategy.partition("-")[0]
+                    seconds = self.tutorial(trained, self.given.epochs, *options)["seconds"]
                 found.setdefault(strategy, []).append({"title": title, "seconds": seconds})
         return found
 

@@ -117,7 +117,7 @@ def test_the_default_is_every_strategy_in_order() -> None:
         "two_phase",
         "progressive",
     ]
-    solved, more = ["nearest_mean", "nearest_neighbours"], ["norms", "surgical", "l2_sp"]
+    solved, more = ["nearest_mean", "nearest_neighbours"], ["norms", "surgical", "l2_sp", "brief"]
     assert choices("strategy") == sorted([*names, *solved, *more, "all"])
 
 
@@ -139,7 +139,7 @@ def test_strategies_that_are_compared_differ_only_in_what_they_say() -> None:
     found = composed("strategy=[scratch,frozen,mlp_head,partial,finetune,lp_ft,wise_ft]")[
         "strategies"
     ]
-    found |= composed("strategy=[progressive,norms,l2_sp,surgical]")["strategies"]
+    found |= composed("strategy=[progressive,norms,l2_sp,surgical,brief]")["strategies"]
     saying = {
         ("finetune", "lp_ft"): {"title", "head_start", "probe"},
         ("lp_ft", "wise_ft"): {"title", "interpolate"},
@@ -148,6 +148,7 @@ def test_strategies_that_are_compared_differ_only_in_what_they_say() -> None:
         ("finetune", "norms"): {"title", "phases", "trains"},
         ("finetune", "l2_sp"): {"title", "weight_decay", "decay_to"},
         ("finetune", "surgical"): {"title", "phases"},
+        ("finetune", "brief"): {"title", "epochs", "resolution"},
         ("frozen", "mlp_head"): {"title", "head_hidden", "head_dropout", "head_start", "epochs"}
         | {"nesterov", "schedule", "loss", "select_by"},
     }
