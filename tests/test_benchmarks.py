@@ -64,6 +64,7 @@ def test_engine_decodes_each_image_once_and_passes_it_once_per_view(prepared: Pa
     assert frozen["accuracy"] is None
 
 
+@pytest.mark.drill
 def test_baseline_passes_every_image_in_every_epoch(prepared: Path) -> None:
     with zipfile.ZipFile(prepared / "data/raw/archive.zip") as file:
         file.extractall(prepared / "tutorial")

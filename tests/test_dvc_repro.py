@@ -352,6 +352,7 @@ def test_the_same_seed_gives_the_same_bytes_again_without_any_cache(repository: 
     assert [repository.digest(pattern) for pattern in patterns] == before
 
 
+@pytest.mark.drill
 def test_a_narrowed_experiment_reports_only_its_strategy(repository: Repository) -> None:
     repository.commit()
     repository.experiment(*SMALL, "strategy=frozen")

@@ -59,8 +59,8 @@ def table_with_groups(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("fill", "name", "tested"),
     [
-        (parts_in_any_case, "set", 4),
-        (windows_zip, "set", 4),
+        pytest.param(parts_in_any_case, "set", 4, marks=pytest.mark.drill),
+        pytest.param(windows_zip, "set", 4, marks=pytest.mark.drill),
         (table_with_groups, "x_y", 4),
     ],
 )

@@ -161,7 +161,7 @@ def figures(strategies: int) -> dict[str, Figure]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategies", [1, 10])
+@pytest.mark.parametrize("strategies", [1, pytest.param(10, marks=pytest.mark.drill)])
 def test_every_figure_is_drawn_without_a_warning_and_the_same_every_time(
     tmp_path: Path, strategies: int
 ) -> None:

@@ -478,7 +478,7 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("strategies", [1, 6, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("strategies", [1, 6, pytest.param(12, marks=pytest.mark.drill)])
 def test_no_text_is_cut_or_covered_by_another(strategies: int) -> None:
     keys = [*KNOWN, "strategy_with_a_long_name", "犬"][:strategies]
     summary = {

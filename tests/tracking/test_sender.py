@@ -36,7 +36,11 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("server", "problem"), [("closed_port", "ConnectionError"), ("hanging_port", "ReadTimeout")]
+    ("server", "problem"),
+    [
+        ("closed_port", "ConnectionError"),
+        pytest.param("hanging_port", "ReadTimeout", marks=pytest.mark.drill),
+    ],
 )
 def test_a_dead_server_is_one_warning_and_nothing_that_a_training_waits_for(
     server: str,
@@ -108,7 +112,7 @@ def test_a_short_training_does_not_wait_for_mlflow_and_is_left_to_sync(
     assert caplog.messages == []
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_the_run_of_a_training_that_is_killed_is_closed_as_killed(store: Store, home: Path) -> None:
     code = (
         "import time\nfrom transferlab.tracking.sender import Tracker\n"

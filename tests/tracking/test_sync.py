@@ -92,7 +92,7 @@ def dying_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("server", "problem"),
     [
         ("closed_port", "no usable answer (ConnectionError)"),
-        ("hanging_port", "no usable answer (ReadTimeout)"),
+        pytest.param("hanging_port", "no usable answer (ReadTimeout)", marks=pytest.mark.drill),
         ("dying_server", "experiments/get-by-name failed with exception HTTPConnectionPool"),
     ],
 )
