@@ -1,7 +1,7 @@
 """Figure: which class was taken for which."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,13 +72,20 @@ def draw(
     bar = figure.colorbar(shades, slot, format=percent_ticks(1), label="share of the\nactual class")
     bar.outline.set_visible(False)
     if left_out:
-        text = f"The {len(kept)} of {len(classes):,} classes that are confused most; neighbours "
-        text += "are confused with each other."
-        if all((table["label"] == table["predicted"]).all() for table in predictions.values()):
-            text = f"No class is taken for another; {len(kept)} of {len(classes):,} are shown."
-        text += " The last row and column hold all others."
+        text = _chosen(predictions.values(), len(kept), len(classes))
         write(figure, 0.1, height - 0.12, text, fontsize=8, color=GREY)
     return figure
+
+
+def _chosen(tables: Iterable[pd.DataFrame], kept: int, classes: int) -> str:
+    """Which classes are shown."""
+    others = "The last row and column hold all others."
+    if all((table["label"] == table["predicted"]).all() for table in tables):
+        return f"No class is taken for another; {kept} of {classes:,} are shown. {others}"
+    return (
+        f"The {kept} of {classes:,} classes that are confused most; neighbours are confused with "
+        f"each other. {others}"
+    )
 
 
 def _counts(table: pd.DataFrame, kept: Sequence[str], size: int) -> np.ndarray:
