@@ -65,7 +65,7 @@ ROWS = [
     Row("probe", "frozen", "probe"),
     Row("probe, features cached", "frozen", "probe", fresh=False),
     Row("probe, ten seeds", "frozen", "probe", (TEN,)),
-    Row("frozen, 8 views", "frozen", "frozen"),
+    Row("frozen", "frozen", "frozen"),
     Row("frozen, features cached", "frozen", "frozen", fresh=False),
     Row("partial", "partial", "partial"),
     Row("partial, features cached", "partial", "partial", fresh=False),
@@ -76,9 +76,9 @@ ROWS = [
 ]
 
 
-def _ours(strategy: str, epochs: int, views: int | None = None) -> Row:
-    """A strategy for as many epochs as the tutorial's."""
-    values = {"epochs": epochs, **({"views": views} if views else {})}
+def _ours(strategy: str, epochs: int, **more: float) -> Row:
+    """A strategy for so many epochs, and with other values of its own."""
+    values = {"epochs": epochs, **more}
     settings = [f"strategies.{strategy}.{key}={value}" for key, value in values.items()]
     return Row("", "", strategy, ("seeds=[0]", *settings))
 
@@ -99,9 +99,9 @@ LADDERS: dict[str, list[tuple[str, list[str] | Row]]] = {
                 "engine: frozen layers once per view, 25 views; 49 validation instead of 153 test "
                 "images"
             ),
-            _ours("frozen", 25, 25),
+            _ours("frozen", 25, views=25),
         ),
-        ("8 views, used in turn for 100 epochs", Row("", "", "frozen")),
+        ("views: auto, used in turn for 100 epochs", Row("", "", "frozen")),
         ("one view and a convex problem: the probe", Row("", "", "probe")),
         ("ten seeds of it at once, each", Row("", "", "probe", (TEN,))),
     ],
@@ -116,6 +116,7 @@ LADDERS: dict[str, list[tuple[str, list[str] | Row]]] = {
     "finetune-less": [
         LOOP[0],
         TWELVE,
+        ("crops of 160 px", _ours("finetune", 12, resolution=0.7143)),
         ("6 epochs", _ours("finetune", 6)),
         ("crops of 128 px: the strategy brief", Row("", "", "brief")),
         ("2 epochs of it", _ours("brief", 2)),

@@ -98,7 +98,7 @@ def test_what_is_expected_of_a_training_is_what_it_counts_when_it_is_done(params
         small = strategy
         if isinstance(strategy, GradientStrategy):
             small = replace(strategy, resolution=0.5)
-        recipe = replace(recipe_of(params, key), strategy=small)
+        recipe = replace(recipe_of(params, key), strategy=small).settled(10)
         counted = operations(recipe, sides.__getitem__, 8, 2)  # type: ignore[arg-type]
         training = passes.Training(
             name=(key,),

@@ -239,3 +239,43 @@ def test_convolution_with_a_bias_of_its_own_keeps_it() -> None:
     expected = layers(images)
     backbones.fuse(layers)
     torch.testing.assert_close(layers(images), expected)
+
+
+def test_relu6_that_learns_gives_the_same_bits_and_keeps_no_copy() -> None:
+    values = torch.tensor([-1.0, 0.0, -0.0, 1e-30, 3.0, 6.0, 6.5, torch.inf, torch.nan])
+    found, kept = {}, []
+    for key in ("plain", "fused"):
+        layer = torch.nn.Sequential(torch.nn.ReLU6(inplace=True)).train()
+        if key == "fused":
+            backbones.fuse(layer)
+        leaf = values.clone().requires_grad_()
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: (kept.append(tensor.data_ptr()), tensor)[1], lambda tensor: tensor
+        ):
+            entering = leaf * 1
+            leaving = layer(entering)
+        assert leaving.data_ptr() == entering.data_ptr()
+        leaving.backward(torch.arange(1.0, len(values) + 1))
+        assert leaf.grad is not None
+        found[key] = leaving.detach(), leaf.grad
+        copies = [address for address in kept if address != leaving.data_ptr()]
+        assert len(copies) == (key == "plain")
+        kept.clear()
+    for fused, plain in zip(found["fused"], found["plain"], strict=True):
+        torch.testing.assert_close(fused, plain, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_step_of_mobilenet_v2_has_the_same_bits_with_torchs_relu6() -> None:
+    model, found = trained_statistics(backbones.build("mobilenet_v2", 3)).train(), []
+    for module in model.modules():  # as the strategies train: dropout would draw
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.Dropout):
+            module.eval()
+    for _ in ("ours", "torch's"):
+        model.zero_grad()
+        model(small_input("mobilenet_v2")).logsumexp(1).sum().backward()
+        found.append([value.grad for value in model.parameters()])
+        for module in model.modules():
+            if isinstance(module, torch.nn.ReLU6):
+                module.eval()  # then it is torch's
+    for ours, torchs in zip(*found, strict=True):
+        assert ours is not None and torchs is not None and torch.equal(ours, torchs)

@@ -178,8 +178,12 @@ def fuse(model: nn.Module) -> None:
     the activations, forward and backward. In training mode nothing changes. In every network here a
     convolution that is followed by a BatchNorm of its own width, in the order in which their block
     registers them, is also followed by it in the block's `forward`; the tests compare all of them.
+
+    A ReLU6 in place that learns keeps what it made, and not a copy of what it was given as torch's.
     """
     for block in model.modules():
+        if isinstance(block, nn.ReLU6) and block.inplace:
+            block.forward = functools.partial(_relu6, block)  # type: ignore[method-assign]
         for convolution, norm in pairwise(list(block.children())):
             if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
                 continue
@@ -202,6 +206,29 @@ def _convolve(convolution: nn.Conv2d, norm: nn.BatchNorm2d, images: Tensor) -> T
 
 def _norm(norm: nn.BatchNorm2d, images: Tensor) -> Tensor:
     out: Tensor = nn.BatchNorm2d.forward(norm, images) if norm.training else images
+    return out
+
+
+class _ReLU6(torch.autograd.Function):
+    """ReLU6 in place, with the slope that its result tells: where it is 0 or 6 there is none."""
+
+    @staticmethod
+    def forward(context: Any, images: Tensor) -> Tensor:
+        context.mark_dirty(images.clamp_(0, 6))
+        context.save_for_backward(images)
+        return images
+
+    @staticmethod
+    def backward(context: Any, slope: Tensor) -> Tensor:
+        (result,) = context.saved_tensors
+        found: Tensor = torch.ops.aten.hardtanh_backward(slope, result, 0.0, 6.0)
+        return found
+
+
+def _relu6(module: nn.ReLU6, images: Tensor) -> Tensor:
+    if not (module.training and images.requires_grad):
+        return nn.ReLU6.forward(module, images)
+    out: Tensor = _ReLU6.apply(images)  # type: ignore[no-untyped-call]
     return out
 
 
