@@ -217,6 +217,13 @@ def test_a_figure_of_another_kind_is_refused(here: Path) -> None:
     )
 
 
+def test_a_table_and_a_figure_in_one_file_are_refused(here: Path) -> None:
+    assert leave("photos", "--figure", "out.png", "--csv", "./out.png") == (
+        "error: --csv: expected another file than --figure, got out.png for both."
+    )
+    assert [one.name for one in here.iterdir()] == ["photos"]
+
+
 @pytest.mark.parametrize("name", ["out.png", "out.JPG", "out.pdf"])
 def test_a_figure_shows_the_pictures(here: Path, name: str) -> None:
     assert leave("photos", "--figure", name) is None

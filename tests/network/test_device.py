@@ -3,12 +3,14 @@
 import os
 import platform
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from transferlab.network import backbones, device
+from transferlab.network import backbones, device, setup
 from transferlab.params.learning.engine import Engine
+from transferlab.pipeline import files
 
 pytestmark = pytest.mark.usefixtures("restored")
 
@@ -97,3 +99,26 @@ def test_keeping_freed_memory_is_left_out_where_there_is_no_glibc(
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("looked for glibc"))
     prepare(engine())
+
+
+@pytest.mark.parametrize(
+    ("precision", "abilities", "said"),
+    [
+        ("bf16", {"avx2": True}, True),
+        ("bf16", {"avx2": True, "avx512_bf16": True}, False),
+        ("fp32", {"avx2": True}, False),
+    ],
+)
+def test_bf16_where_it_is_slow_is_said_and_stays(
+    precision: str,
+    abilities: dict[str, bool],
+    said: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    verdict = {"precision": precision, "memory_format": "contiguous"}
+    files.write_json(tmp_path / "data/precision.json", verdict)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
+    assert setup.settled_compute(tmp_path, engine()).precision == precision
+    assert ("says bf16, for which this CPU" in caplog.text) == said

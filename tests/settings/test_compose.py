@@ -194,10 +194,11 @@ def test_every_strategy_has_a_title_of_its_own_rather_than_an_inherited_one() ->
 # Presets
 
 
-def test_the_quick_preset_caps_epochs_and_seeds() -> None:
+def test_the_quick_preset_caps_epochs_and_seeds_and_looks_once() -> None:
     data = composed("preset=quick")
     assert data["train"]["max_epochs"] == 4
     assert data["seeds"] == [0, 1]
+    assert data["evaluate"]["tta_views"] == 0
 
 
 def test_the_demo_needs_no_network() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from ..data.archive.bring import fetched
 from ..data.ingest import advice, checks
-from ..data.ingest.layout import Skipped
+from ..data.ingest.layout import Skipped, of_kinds
 from ..data.ingest.parts import NAMES, few
 from ..params.dataset import Dataset
 from ..params.reading import parse
@@ -206,7 +206,7 @@ def _refuse_few(found: Found, plan: Plan, skipped: Sequence[Skipped]) -> None:
     for name, train in of_train.items():
         if asked and name not in enough:
             out = Counter(item.kind for item in skipped if item.place == ("train", name))
-            besides = f" (left out: {_of_kinds(out)})" if out else ""
+            besides = f" (left out: {of_kinds(out)})" if out else ""
             alone = f" or, if {enough[0]} is the data set, give that" if len(enough) == 1 else ""
             raise ValueError(
                 f"{plan.path}: expected at least {LEAST} training images of class "
@@ -220,7 +220,7 @@ def _in_words(plan: Plan, found: Found, dataset: Dataset) -> str:
     sums: Counter[str] = Counter()
     for count in found.counts.values():
         sums.update(count)
-    of_parts = "" if found.drawn else f" ({_of_kinds(sums)})"
+    of_parts = "" if found.drawn else f" ({of_kinds(sums)})"
     lines = [
         f"{plan.path}: a {found.kind} of {sum(sums.values())} images in {len(found.counts)} "
         f"classes, {found.megabytes:.1f} MB{of_parts}"
@@ -237,7 +237,7 @@ def _in_words(plan: Plan, found: Found, dataset: Dataset) -> str:
     columns = [f"{it} is the {kind}" for kind, it in found.columns.items() if it != kind]
     lines += [", ".join(columns)] if columns else []
     if found.ignored:
-        lines.append(f"left out: {_of_kinds(found.ignored)}")
+        lines.append(f"left out: {of_kinds(found.ignored)}")
     lines += [f"  {name}: {_of_class(found, name)}" for name in list(found.counts)[:30]]
     if len(found.counts) > 30:
         lines.append(f"  and {counted(len(found.counts) - 30, 'more class', 'more classes')}")
@@ -246,11 +246,7 @@ def _in_words(plan: Plan, found: Found, dataset: Dataset) -> str:
 
 def _of_class(found: Found, name: str) -> str:
     count = found.counts[name]
-    return str(sum(count.values())) if found.drawn else _of_kinds(count)
-
-
-def _of_kinds(kinds: Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+    return str(sum(count.values())) if found.drawn else of_kinds(count)
 
 
 def _left_out(found: Found) -> list[str]:

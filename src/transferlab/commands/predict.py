@@ -71,6 +71,8 @@ def predict(
         require_place(path, force, files)
     if figure is not None:
         _require_kind(figure)
+        if csv is not None and figure.resolve() == csv.resolve():
+            raise ValueError(f"--csv: expected another file than --figure, got {csv} for both.")
     from ..delivery.answers import Count, columns, row
     from ..delivery.figure import MOST
     from ..delivery.make import in_words

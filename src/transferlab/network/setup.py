@@ -1,5 +1,6 @@
 """What the stages before a network have settled: where it runs, on which images, from where."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -16,6 +17,8 @@ from . import device, models
 from .auxiliary import PREFIX
 from .device import Compute
 from .views import resident
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +62,18 @@ def setup_for(recipe: Recipe, compute: Compute) -> Setup:
 
 
 def settled_compute(root: Path, engine: Engine) -> Compute:
-    """The device that was asked for, in the precision that the stage before has settled."""
-    return device.prepare(engine, read_json(root / "data/precision.json", Settled))
+    """The device that was asked for, in the precision that the stage before has settled; says so
+    where the verdict of another machine is slow on this one.
+    """
+    compute = device.prepare(engine, read_json(root / "data/precision.json", Settled))
+    if compute.precision == "bf16" and not device.has_bf16(compute.device):
+        log.warning(
+            "data/precision.json says bf16, for which this %s has no instructions: it may take "
+            "many times as long as fp32. Results stay comparable so; to train anew in fp32: "
+            "-S engine.precision=fp32",
+            device.describe(compute.device),
+        )
+    return compute
 
 
 def images_of(root: Path, split: str, compute: Compute) -> Images:

@@ -1,5 +1,6 @@
 """Train the backbone on its source task."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,8 @@ from ..training.facts import describe, what_names
 from ..training.records import Outcome
 from ..training.task import Log, Task, learn, outcome, starting_model
 
+logger = logging.getLogger(__name__)
+
 SEED = 0  # of the task and of its random start: all strategies start from the same weights
 
 
@@ -49,6 +52,7 @@ def train_on_source(
         train=train,
         engine=engine,
     )
+    logger.info("The source task, %s:", source.dataset.name)
     with TemporaryDirectory(dir=cache_folder("source")) as name:
         images = source_images(source.dataset, Path(name))
         model, done, key = train_once(recipe, images, code, log)

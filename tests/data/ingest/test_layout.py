@@ -8,6 +8,7 @@ from archives import OUTPUTS, Place, grain, listing, picture, tree
 
 from transferlab.data.archive import table
 from transferlab.data.images import SPLITS
+from transferlab.data.ingest.layout import of_kinds
 from transferlab.pipeline import files
 
 TOP_CLASSES: dict[str, Any] = {"train_folder": None, "test_folder": None, "test_fraction": 0.25}
@@ -422,3 +423,9 @@ def test_a_class_that_looks_all_the_same_is_divided_and_said(
     same = {f"same/{i}.png": grain(999) for i in range(6)}
     place.run({**top_classes("rose"), **same}, **TOP_CLASSES, on_duplicate="allow")
     assert "'same': too few images look different, so some that look the same had" in caplog.text
+
+
+def test_kinds_of_files_are_counted_in_words() -> None:
+    kinds = {"bad image": 4, "GIF": 2, "not an image": 3}
+    assert of_kinds(kinds) == "4 bad images, 2 GIF, 3 not an image"
+    assert of_kinds({"bad image": 1}) == "1 bad image"

@@ -45,6 +45,14 @@ class Skipped:
     place: tuple[str, str] = ("", "")  # split and class
 
 
+def of_kinds(kinds: Mapping[str, int]) -> str:
+    """How many of each kind, such as "4 bad images, 1 GIF"."""
+    return ", ".join(
+        f"{count} {kind}{'s' * (count > 1 and kind == 'bad image')}"
+        for kind, count in kinds.items()
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """What an archive holds."""

@@ -39,7 +39,7 @@ from .contrast import contrast_of, refuse_dark_colours
 from .decode import BRIGHTEST, decoded, in_eight_bits, resized, values_of
 from .entries import members_of, opened_zip, read_entry
 from .hold_out import held_out
-from .layout import Entry, Layout, Skipped, arrange, arrange_table
+from .layout import Entry, Layout, Skipped, arrange, arrange_table, of_kinds
 from .sheet import write_samples
 
 MANIFEST = (
@@ -358,9 +358,7 @@ def _summary(
         ("Left out", [item for item in skipped if item.place[0]]),
         ("Ignored", [item for item in skipped if not item.place[0]]),
     ):
-        kinds = ", ".join(
-            f"{count} {kind}" for kind, count in Counter(item.kind for item in group).most_common()
-        )
+        kinds = of_kinds(dict(Counter(item.kind for item in group).most_common()))
         text += f" {verb} {len(group)} file{'s' * (len(group) > 1)} ({kinds})." if group else ""
     if dataset.train_folder == "auto" and len(layout.parts) > 1:
         told = ", ".join(f"{base} is the {part} part" for part, base in layout.parts.items())
