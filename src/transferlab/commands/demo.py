@@ -1,5 +1,6 @@
 """The command that runs the whole pipeline on drawn textures."""
 
+import compileall
 import os
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ def demo() -> None:
         )
     for name in ("dvc.yaml", ".dvcignore", ".dvc/config"):
         shutil.copyfile(root / name, copy / name)
+    for name in ("src", "stages"):  # where PYTHONDONTWRITEBYTECODE is set, every stage would
+        compileall.compile_dir(copy / name, quiet=2)
     write_text(copy / ".dvc/config.local", "[core]\n    no_scm = true\n")
     others = ("DVC_", "TRANSFERLAB_MIRROR", "MLFLOW_TRACKING_", "MLFLOW_REGISTRY_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(others)}
