@@ -134,7 +134,9 @@ def test_problems_taken_at_once_are_as_many_as_there_is_room_for() -> None:
     features, labels = blobs(60, 10, classes=3)
     parts = [np.arange(60)] * 7
     problems = regressions(Design(features, labels, 3), parts, torch.float32)
-    one = 3 * 8 * (30 * 11 + 8 * 60) / 1e6  # outputs, bytes, and what 30 vectors and 8 logits hold
+    one = (
+        3 * 8 * (30 * 11 + 10 * 60) / 1e6
+    )  # outputs, bytes, and what 30 vectors and 10 logits hold
     for room, expected in ((0.0, [1] * 7), (2.5 * one, [2, 2, 2, 1]), (100 * one, [7])):
         groups = list(probe._together(problems, room))
         assert [len(some) for some in groups] == expected
@@ -150,7 +152,7 @@ def test_minimum_that_single_precision_cannot_tell_from_its_rounding_is_reached(
         problem = regressions(design, [np.arange(120)], precision).at([1e4])
         found = solved(problem, problem.zeros(), probe.ROUGH)
         assert found.dtype == precision
-        values[precision] = float(exact.objective(found.double())[0])
+        values[precision] = float(exact.value(found.double(), exact.linear(found.double())))
     assert values[torch.float32] == pytest.approx(values[torch.float64], rel=5e-6)
 
 
@@ -159,6 +161,13 @@ def test_separable_data_and_huge_c_stay_finite() -> None:
     found = solve(features, torch.arange(20) // 10, [1e5], 5)
     assert found.weight.isfinite().all()
     assert ((features @ found.weight.T + found.bias).argmax(1) == torch.arange(20) // 10).all()
+
+
+def test_a_value_of_c_that_is_listed_twice_changes_nothing() -> None:
+    features, labels = blobs(40, 4, classes=2)
+    once, twice = (solve(features, labels, grid, 4) for grid in ([0.1, 1.0], [0.1, 0.1, 1.0, 1.0]))
+    torch.testing.assert_close(twice.weight, once.weight)
+    assert twice.c == once.c
 
 
 def test_constant_features_do_no_harm() -> None:

@@ -14,10 +14,16 @@ CROWD = 0.8  # share of the problems still at work from which the others are dro
 
 
 class Problems(Protocol):
-    """Q objectives, each of a point [K, D]."""
+    """Q objectives, each of a point [K, D], by way of something that is linear in it."""
 
-    def objective(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Values float64 [Q] and slopes [Q, K, D] at points [Q, K, D]."""
+    def linear(self, points: Tensor) -> Tensor:
+        """What is linear in points [Q, K, D], and costs most: [Q, ...]."""
+
+    def value(self, points: Tensor, linear: Tensor) -> Tensor:
+        """Values float64 [Q]."""
+
+    def slope(self, points: Tensor, linear: Tensor) -> Tensor:
+        """Slopes [Q, K, D]."""
 
     def precondition(self, slopes: Tensor) -> Tensor:
         """Slopes [Q, K, D] times the inverse of what roughly curves the objectives."""
@@ -32,7 +38,9 @@ inner product of the first two.
 """
 
 
-def minimise(problems: Problems, points: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+def minimise(
+    problems: Problems, points: Tensor, linear: Tensor, tolerance: float
+) -> tuple[Tensor, Tensor]:
     """The points of the minima, and which of the problems are done: bool [Q].
 
     A problem that is not has come down to rounding, or to the last iteration.
@@ -40,9 +48,10 @@ def minimise(problems: Problems, points: Tensor, tolerance: float) -> tuple[Tens
     Args:
         problems: What is minimised.
         points: Where to start, [Q, K, D].
+        linear: What is linear in these.
         tolerance: A problem is done when its value is above the minimum by about this share of it.
     """
-    value, slope = problems.objective(points)
+    value, slope = problems.value(points, linear), problems.slope(points, linear)
     ahead = problems.precondition(slope)
     pairs: list[_Pair] = []
     solved, left = points.clone(), torch.arange(len(points), device=points.device)
@@ -56,14 +65,16 @@ def minimise(problems: Problems, points: Tensor, tolerance: float) -> tuple[Tens
         if going.sum() <= CROWD * len(going):  # dropping copies all that goes on
             solved[left] = points
             problems, left = problems.only(going), left[going]
-            points, value, slope, ahead = (kept[going] for kept in (points, value, slope, ahead))
-            stuck = stuck[going]
+            kept = points, linear, value, slope, ahead, stuck
+            points, linear, value, slope, ahead, stuck = (it[going] for it in kept)
             pairs = [_some(pair, going) for pair in pairs]
             going = going[going]
         # a problem that is done waits where it is
         step = torch.where(going[:, None, None], _direction(slope, ahead, pairs), 0.0)
         before = points, slope, ahead
-        points, value, slope = _search(problems, points, value, slope, step)
+        down = _dot(slope, step)
+        points, linear, value = _search(problems, points, linear, value, step=step, down=down)
+        slope = problems.slope(points, linear)
         stuck = stuck | going & (points == before[0]).flatten(1).all(1)  # down to rounding
         ahead = problems.precondition(slope)
         moves = (now - then for now, then in zip((points, slope, ahead), before, strict=True))
@@ -118,19 +129,34 @@ def _direction(slope: Tensor, ahead: Tensor, pairs: list[_Pair]) -> Tensor:
 
 
 def _search(
-    problems: Problems, points: Tensor, value: Tensor, slope: Tensor, step: Tensor
+    problems: Problems,
+    points: Tensor,
+    linear: Tensor,
+    value: Tensor,
+    *,
+    step: Tensor,
+    down: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Backtracking to Armijo's condition, each problem with a length of its own; a problem that
-    finds none stays.
+    finds none stays. What is linear is computed once for all lengths.
+
+    Args:
+        problems: What is minimised.
+        points: Where they stand.
+        linear: What is linear in these.
+        value: Of each there.
+        step: The longest.
+        down: How steeply it goes down, [Q].
     """
-    down, rounding = _dot(slope, step), 4 * torch.finfo(points.dtype).eps * value.abs()
+    along, rounding = problems.linear(step), 4 * torch.finfo(points.dtype).eps * value.abs()
     length = torch.ones_like(value)
     for _ in range(HALVINGS):
-        new = points + _times(length, step)
-        new_value, new_slope = problems.objective(new)
+        new, new_linear = points + _times(length, step), linear + _times(length, along)
+        new_value = problems.value(new, new_linear)
         poor = ~(new_value <= value + 1e-4 * length * down + rounding)
         if not poor.any():
-            return new, new_value, new_slope
+            return new, new_linear, new_value
         length = torch.where(poor, length / 2, length)
-    new = torch.where(poor[:, None, None], points, new)
-    return new, *problems.objective(new)
+    stays = poor[:, None, None]
+    new, new_linear = torch.where(stays, points, new), torch.where(stays, linear, new_linear)
+    return new, new_linear, torch.where(poor, value, new_value)

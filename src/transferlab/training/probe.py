@@ -1,10 +1,11 @@
 """The linear probe: L2-regularised logistic regression, its strength chosen by cross-validation.
 
-All folds go up the values of C side by side, each from where it stood at the last one, and stop
+All folds go up the values of C side by side, each from where its last two minima point to, and stop
 behind the minimum. What cross-validation compares is solved in single precision as far as that
 tells the objective from its rounding, the result in double.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -106,12 +107,14 @@ def _climb(
     problems = regressions(design, [fitted for fitted, _ in folds], rough)
     left_out = design.mask([asked for _, asked in folds])
     points, losses = problems.zeros(), list[float]()
-    best = c_grid[0], points[0]
-    for c in heartbeat.each(c_grid, "values of C", len(c_grid)):
+    moved, best = torch.zeros_like(points), (c_grid[0], points[0])
+    steps = [0.0, 0.0, *map(_stride, c_grid, c_grid[1:], c_grid[2:])]
+    for c, stride in heartbeat.each(zip(c_grid, steps, strict=False), "values of C", len(c_grid)):
         loss = 0.0
         for some in _together(problems, room):
-            now = problems.only(some).at([c] * len(some))
-            points[some] = solved(now, points[some], ROUGH)
+            now, before = problems.only(some).at([c] * len(some)), points[some]
+            points[some] = solved(now, before + stride * moved[some], ROUGH)
+            moved[some] = points[some] - before
             loss += float(now.losses(points[some], left_out[some]).sum())
         if not losses or loss / len(design) < min(losses):
             best = c, points.mean(0)
@@ -121,11 +124,18 @@ def _climb(
     return *best, losses
 
 
+def _stride(first: float, second: float, third: float) -> float:
+    """How far the third of three values is behind the second, in steps from the first to that:
+    minima move about evenly with the logarithm of C.
+    """
+    return math.log(third / second) / math.log(second / first) if second > first else 0.0
+
+
 def _together(problems: Regressions, room: float) -> Iterator[Tensor]:
     """Indices of as many of the problems at once as there is room for, in MB, in double precision:
     some may end in it.
     """
-    vectors, logits = 3 * MEMORY + 12, 8  # that are held at the same time
+    vectors, logits = 3 * MEMORY + 12, 10  # that are held at the same time
     count, rows = problems.member.shape
     numbers = problems.outputs * (vectors * (problems.mean.shape[1] + 1) + logits * rows)
     at_once = max(1, int(room * 1e6 / (numbers * torch.float64.itemsize)))

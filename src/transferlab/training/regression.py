@@ -34,10 +34,10 @@ class Design:
         raw = features.double()
         self.mean, self.scale = _moments(raw)
         exact = (raw - self.mean) / self.scale
-        squares, axes = _axes(exact)
+        squares, axes = (it.double() for it in _axes(exact.float()))  # for the preconditioner
         self.rows = _both(exact)
         self.axes = _both(axes)
-        self.spread = _both(squares / len(raw))
+        self.spread = _both(squares.clamp_min(0) / len(raw))
         self.labels, self.classes = labels, classes
         # of the rows, [N]
         self.weights = (
@@ -137,12 +137,12 @@ class Regressions:
 
     def losses(self, points: Tensor, rows: Tensor) -> Tensor:
         """Of other rows, given by bool [Q, N]: summed negative log-likelihood, float64 [Q]."""
-        logs, _ = self._likelihood(self._logits(points), rows)
+        logs, _ = self._likelihood(self.linear(points), rows)
         return -logs
 
-    def curving(self, points: Tensor) -> "Regressions":
-        """The same with the mean curvature at the points."""
-        _, error = self._likelihood(self._logits(points), self.member, weighted=False)
+    def curving(self, linear: Tensor) -> "Regressions":
+        """The same with the mean curvature at points with these logits."""
+        _, error = self._likelihood(linear, self.member, weighted=False)
         truth = (error < 0).to(self.dtype)
         chance = (error + truth) if self.outputs > 1 else error.abs() / 2
         spread = chance * (1 - chance) * self.member[:, None].to(self.dtype)
@@ -154,16 +154,27 @@ class Regressions:
             curvature = 4 * curvature
         return replace(self, curvature=curvature.clamp_min(1e-6))
 
-    def objective(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Values float64 [Q] and slopes [Q, K, F + 1]."""
-        likelihood, error = self._likelihood(self._logits(points), self.member)
-        weights, c = points[..., :-1], self.c.to(self.dtype)[:, None, None]
+    def linear(self, points: Tensor) -> Tensor:
+        """Logits of all rows, [Q, K, N]."""
+        weight, bias = self._on_design(points)
+        logits = weight.flatten(0, 1) @ self.design.rows[self.dtype].T
+        return logits.view(*bias.shape, -1) + bias[..., None]
+
+    def value(self, points: Tensor, linear: Tensor) -> Tensor:
+        """Of the objective at points with these logits, float64 [Q]."""
+        likelihood, _ = self._likelihood(linear, self.member)
+        weights = points[..., :-1]
         penalty = (weights * weights).flatten(1).sum(1, dtype=torch.float64)
-        value = self.ridge * penalty / 2 - self.c * likelihood
+        return self.ridge * penalty / 2 - self.c * likelihood
+
+    def slope(self, points: Tensor, linear: Tensor) -> Tensor:
+        """Of the objective at points with these logits, [Q, K, F + 1]."""
+        _, error = self._likelihood(linear, self.member)
+        weights, c = points[..., :-1], self.c.to(self.dtype)[:, None, None]
         bias = error.sum(2)  # [Q, K]
         slope = (error.flatten(0, 1) @ self.design.rows[self.dtype]).view_as(weights)
         slope = (slope - bias[..., None] * self._mean) / self._scale
-        return value, torch.cat([c * slope + self.ridge * weights, c * bias[..., None]], dim=2)
+        return torch.cat([c * slope + self.ridge * weights, c * bias[..., None]], dim=2)
 
     def precondition(self, slopes: Tensor) -> Tensor:
         """Slopes by the inverse of `ridge + C * curvature * squares of the part's rows`, where the
@@ -194,12 +205,6 @@ class Regressions:
         """Weights [Q, K, F] and biases [Q, K] on the design's standardised features."""
         weight = points[..., :-1] / self._scale
         return weight, points[..., -1] - (weight * self._mean).sum(2)
-
-    def _logits(self, points: Tensor) -> Tensor:
-        """[Q, K, N]."""
-        weight, bias = self._on_design(points)
-        logits = weight.flatten(0, 1) @ self.design.rows[self.dtype].T
-        return logits.view(*bias.shape, -1) + bias[..., None]
 
     def _likelihood(
         self, logits: Tensor, rows: Tensor, weighted: bool = True
@@ -242,8 +247,8 @@ def solved(problems: Regressions, points: Tensor, tolerance: float) -> Tensor:
     """
     exactly = problems.dtype == torch.float64
     for _ in range(ROUNDS):
-        before = points
-        points, done = minimise(problems.curving(points), points, tolerance)
+        before, linear = points, problems.linear(points)
+        points, done = minimise(problems.curving(linear), points, linear, tolerance)
         if torch.equal(before, points) or not (exactly or done.all()):
             break
     if exactly or done.all():
