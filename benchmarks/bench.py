@@ -345,11 +345,7 @@ def table(result: Run) -> str:
         "Memory is the peak of the main process. Made by `make bench`; every run stands in the "
         "JSON file beside this one.",
         "",
-        "| | loop, s | engine, s | ratio | passes | decodes | test accuracy: loop last (best) "
-        "| engine | peak MB |",
-        "| --- | --: | --: | --: | --: | --: | --: | --: | --: |",
-        *(_compared(row) for row in result["rows"]),
-        "",
+        *_comparison(result["rows"]),
         "One pass forward and one forward and backward, eight real images, against the first line:",
         "",
         "| precision | memory format | seconds | smallest cosine | same largest logit |",
@@ -359,6 +355,19 @@ def table(result: Run) -> str:
     for strategy, steps in result["ladders"].items():
         lines += _ladder(strategy, steps)
     return "\n".join(lines) + "\n"
+
+
+def _comparison(rows: list[Run]) -> list[str]:
+    """The table of strategies; none where only steps were asked for."""
+    if not rows:
+        return []
+    return [
+        "| | loop, s | engine, s | ratio | passes | decodes | test accuracy: loop last (best) "
+        "| engine | peak MB |",
+        "| --- | --: | --: | --: | --: | --: | --: | --: | --: |",
+        *map(_compared, rows),
+        "",
+    ]
 
 
 def _compared(row: Run) -> str:
