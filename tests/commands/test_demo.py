@@ -82,10 +82,13 @@ def test_the_demo_copies_the_code_and_no_results(
 ) -> None:
     main.main(["demo"])
     copied = contents(checkout / ".demo")
-    sources = {
-        name for name in contents(checkout) if name not in RESULTS and "__pycache__" not in name
+    sources = {name for name in contents(checkout) if name not in RESULTS}
+    code = {name for name in copied if "__pycache__" not in name}
+    assert code == {name for name in sources if "__pycache__" not in name} | {".dvc/config.local"}
+    compiled = {Path(name).name.split(".")[0] for name in {*copied} - code}
+    assert compiled == {
+        Path(name).stem for name in code if name.endswith(".py") and "conf/" not in name
     }
-    assert set(copied) == {*sources, ".dvc/config.local"}
     assert copied[".dvc/config.local"] == b"[core]\n    no_scm = true\n"
     assert (checkout / "src/transferlab/commands/main.py").read_bytes() == copied[
         "src/transferlab/commands/main.py"

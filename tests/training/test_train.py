@@ -115,7 +115,7 @@ def new_head(model: nn.Sequential, start: str, seed: int) -> None:
 
 def task_of(strategy: GradientStrategy, seed: int = 0, images: Images | None = None) -> Task:
     params, images = replace(small_params(), strategies={"it": strategy}), images or drawn()
-    recipe, setup = recipe_of(params, "it"), setup_of(params)
+    recipe, setup = recipe_of(params, "it").settled(len(images)), setup_of(params)
     rows = stratified_split(images.labels, 0.3, seed, "validation")
     return Task(recipe=recipe, setup=setup, images=images, rows=rows, seed=seed)
 
