@@ -134,9 +134,8 @@ def test_problems_taken_at_once_are_as_many_as_there_is_room_for() -> None:
     features, labels = blobs(60, 10, classes=3)
     parts = [np.arange(60)] * 7
     problems = regressions(Design(features, labels, 3), parts, torch.float32)
-    one = (
-        3 * 8 * (30 * 11 + 10 * 60) / 1e6
-    )  # outputs, bytes, and what 30 vectors and 10 logits hold
+    # outputs, bytes, and what 30 vectors and 10 logits hold
+    one = 3 * 8 * (30 * 11 + 10 * 60) / 1e6
     for room, expected in ((0.0, [1] * 7), (2.5 * one, [2, 2, 2, 1]), (100 * one, [7])):
         groups = list(probe._together(problems, room))
         assert [len(some) for some in groups] == expected
