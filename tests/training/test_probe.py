@@ -1,5 +1,7 @@
 """The probe is scikit-learn's logistic regression, its C the first with the lowest loss."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -125,6 +127,43 @@ def test_chosen_c_is_the_smallest_with_the_lowest_loss_and_the_way_up_stops_behi
     assert len(found.losses) == lowest + 1 + probe.PATIENCE
 
 
+@pytest.mark.parametrize("scale", [0.01, 0.3, 30.0])  # of the minimum among the values of C
+def test_a_fold_that_goes_ahead_chooses_no_other_c(
+    monkeypatch: pytest.MonkeyPatch, scale: float
+) -> None:
+    features, labels = blobs(80, 20, classes=3)
+    grid = [scale * c for c in np.logspace(-3, 3, 13)]
+    together = solve(features, labels, grid, 5)
+    monkeypatch.setattr(probe, "SCOUTED", 0)
+    ahead = solve(features, labels, grid, 5)
+    lowest = grid.index(together.c)
+    assert ahead.c == together.c
+    tried = together.losses[-len(ahead.losses) :]
+    assert len(tried) < len(together.losses) or lowest < 2 * probe.PATIENCE
+    np.testing.assert_allclose(ahead.losses, tried, rtol=2e-3)
+    torch.testing.assert_close(ahead.weight, together.weight, rtol=1e-4, atol=1e-6)
+
+
+def test_all_folds_go_further_down_where_the_one_ahead_went_too_far(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features, labels = blobs(80, 20, classes=3)
+    grid = np.logspace(-3, 5, 17).tolist()
+    together, climb = solve(features, labels, grid, 5), probe._climb
+
+    def misled(design: Design, folds: list[object], *way: Any) -> object:
+        """The single fold finds its minimum at the largest C."""
+        steps = climb(design, folds, *way)  # type: ignore[arg-type]
+        if len(folds) > 1:
+            return steps
+        return [(c, -float(number), steps[-1][2]) for number, c in enumerate(grid)]
+
+    monkeypatch.setattr(probe, "SCOUTED", 0)
+    monkeypatch.setattr(probe, "_climb", misled)
+    assert together.c < grid[-1 - 2 * probe.PATIENCE]
+    assert solve(features, labels, grid, 5).c == together.c
+
+
 def test_where_every_c_is_as_good_the_smallest_is_taken() -> None:
     nothing = torch.ones(20, 3)
     assert solve(nothing, torch.arange(20) % 2, [1e-3, 1.0, 1e3], 5).c == 1e-3
@@ -151,7 +190,7 @@ def test_minimum_that_single_precision_cannot_tell_from_its_rounding_is_reached(
         problem = regressions(design, [np.arange(120)], precision).at([1e4])
         found = solved(problem, problem.zeros(), probe.ROUGH)
         assert found.dtype == precision
-        values[precision] = float(exact.value(found.double(), exact.linear(found.double())))
+        values[precision] = float(exact.value(found.double(), exact.linear(found.double()))[0])
     assert values[torch.float32] == pytest.approx(values[torch.float64], rel=5e-6)
 
 

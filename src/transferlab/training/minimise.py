@@ -19,11 +19,11 @@ class Problems(Protocol):
     def linear(self, points: Tensor) -> Tensor:
         """What is linear in points [Q, K, D], and costs most: [Q, ...]."""
 
-    def value(self, points: Tensor, linear: Tensor) -> Tensor:
-        """Values float64 [Q]."""
+    def value(self, points: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]:
+        """Values float64 [Q], and what the slope needs of them: as large as what is linear."""
 
-    def slope(self, points: Tensor, linear: Tensor) -> Tensor:
-        """Slopes [Q, K, D]."""
+    def slope(self, points: Tensor, residual: Tensor) -> Tensor:
+        """Slopes [Q, K, D], by what the value left for them."""
 
     def precondition(self, slopes: Tensor) -> Tensor:
         """Slopes [Q, K, D] times the inverse of what roughly curves the objectives."""
@@ -51,7 +51,8 @@ def minimise(
         linear: What is linear in these.
         tolerance: A problem is done when its value is above the minimum by about this share of it.
     """
-    value, slope = problems.value(points, linear), problems.slope(points, linear)
+    value, residual = problems.value(points, linear)
+    slope = problems.slope(points, residual)
     ahead = problems.precondition(slope)
     pairs: list[_Pair] = []
     solved, left = points.clone(), torch.arange(len(points), device=points.device)
@@ -73,8 +74,10 @@ def minimise(
         step = torch.where(going[:, None, None], _direction(slope, ahead, pairs), 0.0)
         before = points, slope, ahead
         down = _dot(slope, step)
-        points, linear, value = _search(problems, points, linear, value, step=step, down=down)
-        slope = problems.slope(points, linear)
+        points, linear, value, residual = _search(
+            problems, points, linear, value, step=step, down=down
+        )
+        slope = problems.slope(points, residual)
         stuck = stuck | going & (points == before[0]).flatten(1).all(1)  # down to rounding
         ahead = problems.precondition(slope)
         moves = (now - then for now, then in zip((points, slope, ahead), before, strict=True))
@@ -136,7 +139,7 @@ def _search(
     *,
     step: Tensor,
     down: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Backtracking to Armijo's condition, each problem with a length of its own; a problem that
     finds none stays. What is linear is computed once for all lengths.
 
@@ -152,11 +155,11 @@ def _search(
     length = torch.ones_like(value)
     for _ in range(HALVINGS):
         new, new_linear = points + _times(length, step), linear + _times(length, along)
-        new_value = problems.value(new, new_linear)
+        new_value, residual = problems.value(new, new_linear)
         poor = ~(new_value <= value + 1e-4 * length * down + rounding)
         if not poor.any():
-            return new, new_linear, new_value
+            return new, new_linear, new_value, residual
         length = torch.where(poor, length / 2, length)
     stays = poor[:, None, None]
     new, new_linear = torch.where(stays, points, new), torch.where(stays, linear, new_linear)
-    return new, new_linear, torch.where(poor, value, new_value)
+    return new, new_linear, *problems.value(new, new_linear)

@@ -1,7 +1,8 @@
 """The linear probe: L2-regularised logistic regression, its strength chosen by cross-validation.
 
 All folds go up the values of C side by side, each from where its last two minima point to, and stop
-behind the minimum. What cross-validation compares is solved in single precision as far as that
+behind the minimum; where they are large, one goes ahead and the others only where it found its
+minimum. What cross-validation compares is solved in single precision as far as that
 tells the objective from its rounding, the result in double.
 """
 
@@ -21,6 +22,7 @@ from .regression import Design, Regressions, regressions, solved
 ROUGH = 1e-6  # what may be left of the objective above its minimum, where values of C are compared
 CLOSE = 1e-12  # the same of the result
 PATIENCE = 2  # values of C in a row that are worse than the best before the way ends
+SCOUTED = 1_000_000  # images times classes above which one fold goes ahead of the others
 
 
 _Fold = tuple[np.ndarray, np.ndarray]
@@ -35,8 +37,8 @@ class Solution:
         weight: float32 [K, F].
         bias: float32 [K].
         c: The chosen C.
-        losses: Cross-validated negative log-likelihood per image, one for each C up to `PATIENCE`
-            behind the chosen one.
+        losses: Cross-validated negative log-likelihood per image, one for each C that all folds
+            tried: up to `PATIENCE` behind the chosen one.
     """
 
     weight: Tensor
@@ -77,7 +79,7 @@ def solve(
     _require_numbers(features)
     design = Design(features, labels.to(features.device), classes, weights)
     divided = _folds_of(labels.cpu().numpy(), classes, folds, seed)
-    c, start, losses = _climb(design, divided, sorted(c_grid), memory_mb)
+    (c, _, start), losses = _chosen(design, divided, sorted(c_grid), memory_mb)
     problem = regressions(design, [np.arange(len(design))], torch.float64).at([c])
     points = solved(problem, start[None].double(), CLOSE)
     (weight,), (bias,) = problem.raw(points)
@@ -94,34 +96,62 @@ def _require_numbers(features: Tensor) -> None:
         )
 
 
-def _climb(
-    design: Design, folds: Sequence[_Fold], c_grid: Sequence[float], room: float
-) -> tuple[float, Tensor, list[float]]:
-    """Up the values of C until the minimum is behind.
+_Step = tuple[float, float, Tensor]
+"""A value of C, the folds' loss per row there, and the mean of their points [K, F + 1]."""
 
-    Returns:
-        The best C, the mean of the folds' points there [K, F + 1], and the loss per row at every C
-        on the way.
+
+def _chosen(
+    design: Design, folds: Sequence[_Fold], c_grid: Sequence[float], room: float
+) -> tuple[_Step, list[float]]:
+    """The best value of C, and the losses of those that all folds tried.
+
+    Where they are large the first fold goes ahead; all go from `PATIENCE` below its minimum on, and
+    from further below if that was not low enough.
     """
+    low, start = 0, None
+    if len(design) * design.classes > SCOUTED:
+        scouted = _climb(design, folds[:1], c_grid, room)
+        low = max(0, _best(scouted) - PATIENCE)
+        start = scouted[low][2]
+    way = _climb(design, folds, c_grid[low:], room, start)
+    while low > 0 and _best(way) == 0:
+        low = max(0, low - PATIENCE)
+        way = _climb(design, folds, c_grid[low:], room, way[0][2])
+    return way[_best(way)], [loss for _, loss, _ in way]
+
+
+def _best(way: Sequence[_Step]) -> int:
+    """Which step has the lowest loss; the first of them."""
+    return min(range(len(way)), key=lambda number: way[number][1])
+
+
+def _climb(
+    design: Design,
+    folds: Sequence[_Fold],
+    c_grid: Sequence[float],
+    room: float,
+    start: Tensor | None = None,
+) -> list[_Step]:
+    """Up the values of C until the minimum is behind, from a point [K, F + 1] or from zeros."""
     rough = torch.float32 if design.labels.device.type == "cpu" else torch.float64
     problems = regressions(design, [fitted for fitted, _ in folds], rough)
     left_out = design.mask([asked for _, asked in folds])
-    points, losses = problems.zeros(), list[float]()
-    moved, best = torch.zeros_like(points), (c_grid[0], points[0])
-    steps = [0.0, 0.0, *map(_stride, c_grid, c_grid[1:], c_grid[2:])]
-    for c, stride in heartbeat.each(zip(c_grid, steps, strict=False), "values of C", len(c_grid)):
+    points, way, count = problems.zeros(), list[_Step](), int(left_out.sum())
+    if start is not None:
+        points += start
+    moved = torch.zeros_like(points)
+    strides = [0.0, 0.0, *map(_stride, c_grid, c_grid[1:], c_grid[2:])]
+    for c, stride in heartbeat.each(zip(c_grid, strides, strict=False), "values of C", len(c_grid)):
         loss = 0.0
         for some in _together(problems, room):
             now, before = problems.only(some).at([c] * len(some)), points[some]
             points[some] = solved(now, before + stride * moved[some], ROUGH)
             moved[some] = points[some] - before
             loss += float(now.losses(points[some], left_out[some]).sum())
-        if not losses or loss / len(design) < min(losses):
-            best = c, points.mean(0)
-        losses.append(loss / len(design))
-        if len(losses) - 1 - int(np.argmin(losses)) == PATIENCE:
+        way.append((c, loss / count, points.mean(0)))
+        if len(way) - 1 - _best(way) == PATIENCE:
             break
-    return *best, losses
+    return way
 
 
 def _stride(first: float, second: float, third: float) -> float:

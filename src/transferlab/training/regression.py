@@ -160,16 +160,17 @@ class Regressions:
         logits = weight.flatten(0, 1) @ self.design.rows[self.dtype].T
         return logits.view(*bias.shape, -1) + bias[..., None]
 
-    def value(self, points: Tensor, linear: Tensor) -> Tensor:
-        """Of the objective at points with these logits, float64 [Q]."""
-        likelihood, _ = self._likelihood(linear, self.member)
+    def value(self, points: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the objective at points with these logits, float64 [Q], and of its slope by these what
+        C multiplies, [Q, K, N].
+        """
+        likelihood, error = self._likelihood(linear, self.member)
         weights = points[..., :-1]
         penalty = (weights * weights).flatten(1).sum(1, dtype=torch.float64)
-        return self.ridge * penalty / 2 - self.c * likelihood
+        return self.ridge * penalty / 2 - self.c * likelihood, error
 
-    def slope(self, points: Tensor, linear: Tensor) -> Tensor:
-        """Of the objective at points with these logits, [Q, K, F + 1]."""
-        _, error = self._likelihood(linear, self.member)
+    def slope(self, points: Tensor, error: Tensor) -> Tensor:
+        """Of the objective at points, by what its value left there, [Q, K, F + 1]."""
         weights, c = points[..., :-1], self.c.to(self.dtype)[:, None, None]
         bias = error.sum(2)  # [Q, K]
         slope = (error.flatten(0, 1) @ self.design.rows[self.dtype]).view_as(weights)
