@@ -3,6 +3,7 @@
 import copy
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -376,6 +377,20 @@ def test_the_source_task_of_the_weights_is_named(results: Any) -> None:
         "each"
     ) in text
     assert "say nothing about photographs" in text
+
+
+def test_what_weights_of_this_package_learned_is_named(results: Any) -> None:
+    params = parameters()
+    params["dataset"]["textures"] = {"classes": ["stripes"]}
+    params["backbone"] |= {"weights": "official"}
+    drawn = {"classes": ["rings", "dots"], "train_per_class": 300}
+    file = {"name": "tiny.safetensors", "tensors_used": 1, "tensors_held": 1, "undone": []}
+    learned = {"name": "source_textures", "textures": drawn}
+    text = render(replace(results(params), weights_file=file | {"source_dataset": learned}))
+    assert (
+        "a source task: 2 drawn classes (rings and dots; none of them a class here), 300 training "
+        "images of each"
+    ) in text
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def test_the_demo_needs_no_network() -> None:
     data = composed("preset=demo")
     assert data["dataset"]["textures"]["classes"] == ["stripes", "grid", "dots", "noise"]
     assert data["dataset"]["url"] is data["backbone"]["official_url"] is None
-    assert data["backbone"]["weights"] == "source"
+    assert data["backbone"]["weights"] == "official", "which come with the package"
     assert not set(data["dataset"]["classes"]) & set(
         data["backbone"]["source"]["dataset"]["classes"]
     )
@@ -366,10 +366,10 @@ def test_source_weights_need_a_source_task() -> None:
     )
 
 
-def test_the_tiny_backbone_has_no_official_weights() -> None:
-    (line,) = refused("preset=demo", "backbone.weights=official")
+def test_the_tiny_backbone_has_no_weights_of_imagenet() -> None:
+    (line,) = refused("preset=demo", "backbone.weights=imagenet_v1")
     assert line.startswith(
-        "conf: backbone.weights: expected none, source or a file, got 'official': tiny has no"
+        "conf: backbone.weights: expected none, source or a file, got 'imagenet_v1': tiny has no"
     )
 
 

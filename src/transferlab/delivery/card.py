@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evidence.intervals import wilson
+from ..params.backbone import ships
 from ..pipeline.files import read_csv, read_json
 from ..report import words
 from .model import Facts, Known
@@ -168,7 +169,7 @@ def _contamination(files: Mapping[str, Any] | None) -> str:
         return "Not known here: the files of its training are not at hand."
     start = files["start"]
     weights = f"Its backbone started from the weights {words.escaped(start['weights'])!r}."
-    if start["weights"] in ("none", "source"):
+    if start["weights"] in ("none", "source") or ships(start["backbone"], start["weights"]):
         return f"{weights} They saw no photograph."
     head = files["comparison"]["controls"].get("imagenet_head")
     if head is None:

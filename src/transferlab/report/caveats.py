@@ -154,6 +154,9 @@ def _about_weights(results: Results) -> list[str]:
     if backbone["weights"] == "source":
         task = _source_task(backbone["source"]["dataset"], dataset)
         return [f"The starting weights come from a source task inside the pipeline: {task}."]
+    file = results.weights_file
+    if file and (learned := file.get("source_dataset")):
+        return [f"The starting weights come from a source task: {_source_task(learned, dataset)}."]
     return [_may_have_seen(results)] if dataset["imagenet"] is not None else []
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from ..data.images import Grey
 from ..evidence.records import Comparison, Line, Numbers
@@ -38,6 +38,7 @@ class WeightsFile(TypedDict):
     tensors_used: int
     tensors_held: int
     undone: list[str]
+    source_dataset: NotRequired[dict[str, Any]]  # what weights that come with this package learned
 
 
 @dataclass(frozen=True, kw_only=True)

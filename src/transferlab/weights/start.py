@@ -2,10 +2,16 @@
 trained here.
 """
 
+import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
 
 from ..data.archive import fetch, local
 from ..data.archive.request import Verified, suffix_of
@@ -15,6 +21,7 @@ from ..network.backbones import IMAGENET_CLASSES
 from ..params.backbone import PUBLISHED, Backbone, is_address
 from ..params.learning.engine import Engine
 from ..params.learning.training import Train
+from ..params.record import plain
 from ..pipeline.awaited import await_record
 from ..pipeline.files import write_json
 from ..training.task import Log
@@ -38,6 +45,9 @@ OFFICIAL_SHA256 = (
 eight digits in its name, which keep an accident out and no attacker; a line of the stage says so.
 """
 
+SOURCE = "source_dataset"
+"""What names the images of a source task in the header of the file it gave, as JSON."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -59,20 +69,26 @@ def write_start(
             weights of the backbone; or the source task diverged.
     """
     facts: dict[str, Any] = {"backbone": backbone.name, "weights": backbone.weights}
-    about, keys = None, []
+    about, header, keys = None, None, []
     if backbone.weights == "source":
+        assert backbone.source is not None  # params asks for it
         tensors, origin, key = train_on_source(backbone, train, engine, code, log)
         keys = [key]
+        header = {SOURCE: json.dumps(plain(backbone.source.dataset), sort_keys=True)}
         facts |= {"origin": origin, "source_file_sha256": None}
     elif backbone.weights == "none":
         tensors = backbones.build(backbone.name, IMAGENET_CLASSES).state_dict()
         facts |= {"origin": "random", "source_file_sha256": None}
+    elif backbone.weights in PUBLISHED and backbone.official_url is None:
+        file = shipped(backbone)
+        tensors, about = whole(file.path)
+        facts |= {"origin": file.origin, "source_file_sha256": file.sha256}
     else:
         file = file_of(backbone)
         tensors, about = from_file(file.path, backbone)
         facts |= {"origin": file.origin, "source_file_sha256": file.sha256}
     path = root / "data/weights/start.safetensors"
-    sha256 = models.save(tensors, path)
+    sha256 = models.save(tensors, path, header)
     await_record(keys, path)
     write_json(root / "data/weights/start.json", {**facts, "sha256": sha256})
     write_json(root / "data/weights/file.json", about)  # apart: no training depends on its words
@@ -83,6 +99,13 @@ def file_of(backbone: Backbone) -> Verified:
     if backbone.weights in PUBLISHED:
         return official(backbone)
     return from_address(backbone) if is_address(backbone.weights) else own(backbone)
+
+
+def shipped(backbone: Backbone) -> Verified:
+    """The official weights that come with this package, recognised by the digits in their name."""
+    (path,) = Path(__file__).parent.glob(f"{backbone.name}-*.safetensors")
+    found = local.own_file(str(path), sha256=None, key="backbone.weights")
+    return replace(found, origin=path.name)
 
 
 def official(backbone: Backbone) -> Verified:
@@ -134,3 +157,13 @@ def from_file(path: Path, backbone: Backbone) -> tuple[Mapping[str, Any], dict[s
     net = backbones.build(backbone.name, found.outputs, weights=found.tensors)
     beside = {f"{PREFIX}{key}": value for key, value in found.auxiliary.items()}
     return {**net.state_dict(), **beside}, {"name": name, **found.facts()}
+
+
+def whole(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors that a source task gave, and what it learned."""
+    logger.info("%s comes with this package", path.name)
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        learned = json.loads(file.metadata()[SOURCE])
+    used = {"tensors_used": len(tensors), "tensors_held": len(tensors), "undone": []}
+    return tensors, {"name": path.name, **used, SOURCE: learned}
