@@ -20,13 +20,15 @@ def facts(finished: Path) -> Facts:
     return model_of(finished, "probe", 0.02, 50).facts
 
 
-def filled(root: Path, weights: str = "official") -> Path:
+def filled(root: Path, weights: str = "official", backbone: str = "resnet18") -> Path:
     """With the files of the stages that a small checkout has not run."""
     digest = "a" * 64
     archive = {"name": "drawn", "origin": "*here*", "sha256": digest, "contents_sha256": digest}
     write_json(root / "data/raw/archive.json", archive)
     path = root / "data/weights/start.json"
-    write_json(path, read_json(path) | {"weights": weights, "origin": "there"})
+    write_json(
+        path, read_json(path) | {"weights": weights, "backbone": backbone, "origin": "there"}
+    )
     pair = dict(zip(ALIKE, ("a", "b", "train", "test", "2"), strict=True))
     write_csv(root / "data/splits/near_duplicates.csv", ALIKE, [pair])
     return root
@@ -55,6 +57,7 @@ def test_the_card_holds_the_numbers_of_this_very_model_and_of_its_strategy(
     ("weights", "control", "said"),
     [
         ("none", False, "They saw no photograph."),
+        ("source", False, "They saw no photograph."),
         ("official", False, "Whether what they were trained on holds test images is not known"),
         ("official", True, "recognises 98.0 % of the test images"),
     ],
@@ -66,6 +69,12 @@ def test_contamination_is_said_as_far_as_it_is_known(
     controls = {"imagenet_head": {"accuracy": 0.98}} if control else {}
     write_json(path, read_json(path) | {"controls": controls})
     assert said in card(facts, files_of(filled(root, weights), facts), [])
+
+
+def test_weights_that_come_with_the_package_saw_no_photograph(root: Path, facts: Facts) -> None:
+    assert "They saw no photograph." in card(
+        facts, files_of(filled(root, backbone="tiny"), facts), []
+    )
 
 
 def test_another_checkouts_model_gets_a_card_of_what_its_file_says(

@@ -416,7 +416,7 @@ def test_the_size_of_stored_images_is_asked_for_by_the_setting_that_mends_it() -
 
 
 def test_the_source_task_is_held_to_the_same_rules() -> None:
-    base = yaml.safe_load(compose.compose(["preset=demo"]))
+    base = yaml.safe_load(compose.compose(["preset=demo", "backbone=tiny_source"]))
     found = problems(
         edited(
             ("backbone.source.strategy.phases.all.rates", {"head": 1}),

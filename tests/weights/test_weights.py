@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from transferlab.data.archive import fetch
 from transferlab.data.archive.request import Verified
 from transferlab.network import backbones, models
+from transferlab.params.backbone import SourceTask
 from transferlab.params.learning.strategies import GradientStrategy
 from transferlab.params.reading import parse
 from transferlab.params.record import plain
@@ -46,6 +47,10 @@ SMALL = [
     "train.batch_size=4",
     "backbone.preprocessing.resize_px=32",
     "backbone.preprocessing.crop_px=32",
+]
+
+SOURCE = [
+    "backbone=tiny_source",
     "backbone.source.dataset.textures.classes=[rings,checks]",
     "backbone.source.dataset.textures.train_per_class=5",
     "backbone.source.strategy.epochs=2",
@@ -58,7 +63,7 @@ def composed(*overrides: str) -> Params:
 
 @cache
 def from_source() -> Params:
-    return composed("backbone.weights=source")
+    return composed(*SOURCE)
 
 
 def nothing(row: Mapping[str, Any]) -> None:
@@ -296,6 +301,14 @@ def test_file_of_a_source_task_says_what_it_learned(tmp_path: Path) -> None:
     assert json.loads(found["source_dataset"]) == plain(source.dataset)
 
 
+def official_task() -> SourceTask:
+    """What `tiny`'s official weights learned."""
+    overrides = ["preset=demo", "backbone=tiny_source"]
+    task = parse(yaml.safe_load(compose.compose(overrides))).backbone.source
+    assert task is not None
+    return task
+
+
 def test_official_weights_of_tiny_come_with_the_package(tmp_path: Path) -> None:
     params = parse(yaml.safe_load(compose.compose(["preset=demo"])))
     facts, tensors = prepare(tmp_path, params)
@@ -304,19 +317,17 @@ def test_official_weights_of_tiny_come_with_the_package(tmp_path: Path) -> None:
     assert path.stem == f"tiny-{facts['source_file_sha256'][:8]}"
     assert same(tensors, load_file(path))
     assert header(tmp_path / "data/weights/start.safetensors") is None
-    assert params.backbone.source is not None
-    assert file_facts(tmp_path)["source_dataset"] == plain(params.backbone.source.dataset)
+    assert file_facts(tmp_path)["source_dataset"] == plain(official_task().dataset)
 
 
 def test_official_weights_of_tiny_tell_the_classes_of_their_source_task_apart(
     tmp_path: Path,
 ) -> None:
     """Of images that they did not learn: 80 % of 240 when they were made."""
-    source = parse(yaml.safe_load(compose.compose(["preset=demo"]))).backbone.source
-    assert source is not None
-    assert source.dataset.textures is not None
-    others = replace(source.dataset.textures, train_per_class=30, seed=2)
-    images = source_images(replace(source.dataset, textures=others), tmp_path)
+    dataset = official_task().dataset
+    assert dataset.textures is not None
+    others = replace(dataset.textures, train_per_class=30, seed=2)
+    images = source_images(replace(dataset, textures=others), tmp_path)
     (path,) = (ROOT / "src/transferlab/weights").glob("tiny-*.safetensors")
     net = backbones.build("tiny", len(images.classes)).eval()
     net.load_state_dict(load_file(path))

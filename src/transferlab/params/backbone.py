@@ -71,7 +71,10 @@ class Backbone:
             )
         yield from self._problems_of_address()
         if self.weights == "source" and self.source is None:
-            yield "source: expected a source task because weights is 'source', got null."
+            yield (
+                "source: expected a source task because weights is 'source', got null. One is in "
+                "backbone=tiny_source."
+            )
 
     def _problems_of_address(self) -> Iterator[str]:
         if self.weights.startswith("models:/"):

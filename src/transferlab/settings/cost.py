@@ -47,7 +47,7 @@ times their features times outputs. Measured: 0.5e7 with 10 classes, 1.4e7 with 
 DECODED = 100  # photographs a second
 
 STARTS = 1.0  # minutes: of download, comparison, report and whatever else there is once
-START = 0.25  # of a stage that works on one strategy: begins, reads, writes, and DVC around it
+START = 0.15  # of a stage that works on one strategy: begins, reads, writes, and DVC around it
 
 COPIES = 3  # of every model: the file, DVC's and MLflow's
 
